@@ -1,0 +1,86 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func suite(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "martlet",
+    products: [
+        .executable(name: "martletd", targets: ["martletd"]),
+        .executable(name: "martletctl", targets: ["martletctl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // Floor 0: C libraries, and rooms that know nothing of a server.
+        .systemLibrary(name: "CLibXML2", pkgConfig: "libxml-2.0", providers: [.apt(["libxml2-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+        .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
+        .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
+        .target(name: "CShims", dependencies: ["CICU"]),
+        room("XMLStream", ["CLibXML2", "CShims"]),
+        room("Stanzas", ["XMLStream", "CShims"]),
+        room("Settings", [toml]),
+        room("Telemetry", []),
+        room("AdminLanguage", [], path: "admin/AdminLanguage"),
+        // Floor 1: pure machines, credentials, the shape of what is kept.
+        room("StreamLogic", ["Stanzas", "XMLStream"]),
+        room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
+        room("Store", ["Stanzas", "XMLStream"]),
+        room("BusProtocol", ["Stanzas"], path: "cluster/BusProtocol"),
+        // Floor 2: the store on LMDB, and the server without sockets.
+        room("LMDBStore", ["Store", "CLMDB", "CShims"]),
+        room("ServerCore", ["StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry", deque]),
+        // Floor 3: neighbours that never import each other.
+        room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
+        room("Transports", ["ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio, nioPosix, log]),
+        room("Bus", ["BusProtocol", "ServerCore", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room("AdminSocket", ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log], path: "admin/AdminSocket"),
+        // Floor 4: assembly.
+        room(
+            "Node",
+            [
+                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol", "AdminLanguage",
+                "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "CShims", nio, nioPosix, log,
+            ]),
+        .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
+        .executableTarget(
+            name: "martletctl", dependencies: ["AdminLanguage", arguments], path: "admin/martletctl", swiftSettings: strict),
+        // Suites: one a room.
+        suite("XMLStreamTests", ["XMLStream"]),
+        suite("StanzasTests", ["Stanzas", "XMLStream"]),
+        suite("SettingsTests", ["Settings"]),
+        suite("TelemetryTests", ["Telemetry"]),
+        suite("AdminLanguageTests", ["AdminLanguage"]),
+        suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
+        suite("AuthenticationTests", ["Authentication", "Stanzas"]),
+        suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
+        suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
+    ]
+)

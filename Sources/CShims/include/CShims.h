@@ -1,0 +1,3 @@
+#pragma once
+#include "CShimsSystem.h"
+#include "CShimsICU.h"

@@ -1,0 +1,15 @@
+#pragma once
+#include <stdint.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/// Takes (or tries to take) an OFD write lock on the whole file. Returns 0, or errno (EAGAIN when `wait` is 0 and another process holds it).
+int martlet_ofd_lock(int fd, int wait);
+/// Releases an OFD lock taken with martlet_ofd_lock. Returns 0 or errno.
+int martlet_ofd_unlock(int fd);
+/// Opens a pidfd for a process. Returns the descriptor, or -1 with errno set.
+int martlet_pidfd_open(pid_t pid);
+/// Sends a signal through a pidfd: never reaches a process that reused the number. Returns 0 or errno.
+int martlet_pidfd_send_signal(int pidfd, int signal);
+/// The credentials of the peer of a connected Unix socket. Returns 0 or errno.
+int martlet_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);

@@ -1,0 +1,192 @@
+/// Everything an operator can set, as plain values with their defaults.
+///
+/// A room takes the part that concerns it (`Settings.Limits`, `Settings.TLS`, …) and nothing else. How the values are
+/// read from TOML, their ranges and their help texts stand in `SettingsTable.swift`.
+public struct Settings: Sendable, Equatable {
+    public var node = Node()
+    public var listen = Listen()
+    public var hosts: [Host] = []
+    public var tls = TLS()
+    public var authentication = Authentication()
+    public var limits = Limits()
+    public var sessions = Sessions()
+    public var offline = Offline()
+    public var store = Store()
+    public var cluster = Cluster()
+    public var log = Log()
+    public var debug = Debug()
+    public init() {}
+
+    /// `[node]`: the process itself.
+    public struct Node: Sendable, Equatable {
+        /// The node's name, unique on its volume: 1 to 32 of a–z, 0–9, '-'. Usually given by `--node`.
+        public var name = "a"
+        /// The directory of the cluster on this host: store, run sockets, certificates. Relative to the configuration file.
+        public var directory = "data"
+        /// Event loops of the process; 0 means one a core.
+        public var loops = 0
+        public init() {}
+    }
+
+    /// `[listen]`: where clients connect. Every node of the cluster shares these ports by SO_REUSEPORT.
+    public struct Listen: Sendable, Equatable {
+        /// STARTTLS listeners, "address:port". Anything but loopback is refused until TLS is configured.
+        public var c2s: [String] = ["127.0.0.1:5222"]
+        /// Direct TLS listeners (XEP-0368).
+        public var c2sDirectTLS: [String] = []
+        /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
+        public var c2sOfNode: [String: [String]] = [:]
+        /// Listen backlog of each socket.
+        public var backlog = 4096
+        public init() {}
+    }
+
+    /// `[[host]]`: one virtual host.
+    public struct Host: Sendable, Equatable {
+        public enum Durability: String, Sendable, Equatable { case kept, relay }
+        /// The domain, as clients write it after the '@'.
+        public var domain: String
+        /// PEM file with the certificate chain; empty: no TLS on this host.
+        public var certificate = ""
+        /// PEM file with the private key.
+        public var key = ""
+        /// What an acknowledgement means (DESIGN §11).
+        public var durability = Durability.kept
+        /// Whether messages are archived.
+        public var archive = false
+        /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
+        public var requireTLS = true
+        /// Bare JIDs whose owners may administer this host.
+        public var admins: [String] = []
+        public init(domain: String) { self.domain = domain }
+    }
+
+    /// `[tls]`.
+    public struct TLS: Sendable, Equatable {
+        public enum Version: String, Sendable, Equatable { case tls12 = "1.2", tls13 = "1.3" }
+        public var minimum = Version.tls12
+        /// OpenSSL cipher list for TLS 1.2.
+        public var ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20"
+        /// OpenSSL group list.
+        public var groups = "X25519:P-256:P-384"
+        /// TLS 1.3 tickets sent after a handshake.
+        public var tickets = 0
+        public init() {}
+    }
+
+    /// `[authentication]`.
+    public struct Authentication: Sendable, Equatable {
+        /// Mechanisms offered, strongest first; -PLUS forms are derived.
+        public var mechanisms = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
+        /// PBKDF2 iterations of newly set passwords (RFC 7677 §4: at least 4096).
+        public var iterations = 10_000
+        /// Failures after which a stream is closed (RFC 6120 §6.4.5).
+        public var failuresPerStream = 5
+        /// Failures of one account or one address prefix within `backoffWindow` seconds after which attempts are answered `temporary-auth-failure`.
+        public var failuresBeforeBackoff = 20
+        /// Seconds.
+        public var backoffWindow = 60
+        /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
+        public var scramWithoutTLS = true
+        public init() {}
+    }
+
+    /// `[limits]`: DESIGN §9.
+    public struct Limits: Sendable, Equatable {
+        /// Bytes of a stanza before authentication (RFC 6120 §13.12: at least 10,000).
+        public var stanzaBytesBeforeAuth = 10_240
+        /// Bytes of a stanza after authentication.
+        public var stanzaBytes = 262_144
+        public var depthBeforeAuth = 32
+        public var depth = 64
+        public var attributesBeforeAuth = 64
+        public var attributes = 256
+        public var namespaceDeclarations = 64
+        /// Seconds from connect to a bound resource, whatever is sent.
+        public var unauthenticatedSeconds = 30
+        /// Connections of one address prefix (/32, /64) per node; 0: no bound.
+        public var connectionsPerAddress = 0
+        /// Connections of one node; 0: no bound.
+        public var connections = 0
+        /// Stanzas a second of one session before reading pauses; 0: no bound.
+        public var stanzasPerSecond = 0
+        /// Unhandled stanzas of one session at which its socket is paused.
+        public var unhandledStanzas = 64
+        /// Unhandled bytes of one session at which its socket is paused.
+        public var unhandledBytes = 262_144
+        /// Bytes waiting in one session's out queue at which it is ended.
+        public var sessionQueueBytes = 4_194_304
+        /// Stanzas waiting for one session at which it is ended.
+        public var sessionQueueStanzas = 10_000
+        /// Unhandled bytes of the whole node at which all client sockets are paused.
+        public var nodeUnhandledBytes = 268_435_456
+        /// Items of one roster.
+        public var rosterItems = 5_000
+        public init() {}
+    }
+
+    /// `[sessions]`.
+    public struct Sessions: Sendable, Equatable {
+        public enum Conflict: String, Sendable, Equatable { case replace, refuse, rename }
+        /// What happens when a resource is asked for that a living session holds (RFC 6120 §7.7.2.2).
+        public var conflict = Conflict.replace
+        /// Resources of one account.
+        public var resourcesPerAccount = 20
+        /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
+        public var keepaliveSeconds = 120
+        public init() {}
+    }
+
+    /// `[offline]`.
+    public struct Offline: Sendable, Equatable {
+        /// Messages owed to one account; 0: no bound.
+        public var messages = 10_000
+        public init() {}
+    }
+
+    /// `[store]`.
+    public struct Store: Sendable, Equatable {
+        /// Reserved address space in GiB (costs no disk).
+        public var mapGiB = 64
+        /// Bytes of the data file in MiB at which writes are refused; 0: no bound.
+        public var quotaMiB = 0
+        /// Effects in one commit at most.
+        public var commitEffects = 2_000
+        /// Reader threads.
+        public var readers = 2
+        /// Accounts kept in memory without a session.
+        public var idleAccounts = 10_000
+        public init() {}
+    }
+
+    /// `[cluster]`.
+    public struct Cluster: Sendable, Equatable {
+        /// Milliseconds between the beats of a node.
+        public var beatMilliseconds = 500
+        /// Missed checks after which a silent node is killed.
+        public var missedBeats = 6
+        /// Seconds a stopping node gives its clients.
+        public var drainSeconds = 5
+        /// Bytes in flight on one lane of a link before the sender waits.
+        public var laneCreditBytes = 8_388_608
+        public init() {}
+    }
+
+    /// `[log]`.
+    public struct Log: Sendable, Equatable {
+        public enum Format: String, Sendable, Equatable { case text, json }
+        /// trace, debug, info, notice, warning, error, critical.
+        public var level = "info"
+        public var format = Format.text
+        /// A file; empty: standard error.
+        public var file = ""
+        public init() {}
+    }
+
+    /// `[debug]`: for tests; never in production.
+    public struct Debug: Sendable, Equatable {
+        /// Lets the admin command `clock` move the protocol clock.
+        public var manualClock = false
+        public init() {}
+    }
+}
