@@ -17,7 +17,7 @@ public final class EntityTime: Module {
             return .result { xml in
                 xml.element("time", xmlns: NS.time) { xml in
                     xml.element("tzo", text: "+00:00")
-                    xml.element("utc", text: DateTime.string(microseconds: now - now % 1_000_000))
+                    xml.element("utc", text: DateTime(microseconds: now - now % 1_000_000).description)
                 }
             }
         }

@@ -13,6 +13,11 @@ public struct MonotonicTime: Hashable, Comparable, Sendable {
         nanoseconds > earlier.nanoseconds ? (nanoseconds - earlier.nanoseconds) / 1_000_000 : 0
     }
 
+    /// Whole microseconds from `earlier` to this point; 0 when `earlier` is later.
+    public func microseconds(since earlier: MonotonicTime) -> UInt64 {
+        nanoseconds > earlier.nanoseconds ? (nanoseconds - earlier.nanoseconds) / 1_000 : 0
+    }
+
     public static func + (a: MonotonicTime, d: Duration) -> MonotonicTime {
         let parts = d.components
         guard parts.seconds >= 0 else { return a }

@@ -103,7 +103,7 @@ public final class Shard: @unchecked Sendable {
             loop.execute {
                 switch result {
                 case .success:
-                    self.core.metrics.commitLatency.record(microseconds: self.loop.now.milliseconds(since: started) * 1000)
+                    self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
                     self.batchDurable(batch)
                 case .failure(let failure): self.batchFailed(batch, failure)
                 }

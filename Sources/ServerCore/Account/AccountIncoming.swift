@@ -16,7 +16,7 @@ extension Account {
 
     /// RFC 6121 §8.5.1: no such user. A disabled account answers no differently.
     private func incomingToNobody(_ stanza: Stanza, _ ticket: Ticket?) {
-        guard stanza.isAnswerable else { return complete(ticket, .theirs) }
+        guard stanza.mayBeAnswered else { return complete(ticket, .theirs) }
         switch stanza.kind {
         case .message, .iq: complete(ticket, .theirs, refusal: StanzaError(.serviceUnavailable))
         case .presence:
@@ -37,7 +37,7 @@ extension Account {
         }
         guard let resource = resource(jid: to) else {
             // §8.5.3.2.3
-            return complete(ticket, .theirs, refusal: stanza.isAnswerable ? StanzaError(.serviceUnavailable) : nil)
+            return complete(ticket, .theirs, refusal: stanza.mayBeAnswered ? StanzaError(.serviceUnavailable) : nil)
         }
         // §8.5.3.1: to the session, whether it is available or not – but only those who may see it learn that it is there.
         deliver(stanza, to: resource)
@@ -64,7 +64,7 @@ extension Account {
         let choice = DeliveryRules.choose(type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
         switch choice {
         case .refuse(let condition):
-            return complete(ticket, .theirs, refusal: stanza.isAnswerable ? StanzaError(condition) : nil)
+            return complete(ticket, .theirs, refusal: stanza.mayBeAnswered ? StanzaError(condition) : nil)
         case .drop: return complete(ticket, .theirs)
         case .offline: keepOrRefuse(stanza, ticket, origin: origin)
         case .sessions(let indexes): handOver(stanza, to: indexes.map { resources[$0] }, ticket, origin: origin, isBare: to.resource == nil)
@@ -130,7 +130,9 @@ extension Account {
 
     /// A hash of the sender and its origin-id (XEP-0359); 0 without one.
     private func originHash(of stanza: Stanza) -> UInt64 {
-        guard stanza.payload.facts.mask.contains(.originID), let from = stanza.from, let id = stanza.payload.originID else { return 0 }
+        guard stanza.payload.facts.mask.contains(.originID), let from = stanza.from, let fact = stanza.payload.facts.first(.originID),
+            let id = stanza.payload.element(of: fact)?["id"]
+        else { return 0 }
         return core.identity.hash128(from.bare.description + "\n" + id).0
     }
 
@@ -196,7 +198,9 @@ extension Account {
         for record in records {
             guard resource.inFlight.contains(record.sequence), var stanza = try? Stanza.decode(record.stanza) else { continue }
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
-            stanza.payload = stanza.payload.appending(Delay(from: jid.domainJID, stamp: record.stamp).xml)
+            var delay = XMLWriter()
+            Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)
+            stanza.payload = stanza.payload.appending(delay.bytes, as: .delay)
             deliver(stanza, to: resource, message: record.sequence)
         }
         pump()
@@ -211,14 +215,20 @@ extension Account {
 }
 
 extension Stanza {
+    /// Payloads that make a message worth keeping; chat states, hints and stamps alone do not (XEP-0160 §3).
+    private static let worthKeeping: PayloadMask = [
+        .body, .encrypted, .receipt, .marker, .retraction, .moderation, .replacement, .reactions, .directInvitation, .outOfBand, .jingleMessage,
+        .subject, .attention, .event, .other,
+    ]
+
     /// Whether a message may be kept for later by its type and hints (XEP-0160 §3, XEP-0334).
     var isKeepable: Bool {
         guard kind == .message, type == .chat || type == .normal else { return false }
         let mask = payload.facts.mask
         if mask.contains(.noStore) || mask.contains(.noPermanentStore) { return false }
-        return mask.contains(.store) || !mask.isDisjoint(with: PayloadMask.worthKeeping)
+        return mask.contains(.store) || !mask.isDisjoint(with: Stanza.worthKeeping)
     }
 
     /// Whether nobody being there is worth an error: not for chat states and the like.
-    var mayBeKept: Bool { kind == .message && (type == .chat || type == .normal || type == .groupchat) && !payload.facts.mask.isDisjoint(with: PayloadMask.worthKeeping) }
+    var mayBeKept: Bool { kind == .message && (type == .chat || type == .normal || type == .groupchat) && !payload.facts.mask.isDisjoint(with: Stanza.worthKeeping) }
 }

@@ -76,7 +76,7 @@ extension Account {
     /// The result of a request, to the asker.
     func answer(_ request: Stanza, _ xml: [UInt8]) {
         guard let asker = request.from else { return }
-        let result = Stanza(kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker, payload: xml.isEmpty ? .empty : Payload(bytes: xml))
+        let result = Stanza(kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker, payload: xml.isEmpty ? .empty : Payload(written: xml))
         if asker.bare == jid {
             // Its own session: straight down, behind everything this account already said.
             deliver(result, to: resource(jid: asker))
@@ -94,11 +94,11 @@ extension Account {
         guard let to = stanza.to else { return complete(ticket, .whole) }
         guard core.hosts[to.domain] != nil else {
             // RFC 6120 §10.4: no stream to the remote domain can be had.
-            return complete(ticket, .whole, refusal: stanza.isAnswerable ? StanzaError(.remoteServerNotFound) : nil)
+            return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)
         }
         guard to.local != nil else {
             // The domain: only IQs have a meaning there, and those were dispatched.
-            let refused = stanza.kind != .presence && stanza.isAnswerable
+            let refused = stanza.kind != .presence && stanza.mayBeAnswered
             return complete(ticket, .whole, refusal: refused ? StanzaError(.serviceUnavailable) : nil)
         }
         guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: to.bare)) else {
@@ -117,9 +117,4 @@ extension Account {
             .deliver(session: resource.session.id, epoch: shard.placement.epoch, message: message, stanza: stanza),
             to: resource.session.shard)
     }
-}
-
-extension Stanza {
-    /// Whether an error may answer it (RFC 6120 §8.3.1: never an error, never the answer to an IQ).
-    var isAnswerable: Bool { type != .error && !(kind == .iq && type == .result) }
 }

@@ -116,7 +116,7 @@ extension Account {
             record.rosterVersion = roster.version
             write(record)
         }
-        let key = Keys.rosterItem(partition, record.number, core.identity.hash128(contact.jid.description))
+        let key = Keys.roster(partition, record.number, contact: core.identity.hash128(contact.jid.description))
         if !contact.isListed, !contact.isRemoved, contact.state == SubscriptionState() {
             roster.forget(contact.jid)
             delete(key)
@@ -137,7 +137,7 @@ extension Account {
         xml.element("query", xmlns: NS.roster, ("ver", String(contact.version))) { Self.write(contact, into: &$0) }
         shard.nextBind += 1
         let push = Stanza(
-            kind: .iq, type: .set, id: "push\(shard.nextBind)", from: jid, to: resource.jid, payload: Payload(bytes: xml.bytes))
+            kind: .iq, type: .set, id: "push\(shard.nextBind)", from: jid, to: resource.jid, payload: Payload(written: xml.bytes))
         deliver(push, to: resource)
     }
 }

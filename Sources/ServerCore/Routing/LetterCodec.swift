@@ -72,7 +72,7 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.bindID(bind)
-            w.u8(reason.rawValue)
+            w.uint8(reason.rawValue)
             w.numbers(unacked)
         case .acked(let account, let session, let messages):
             w.kind(.acked)
@@ -81,78 +81,78 @@ enum LetterCodec {
             w.numbers(messages)
         case .command(let letter):
             w.kind(.command)
-            w.u64(letter.id)
+            w.uint64(letter.id)
             w.shard(letter.replyTo)
             w.jid(letter.account)
             encode(letter.command, &w)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
-            w.u64(session)
-            w.u64(epoch)
-            w.u64(message)
+            w.uint64(session)
+            w.uint64(epoch)
+            w.uint64(message)
             w.stanza(stanza)
         case .completed(let session, let inSeq, let half, let refusal):
             w.kind(.completed)
-            w.u64(session)
-            w.u32(inSeq)
-            w.u8(half.rawValue)
+            w.uint64(session)
+            w.uint32(inSeq)
+            w.uint8(half.rawValue)
             w.bool(refusal != nil)
             if let refusal { w.error(refusal) }
         case .bound(let session, let answer):
             w.kind(.bound)
-            w.u64(session)
+            w.uint64(session)
             switch answer {
             case .granted(let resource, let bind, let epoch):
-                w.u8(0)
+                w.uint8(0)
                 w.string(resource)
                 w.bindID(bind)
-                w.u64(epoch)
+                w.uint64(epoch)
             case .refused(let error):
-                w.u8(1)
+                w.uint8(1)
                 w.error(error)
             }
         case .end(let session, let reason):
             w.kind(.end)
-            w.u64(session)
+            w.uint64(session)
             w.reason(reason)
         case .resync(let owner, let loops, let epoch):
             w.kind(.resync)
-            w.u64(owner)
-            w.u16(loops)
-            w.u64(epoch)
+            w.uint64(owner)
+            w.uint16(loops)
+            w.uint64(epoch)
         case .report(let report):
             w.kind(.report)
             encode(report, &w)
         case .reported(let epoch, let from):
             w.kind(.reported)
-            w.u64(epoch)
+            w.uint64(epoch)
             w.shard(from)
         case .serves(let owner, let epoch):
             w.kind(.serves)
-            w.u64(owner)
-            w.u64(epoch)
+            w.uint64(owner)
+            w.uint64(epoch)
         case .commandResult(let id, let result):
             w.kind(.commandResult)
-            w.u64(id)
+            w.uint64(id)
             switch result {
             case .done(let count):
-                w.u8(0)
-                w.u32(UInt32(clamping: count))
-            case .exists: w.u8(1)
-            case .notFound: w.u8(2)
+                w.uint8(0)
+                w.uint32(UInt32(clamping: count))
+            case .exists: w.uint8(1)
+            case .notFound: w.uint8(2)
             case .failed(let why):
-                w.u8(3)
+                w.uint8(3)
                 w.string(why)
             }
         case .ask(let id, let from, let question):
             w.kind(.ask)
-            w.u64(id)
+            w.uint64(id)
             w.shard(from)
-            w.blob(question)
+            w.bytes(question)
         case .answer(let id, let part, let last):
             w.kind(.answer)
-            w.u64(id)
-            w.blob(part)
+            w.uint64(id)
+            w.bytes(part)
             w.bool(last)
         }
     }
@@ -160,25 +160,25 @@ enum LetterCodec {
     private static func encode(_ command: AccountCommand, _ w: inout ByteWriter) {
         switch command {
         case .create(let credentials):
-            w.u8(0)
-            w.blob(credentials)
+            w.uint8(0)
+            w.bytes(credentials)
         case .setCredentials(let credentials):
-            w.u8(1)
-            w.blob(credentials)
-        case .delete: w.u8(2)
-        case .enable: w.u8(3)
+            w.uint8(1)
+            w.bytes(credentials)
+        case .delete: w.uint8(2)
+        case .enable: w.uint8(3)
         case .disable(let reason):
-            w.u8(4)
+            w.uint8(4)
             w.string(reason)
         case .kick(let resource, let text):
-            w.u8(5)
+            w.uint8(5)
             w.optional(resource)
             w.optional(text)
         }
     }
 
     private static func encode(_ report: SessionReport, _ w: inout ByteWriter) {
-        w.u64(report.epoch)
+        w.uint64(report.epoch)
         w.jid(report.account)
         w.string(report.resource)
         w.session(report.session)
@@ -186,9 +186,9 @@ enum LetterCodec {
         w.bool(report.presence != nil)
         if let presence = report.presence { w.stanza(presence) }
         w.bool(report.presenceConfirmed)
-        w.u8(report.flags)
+        w.uint8(report.flags)
         w.jids(report.directed)
-        w.u64(report.deliveredThrough)
+        w.uint64(report.deliveredThrough)
         w.numbers(report.unacked)
         w.numbers(report.acked)
     }
@@ -196,7 +196,7 @@ enum LetterCodec {
     // MARK: Decoding
 
     private static func decodeOne(_ r: inout ByteReader) throws(CodecError) -> Letter {
-        guard let kind = Kind(rawValue: try r.u8()) else { throw .malformed }
+        guard let kind = Kind(rawValue: try r.uint8()) else { throw .malformed }
         switch kind {
         case .submit: return .submit(account: try r.jid(), ticket: try r.ticket(), stanza: try r.stanza())
         case .route:
@@ -209,51 +209,51 @@ enum LetterCodec {
             let account = try r.jid()
             let session = try r.session()
             let bind = try r.bindID()
-            guard let departure = Departure(rawValue: try r.u8()) else { throw .malformed }
+            guard let departure = Departure(rawValue: try r.uint8()) else { throw .malformed }
             return .unbind(account: account, session: session, bind: bind, reason: departure, unacked: try r.numbers())
         case .acked: return .acked(account: try r.jid(), session: try r.session(), messages: try r.numbers())
         case .command:
-            let id = try r.u64()
+            let id = try r.uint64()
             let replyTo = try r.shard()
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
         case .deliver:
-            return .deliver(session: try r.u64(), epoch: try r.u64(), message: try r.u64(), stanza: try r.stanza())
+            return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:
-            let session = try r.u64()
-            let inSeq = try r.u32()
-            guard let half = CompletionHalf(rawValue: try r.u8()) else { throw .malformed }
+            let session = try r.uint64()
+            let inSeq = try r.uint32()
+            guard let half = CompletionHalf(rawValue: try r.uint8()) else { throw .malformed }
             return .completed(session: session, inSeq: inSeq, half: half, refusal: try r.bool() ? try r.error() : nil)
         case .bound:
-            let session = try r.u64()
-            switch try r.u8() {
-            case 0: return .bound(session: session, .granted(resource: try r.string(), bind: try r.bindID(), epoch: try r.u64()))
+            let session = try r.uint64()
+            switch try r.uint8() {
+            case 0: return .bound(session: session, .granted(resource: try r.string(), bind: try r.bindID(), epoch: try r.uint64()))
             case 1: return .bound(session: session, .refused(try r.error()))
             default: throw .malformed
             }
-        case .end: return .end(session: try r.u64(), try r.reason())
-        case .resync: return .resync(owner: try r.u64(), loops: try r.u16(), epoch: try r.u64())
+        case .end: return .end(session: try r.uint64(), try r.reason())
+        case .resync: return .resync(owner: try r.uint64(), loops: try r.uint16(), epoch: try r.uint64())
         case .report: return .report(try decodeReport(&r))
-        case .reported: return .reported(epoch: try r.u64(), from: try r.shard())
-        case .serves: return .serves(owner: try r.u64(), epoch: try r.u64())
+        case .reported: return .reported(epoch: try r.uint64(), from: try r.shard())
+        case .serves: return .serves(owner: try r.uint64(), epoch: try r.uint64())
         case .commandResult:
-            let id = try r.u64()
-            switch try r.u8() {
-            case 0: return .commandResult(id: id, .done(Int(try r.u32())))
+            let id = try r.uint64()
+            switch try r.uint8() {
+            case 0: return .commandResult(id: id, .done(Int(try r.uint32())))
             case 1: return .commandResult(id: id, .exists)
             case 2: return .commandResult(id: id, .notFound)
             case 3: return .commandResult(id: id, .failed(try r.string()))
             default: throw .malformed
             }
-        case .ask: return .ask(id: try r.u64(), from: try r.shard(), question: try r.blob())
-        case .answer: return .answer(id: try r.u64(), part: try r.blob(), last: try r.bool())
+        case .ask: return .ask(id: try r.uint64(), from: try r.shard(), question: try r.bytes())
+        case .answer: return .answer(id: try r.uint64(), part: try r.bytes(), last: try r.bool())
         }
     }
 
     private static func decodeCommand(_ r: inout ByteReader) throws(CodecError) -> AccountCommand {
-        switch try r.u8() {
-        case 0: return .create(credentials: try r.blob())
-        case 1: return .setCredentials(try r.blob())
+        switch try r.uint8() {
+        case 0: return .create(credentials: try r.bytes())
+        case 1: return .setCredentials(try r.bytes())
         case 2: return .delete
         case 3: return .enable
         case 4: return .disable(reason: try r.string())
@@ -263,16 +263,16 @@ enum LetterCodec {
     }
 
     private static func decodeReport(_ r: inout ByteReader) throws(CodecError) -> SessionReport {
-        let epoch = try r.u64()
+        let epoch = try r.uint64()
         let account = try r.jid()
         let resource = try r.string()
         let session = try r.session()
         let bind = try r.bindID()
         let presence = try r.bool() ? try r.stanza() : nil
         let confirmed = try r.bool()
-        let flags = try r.u8()
+        let flags = try r.uint8()
         let directed = try r.jids()
-        let deliveredThrough = try r.u64()
+        let deliveredThrough = try r.uint64()
         let unacked = try r.numbers()
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence, presenceConfirmed: confirmed,
@@ -286,11 +286,11 @@ enum LetterCodec {
 // MARK: - The pieces letters are made of
 
 extension ByteWriter {
-    fileprivate mutating func kind(_ kind: LetterCodec.LetterKind) { u8(kind.rawValue) }
-    fileprivate mutating func bool(_ value: Bool) { u8(value ? 1 : 0) }
+    fileprivate mutating func kind(_ kind: LetterCodec.LetterKind) { uint8(kind.rawValue) }
+    fileprivate mutating func bool(_ value: Bool) { uint8(value ? 1 : 0) }
     fileprivate mutating func jid(_ jid: JID) { string(jid.description) }
     fileprivate mutating func jids(_ jids: [JID]) {
-        varint(UInt64(jids.count))
+        count(jids.count)
         for jid in jids { self.jid(jid) }
     }
     fileprivate mutating func optional(_ text: String?) {
@@ -298,28 +298,34 @@ extension ByteWriter {
         if let text { string(text) }
     }
     fileprivate mutating func shard(_ shard: ShardAddress) {
-        u64(shard.node)
-        u16(shard.loop)
+        uint64(shard.node)
+        uint16(shard.loop)
     }
     fileprivate mutating func session(_ session: SessionRef) {
         shard(session.shard)
-        u64(session.id)
+        uint64(session.id)
     }
     fileprivate mutating func ticket(_ ticket: Ticket) {
         session(ticket.session)
-        u32(ticket.inSeq)
+        uint32(ticket.inSeq)
         bool(ticket.isRepeat)
     }
     fileprivate mutating func bindID(_ bind: BindID) {
-        u64(bind.epoch)
-        u64(bind.counter)
+        uint64(bind.epoch)
+        uint64(bind.counter)
     }
     fileprivate mutating func numbers(_ numbers: [UInt64]) {
-        varint(UInt64(numbers.count))
-        for number in numbers { u64(number) }
+        count(numbers.count)
+        for number in numbers { uint64(number) }
     }
-    fileprivate mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &bytes) }
-    fileprivate mutating func error(_ error: StanzaError) { blob(error.encoded) }
+    fileprivate mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &self) }
+    fileprivate mutating func error(_ error: StanzaError) {
+        uint8(error.condition.rawValue)
+        uint8(error.type.rawValue)
+        optional(error.text)
+        optional(error.address)
+        bytes(error.application ?? [])
+    }
     fileprivate mutating func reason(_ reason: EndReason) {
         string(reason.label)
         switch reason {
@@ -333,36 +339,37 @@ extension ByteWriter {
 }
 
 extension ByteReader {
-    fileprivate mutating func bool() throws(CodecError) -> Bool { try u8() != 0 }
+    fileprivate mutating func bool() throws(CodecError) -> Bool { try uint8() != 0 }
     fileprivate mutating func jid() throws(CodecError) -> JID {
         guard let jid = try? JID(try string()) else { throw .malformed }
         return jid
     }
-    /// A count of things that take at least `size` bytes each, so that a wrong count cannot ask for memory.
-    private mutating func count(of size: Int) throws(CodecError) -> Int {
-        let count = try varint()
-        guard count <= UInt64(remaining / size) else { throw .malformed }
-        return Int(count)
-    }
     fileprivate mutating func jids() throws(CodecError) -> [JID] {
         var all: [JID] = []
-        for _ in 0..<(try count(of: 1)) { all.append(try jid()) }
+        for _ in 0..<(try count()) { all.append(try jid()) }
         return all
     }
     fileprivate mutating func optional() throws(CodecError) -> String? { try bool() ? try string() : nil }
-    fileprivate mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try u64(), loop: try u16()) }
-    fileprivate mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try u64()) }
+    fileprivate mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try uint64(), loop: try uint16()) }
+    fileprivate mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64()) }
     fileprivate mutating func ticket() throws(CodecError) -> Ticket {
-        Ticket(session: try session(), inSeq: try u32(), isRepeat: try bool())
+        Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool())
     }
-    fileprivate mutating func bindID() throws(CodecError) -> BindID { BindID(epoch: try u64(), counter: try u64()) }
+    fileprivate mutating func bindID() throws(CodecError) -> BindID { BindID(epoch: try uint64(), counter: try uint64()) }
     fileprivate mutating func numbers() throws(CodecError) -> [UInt64] {
         var all: [UInt64] = []
-        for _ in 0..<(try count(of: 8)) { all.append(try u64()) }
+        for _ in 0..<(try count()) { all.append(try uint64()) }
         return all
     }
     fileprivate mutating func stanza() throws(CodecError) -> Stanza { try Stanza.decode(&self) }
-    fileprivate mutating func error() throws(CodecError) -> StanzaError { try StanzaError(encoded: try blob()) }
+    fileprivate mutating func error() throws(CodecError) -> StanzaError {
+        guard let condition = StanzaError.Condition(rawValue: try uint8()), let type = StanzaError.Kind(rawValue: try uint8()) else { throw .malformed }
+        var error = StanzaError(condition, type: type, text: try optional())
+        error.address = try optional()
+        let application = try bytes()
+        error.application = application.isEmpty ? nil : application
+        return error
+    }
     fileprivate mutating func reason() throws(CodecError) -> EndReason {
         switch try string() {
         case "closed": return .closed

@@ -56,4 +56,10 @@ public enum EndReason: Sendable, Equatable {
         case .unknownToHome: "unknown-to-home"
         }
     }
+
+    /// Every label there is.
+    static let labels = [
+        "closed", "lost", "replaced", "kicked", "account-gone", "credentials-changed", "overrun", "protocol-error", "shutdown", "node-lost",
+        "unknown-to-home",
+    ]
 }
