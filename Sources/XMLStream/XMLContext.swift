@@ -125,7 +125,8 @@ final class XMLContext {
         }
         let arena = Arena(
             nodes: state.pointee.nodes.buffer, attributes: state.pointee.attributes.buffer, text: state.pointee.text.buffer,
-            content: state.pointee.contentStart..<max(state.pointee.contentStart, state.pointee.contentEnd), insertions: insertions)
+            content: state.pointee.contentStart..<max(state.pointee.contentStart, state.pointee.contentEnd), insertions: insertions,
+            generation: state.pointee.generation)
         return Element(arena: arena, node: 0)
     }
 }
