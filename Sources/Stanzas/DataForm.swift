@@ -83,7 +83,8 @@ public struct DataForm: Hashable, Sendable {
     public var items: [[Field]]
 
     public init(
-        _ kind: Kind, title: String? = nil, instructions: [String] = [], fields: [Field] = [], reported: [Field]? = nil, items: [[Field]] = []
+        _ kind: Kind, title: String? = nil, instructions: [String] = [], fields: [Field] = [], reported: [Field]? = nil,
+        items: [[Field]] = []
     ) {
         self.kind = kind
         self.title = title

@@ -15,7 +15,9 @@ public struct StanzaID: Hashable, Sendable {
 
     /// Reads `<stanza-id/>`; nil when it is another element, or lacks an id or a legal `by`.
     public init?(_ element: Element) {
-        guard element.is(Self.name), let id = element["id"], !id.isEmpty, let by = element["by"].flatMap({ try? JID($0) }) else { return nil }
+        guard element.is(Self.name), let id = element["id"], !id.isEmpty, let by = element["by"].flatMap({ try? JID($0) }) else {
+            return nil
+        }
         self.init(id: id, by: by)
     }
 
