@@ -17,7 +17,7 @@ public struct XEP: Hashable, Comparable, Sendable {
 
 /// One XEP (or a family of them): what it handles is data, declared once at start. An instance lives on one loop and is
 /// never touched from another.
-public protocol Module: AnyObject {
+public protocol Module: AnyObject, SendableMetatype {
     /// One word, as in `martletctl module list`.
     static var name: String { get }
     /// Feeds disco, the README's table and `martletctl module list`.

@@ -1,9 +1,9 @@
-import Modules
-import ServerCore
+
+public import ServerCore
 
 /// Every module of the server, in the order in which they stand within a stage. Reading it is knowing what the server speaks.
-enum ModuleList {
-    static let all: [any Module.Type] = [
+public enum ModuleList {
+    public static let all: [any Module.Type] = [
         Discovery.self,
         Ping.self,
         SoftwareVersion.self,
