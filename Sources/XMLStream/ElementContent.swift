@@ -2,7 +2,7 @@ extension Element {
     /// How many attributes the element has, namespace declarations not counted.
     public var attributeCount: Int { Int(record.attributeCount) }
 
-    /// Copies what stands between the tags of a parsed root, byte for byte, in default-namespace normal form: it means the same inside
+    /// Copies what stands between the tags of a parsed stanza (a root in the content namespace), byte for byte, in default-namespace normal form: it means the same inside
     /// any element whose default namespace is `jabber:client` (on a server's stream: `jabber:server`, which counts as that).
     ///
     /// Declarations that the children take from the stream header or from the root's own tag are added to the children that use

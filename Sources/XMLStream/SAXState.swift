@@ -64,6 +64,8 @@ struct SAXState {
 
     /// Whether the last node is a run of text of the innermost open element.
     var inText = false
+    /// Whether the root is in the content namespace: only a stanza's content is read anywhere else.
+    var isStanza = false
     /// Where declarations for the current child of the stanza belong.
     var insertionPoint = 0
     var contentStart = 0
@@ -251,7 +253,10 @@ struct SAXState {
     /// `jabber:client` on every stream. Notes a declaration that the element takes from outside the content and that does not
     /// hold where the content will be read.
     private mutating func resolve(_ prefix: XMLBytes?, _ uri: XMLBytes?) -> XMLBytes? {
-        if depth == stanzaDepth { return isServer && uri == contentURI ? clientURI : uri }
+        if depth == stanzaDepth {
+            isStanza = uri != nil && (uri == contentURI || uri == clientURI)
+            return isServer && uri == contentURI ? clientURI : uri
+        }
         let fromOutside = require(prefix)
         return isServer && fromOutside && prefix == nil && uri == contentURI ? clientURI : uri
     }
@@ -266,11 +271,11 @@ struct SAXState {
             let entry = scope.base[i]
             guard entry.prefix == prefix else { continue }
             if entry.depth > stanzaDepth { return false }
-            if prefix != nil || (entry.uri != contentURI && entry.uri != clientURI) { miss(prefix, entry.uri) }
+            if isStanza, prefix != nil || (entry.uri != contentURI && entry.uri != clientURI) { miss(prefix, entry.uri) }
             return true
         }
         // An unbound prefix is an error that the parser reports itself; no default namespace at all must be said.
-        if prefix == nil { miss(nil, nil) }
+        if isStanza, prefix == nil { miss(nil, nil) }
         return true
     }
 
