@@ -15,7 +15,9 @@ import Testing
         priorities.enumerated().map { .init(resource: "r\($0.offset)", priority: $0.element) }
     }
 
-    private func choose(_ kind: StanzaKind, _ type: StanzaType, _ resource: String?, _ priorities: [Int8?]?, trusted: Bool = false) -> Choice? {
+    private func choose(_ kind: StanzaKind, _ type: StanzaType, _ resource: String?, _ priorities: [Int8?]?, trusted: Bool = false)
+        -> Choice?
+    {
         DeliveryRules.choose(
             kind: kind, type: type, resource: resource, exists: priorities != nil, senderSeesPresence: trusted,
             sessions: sessions(priorities ?? []))
@@ -23,33 +25,34 @@ import Testing
 
     /// The table of §8.5.4, and type error, in the columns normal, chat, groupchat, headline, error.
     /// Where the table says X/Y, the row says what this server does; the permitted letters stand beside it.
-    @Test(arguments: [
-        // Account does not exist: S/E S/E E S; full S/E S/E S/E S/E
-        (nil, nil, [refused, refused, refused, .drop, .drop]),
-        (nil, "r0", [refused, refused, refused, .drop, .drop]),
-        // No active resources: O/E O/E E S; full no match S/E O/E S/E S/E
-        ([], nil, [.offline, .offline, refused, .drop, .drop]),
-        ([], "gone", [refused, .offline, refused, .drop, .drop]),
-        // Connected without presence: no available resource, but one that matches
-        ([nil], nil, [.offline, .offline, refused, .drop, .drop]),
-        ([nil], "r0", Array(repeating: .sessions([0]), count: 5)),
-        ([nil], "gone", [refused, .offline, refused, .drop, .drop]),
-        // Negative only: O/E O/E E S; match D D D D; no match S/E O/E S/E S/E
-        ([-1], nil, [.offline, .offline, refused, .drop, .drop]),
-        ([-1], "r0", Array(repeating: .sessions([0]), count: 5)),
-        ([-128, -1], "gone", [refused, .offline, refused, .drop, .drop]),
-        // One non-negative: D D E D; match D D D D; no match S/E D S/E S/E
-        ([0], nil, [.sessions([0]), .sessions([0]), refused, .sessions([0]), .drop]),
-        ([0], "r0", Array(repeating: .sessions([0]), count: 5)),
-        ([0], "gone", [refused, .sessions([0]), refused, .drop, .drop]),
-        ([-5, 3, nil], nil, [.sessions([1]), .sessions([1]), refused, .sessions([1]), .drop]),
-        ([-5, 3, nil], "r0", Array(repeating: .sessions([0]), count: 5)),
-        // More: M/A M/A* E A; match D D/A* D D; no match S/E M/A* S/E S/E
-        ([0, 5, 1], nil, [.sessions([1]), .sessions([1]), refused, .sessions([0, 1, 2]), .drop]),
-        ([5, 0, 5, -1], nil, [.sessions([0, 2]), .sessions([0, 2]), refused, .sessions([0, 1, 2]), .drop]),
-        ([5, 0, 5, -1], "r1", Array(repeating: .sessions([1]), count: 5)),
-        ([5, 0, 5, -1], "gone", [refused, .sessions([0, 2]), refused, .drop, .drop]),
-    ] as [([Int8?]?, String?, [Choice])])
+    @Test(
+        arguments: [
+            // Account does not exist: S/E S/E E S; full S/E S/E S/E S/E
+            (nil, nil, [refused, refused, refused, .drop, .drop]),
+            (nil, "r0", [refused, refused, refused, .drop, .drop]),
+            // No active resources: O/E O/E E S; full no match S/E O/E S/E S/E
+            ([], nil, [.offline, .offline, refused, .drop, .drop]),
+            ([], "gone", [refused, .offline, refused, .drop, .drop]),
+            // Connected without presence: no available resource, but one that matches
+            ([nil], nil, [.offline, .offline, refused, .drop, .drop]),
+            ([nil], "r0", Array(repeating: .sessions([0]), count: 5)),
+            ([nil], "gone", [refused, .offline, refused, .drop, .drop]),
+            // Negative only: O/E O/E E S; match D D D D; no match S/E O/E S/E S/E
+            ([-1], nil, [.offline, .offline, refused, .drop, .drop]),
+            ([-1], "r0", Array(repeating: .sessions([0]), count: 5)),
+            ([-128, -1], "gone", [refused, .offline, refused, .drop, .drop]),
+            // One non-negative: D D E D; match D D D D; no match S/E D S/E S/E
+            ([0], nil, [.sessions([0]), .sessions([0]), refused, .sessions([0]), .drop]),
+            ([0], "r0", Array(repeating: .sessions([0]), count: 5)),
+            ([0], "gone", [refused, .sessions([0]), refused, .drop, .drop]),
+            ([-5, 3, nil], nil, [.sessions([1]), .sessions([1]), refused, .sessions([1]), .drop]),
+            ([-5, 3, nil], "r0", Array(repeating: .sessions([0]), count: 5)),
+            // More: M/A M/A* E A; match D D/A* D D; no match S/E M/A* S/E S/E
+            ([0, 5, 1], nil, [.sessions([1]), .sessions([1]), refused, .sessions([0, 1, 2]), .drop]),
+            ([5, 0, 5, -1], nil, [.sessions([0, 2]), .sessions([0, 2]), refused, .sessions([0, 1, 2]), .drop]),
+            ([5, 0, 5, -1], "r1", Array(repeating: .sessions([1]), count: 5)),
+            ([5, 0, 5, -1], "gone", [refused, .sessions([0, 2]), refused, .drop, .drop]),
+        ] as [([Int8?]?, String?, [Choice])])
     func messages(priorities: [Int8?]?, resource: String?, expected: [Choice]) {
         for (type, choice) in zip(Self.types, expected) {
             #expect(choose(.message, type, resource, priorities) == choice, "\(type)")

@@ -57,7 +57,9 @@ import Testing
     typealias Row = (Nine, Nine?, Does)
 
     /// nil in a row: no state change.
-    private func check(_ rows: [Row], _ transition: (SubscriptionState) -> SubscriptionChange?, _ location: SourceLocation = #_sourceLocation) throws {
+    private func check(
+        _ rows: [Row], _ transition: (SubscriptionState) -> SubscriptionChange?, _ location: SourceLocation = #_sourceLocation
+    ) throws {
         #expect(Set(rows.map(\.0)) == Set(Nine.allCases), sourceLocation: location)
         for (before, after, does) in rows {
             let change = try #require(transition(before.state), sourceLocation: location)
@@ -128,7 +130,8 @@ import Testing
         let request: Does = [.delivers, .keepsRequest]
         try check(
             [
-                (.none, .noneIn, request), (.noneOut, .noneOutIn, request), (.noneIn, nil, []), (.noneOutIn, nil, []), (.to, .toIn, request),
+                (.none, .noneIn, request), (.noneOut, .noneOutIn, request), (.noneIn, nil, []), (.noneOutIn, nil, []),
+                (.to, .toIn, request),
                 (.toIn, nil, []), (.from, nil, .sendsSubscribed), (.fromOut, nil, .sendsSubscribed), (.both, nil, .sendsSubscribed),
             ]
         ) { $0.inbound(.subscribe) }
@@ -174,7 +177,8 @@ import Testing
     @Test func removal() throws {
         let rows: [(Nine, [StanzaType], Bool)] = [
             (.none, [], false), (.noneOut, [.unsubscribe], false), (.noneIn, [.unsubscribed], false),
-            (.noneOutIn, [.unsubscribe, .unsubscribed], false), (.to, [.unsubscribe], false), (.toIn, [.unsubscribe, .unsubscribed], false),
+            (.noneOutIn, [.unsubscribe, .unsubscribed], false), (.to, [.unsubscribe], false),
+            (.toIn, [.unsubscribe, .unsubscribed], false),
             (.from, [.unsubscribed], true), (.fromOut, [.unsubscribe, .unsubscribed], true), (.both, [.unsubscribe, .unsubscribed], true),
         ]
         for (before, sends, unavailable) in rows {
@@ -202,7 +206,8 @@ import Testing
             (.both, .both, false, true),
         ]
         for (state, subscription, ask, needsItem) in rows {
-            #expect(state.state.subscription == subscription && state.state.pendingOut == ask && state.state.needsItem == needsItem, "\(state)")
+            #expect(
+                state.state.subscription == subscription && state.state.pendingOut == ask && state.state.needsItem == needsItem, "\(state)")
         }
         #expect(SubscriptionState(incoming: .preApproved).needsItem)
     }

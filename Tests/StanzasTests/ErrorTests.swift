@@ -42,7 +42,8 @@ import XMLStream
         #expect(
             xml
                 == "<error type='modify' by='example.com'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:romeo@afterlife.example?a&amp;b</gone>"
-                + "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>Moved &lt;away&gt;</text><moved xmlns='urn:example:x'/></error>")
+                + "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>Moved &lt;away&gt;</text><moved xmlns='urn:example:x'/></error>"
+        )
         var read = error
         read.application = nil
         #expect(StanzaError(try Element.parse(error.bytes)) == read)
@@ -85,7 +86,8 @@ import XMLStream
         }
         #expect(
             text { StreamError(.seeOtherHost, location: "[2001:db8::1]:5222").write(into: &$0) }
-                == "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[2001:db8::1]:5222</see-other-host></stream:error>")
+                == "<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[2001:db8::1]:5222</see-other-host></stream:error>"
+        )
         let unknown = "<error xmlns='http://etherx.jabber.org/streams'><odd xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></error>"
         #expect(StreamError(try Element.parse(Array(unknown.utf8))) == StreamError(.undefinedCondition))
     }
@@ -94,5 +96,26 @@ import XMLStream
         for reason in ParseError.Reason.allCases {
             #expect(StreamError(ParseError(reason)).condition.rawValue == ParseError(reason).condition)
         }
+    }
+
+    /// RFC 6120 §8.3.1.
+    @Test func replies() throws {
+        let error = StanzaError(.itemNotFound)
+        let types: [(StanzaKind, [StanzaType])] = [
+            (.message, [.normal, .chat, .groupchat, .headline]),
+            (.presence, [.none, .unavailable, .subscribe, .subscribed, .unsubscribe, .unsubscribed, .probe]), (.iq, [.get, .set]),
+        ]
+        for (kind, types) in types {
+            for type in types {
+                let stanza = Stanza(kind: kind, type: type, id: "a1", from: try JID("a@b/c"), to: try JID("d@e"))
+                let reply = try #require(error.reply(to: stanza))
+                #expect(reply.kind == kind && reply.type == .error && reply.id == "a1")
+                #expect(reply.from == stanza.to && reply.to == stanza.from)
+                let element = try #require(reply.payload.element(wrappedIn: kind))
+                #expect(StanzaError(element) == error)
+                #expect(error.reply(to: reply) == nil)
+            }
+        }
+        #expect(error.reply(to: Stanza(kind: .iq, type: .result, id: "a1")) == nil)
     }
 }
