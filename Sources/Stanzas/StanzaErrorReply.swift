@@ -1,15 +1,9 @@
 extension StanzaError {
-    /// The stanza of type error that answers `stanza`: addresses swapped, id kept, the original payload in front of the error
-    /// (RFC 6120 §8.3.1). Nil for what must not be answered: an error, or the answer to an IQ.
-    ///
-    /// A presence error and a large stanza carry the error alone.
+    /// The stanza of type error that tells a sender (RFC 6120 §8.3.1): same kind and id, `from` and `to` changed over. Nil when the stanza
+    /// is itself an error or a result, which nothing answers, so that no two entities answer each other for ever.
     public func reply(to stanza: Stanza) -> Stanza? {
         guard stanza.mayBeAnswered else { return nil }
-        let echo = stanza.kind != .presence && stanza.payload.bytes.count <= Self.echoBound
-        let payload = echo ? stanza.payload.appending(bytes, as: .error) : Payload(written: bytes, as: .error)
-        return Stanza(kind: stanza.kind, type: .error, id: stanza.id, from: stanza.to, to: stanza.from, payload: payload)
+        return Stanza(
+            kind: stanza.kind, type: .error, id: stanza.id, from: stanza.to, to: stanza.from, payload: Payload(written: bytes, as: .error))
     }
-
-    /// Bytes of a payload beyond which it is not sent back with its error.
-    private static var echoBound: Int { 16_384 }
 }

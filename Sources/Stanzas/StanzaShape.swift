@@ -35,6 +35,23 @@ public struct StanzaShapeError: Error, Equatable, Sendable {
 
     /// Whether a stanza error may answer: nothing answers an error or a result (RFC 6120 §8.3.1).
     public var mayBeAnswered: Bool { kind != nil && type != .error && type != .result }
+
+    /// The stanza error that tells of it; nil for `notAStanza`, which is a matter for the stream.
+    public var stanzaError: StanzaError? {
+        switch reason {
+        case .notAStanza: nil
+        case .badRequest: StanzaError(.badRequest)
+        case .toMalformed, .fromMalformed: StanzaError(.jidMalformed)
+        }
+    }
+
+    /// The answer to the sender, from the address it wrote to where that is one; nil when nothing may answer (RFC 6120 §8.3.1).
+    public func reply() -> Stanza? {
+        guard mayBeAnswered, let kind, let stanzaError else { return nil }
+        return Stanza(
+            kind: kind, type: .error, id: id, from: to.flatMap { try? JID($0) }, to: from.flatMap { try? JID($0) },
+            payload: Payload(written: stanzaError.bytes, as: .error))
+    }
 }
 
 extension Stanza {

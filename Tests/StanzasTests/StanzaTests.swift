@@ -63,6 +63,12 @@ func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(by
     @Test func aShapeErrorSaysWhomToAnswer() throws {
         let error = try #require(throws: StanzaShapeError.self) { try stanza("<iq id='7' to='x@@' from='a@b' type='set'><q xmlns='q'/></iq>") }
         #expect(error == StanzaShapeError(reason: .toMalformed, kind: .iq, type: .set, id: "7", to: "x@@", from: "a@b"))
+        let reply = try #require(error.reply())
+        #expect(reply.kind == .iq && reply.type == .error && reply.id == "7" && reply.from == nil && reply.to?.description == "a@b")
+        #expect(reply.payload.facts.mask == [.error])
+        let read = try Element.parse(reply.xml)
+        #expect(read.first(Name("error", NS.client))?.first(local: "jid-malformed", namespace: NS.stanzas) != nil)
+        #expect(try #require(throws: StanzaShapeError.self) { try stanza("<iq type='result'/>") }.reply() == nil)
     }
 
     @Test func unknownAttributesSurvive() throws {

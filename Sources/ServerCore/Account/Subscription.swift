@@ -35,10 +35,13 @@ public struct SubscriptionState: Hashable, Sendable {
     /// The state as it is kept: outgoing in the low two bits, incoming above.
     public var code: UInt8 { outgoing.rawValue | incoming.rawValue << 2 }
 
-    /// The state that was kept. A code no version has written is read as far as it can be, and grants nothing.
+    /// The state that was kept. A code that stands for none grants nothing: it is no subscription at all.
     public init(code: UInt8) {
-        outgoing = Outgoing(rawValue: code & 3) ?? .none
-        incoming = code < 16 ? Incoming(rawValue: code >> 2) ?? .none : .none
+        guard let outgoing = Outgoing(rawValue: code & 3), let incoming = Incoming(rawValue: code >> 2) else {
+            self.init()
+            return
+        }
+        self.init(outgoing: outgoing, incoming: incoming)
     }
 
     /// The user gets the contact's presence.
