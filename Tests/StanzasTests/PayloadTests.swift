@@ -60,8 +60,10 @@ import XMLStream
             ("<received xmlns='urn:xmpp:carbons:2'/>", .carbon), ("<received xmlns='urn:xmpp:receipts'/>", .receipt),
             ("<received xmlns='urn:xmpp:chat-markers:0'/>", .marker), ("<origin-id xmlns='urn:xmpp:sid:0' id='1'/>", .originID),
             ("<x xmlns='jabber:x:delay'/>", .delay), ("<x xmlns='http://jabber.org/protocol/muc#user'/>", .roomUser),
-            ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", .chatState), ("<encrypted xmlns='urn:xmpp:omemo:2'/>", .encrypted),
-            ("<retract xmlns='urn:xmpp:message-retract:1'/>", .retraction), ("<retract xmlns='urn:xmpp:jingle-message:0'/>", .jingleMessage),
+            ("<composing xmlns='http://jabber.org/protocol/chatstates'/>", .chatState),
+            ("<encrypted xmlns='urn:xmpp:omemo:2'/>", .encrypted),
+            ("<retract xmlns='urn:xmpp:message-retract:1'/>", .retraction),
+            ("<retract xmlns='urn:xmpp:jingle-message:0'/>", .jingleMessage),
             ("<body xmlns='urn:x'/>", .other), ("<body xmlns=''/>", .other), ("<priority>1</priority>", .priority),
         ]
         for (text, kind) in cases {

@@ -38,7 +38,9 @@ struct Seeded: RandomNumberGenerator {
         let second = try Stanza.decode(&reader)
         #expect(reader.isAtEnd)
         #expect(same(first, second))
-        #expect(second.payload.element(wrappedIn: second.kind)?.children.map { string($0.xml) } == first.payload.element(wrappedIn: first.kind)?.children.map { string($0.xml) })
+        #expect(
+            second.payload.element(wrappedIn: second.kind)?.children.map { string($0.xml) }
+                == first.payload.element(wrappedIn: first.kind)?.children.map { string($0.xml) })
         for child in second.payload.facts.children { #expect(second.payload.element(of: child) != nil) }
         // And through the wire.
         #expect(same(first, try stanza(string(first.xml))))
@@ -107,9 +109,10 @@ struct Seeded: RandomNumberGenerator {
         #expect(throws: CodecError.truncated) { try reader.uint8() }
     }
 
-    @Test(arguments: [
-        [0x80], [0x80, 0x00], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02], [UInt8](repeating: 0x80, count: 20),
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x80], [0x80, 0x00], [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02], [UInt8](repeating: 0x80, count: 20),
+        ] as [[UInt8]])
     func badVarints(_ bytes: [UInt8]) {
         var reader = ByteReader(bytes)
         #expect(throws: CodecError.self) { try reader.varint() }

@@ -23,7 +23,10 @@ struct Documents {
     mutating func text() -> String {
         var text = ""
         for _ in 0..<Int.random(in: 0...4, using: &random) {
-            text += pick(["a", "Zeile", " ", "\n", "\r\n", "ä€", "😀", "&lt;", "&amp;", "&#13;", "&#x20AC;", "]] ", ">", "'", "\"", "/", "<![CDATA[</a>]]>", "<![CDATA[]]>"])
+            text += pick([
+                "a", "Zeile", " ", "\n", "\r\n", "ä€", "😀", "&lt;", "&amp;", "&#13;", "&#x20AC;", "]] ", ">", "'", "\"", "/",
+                "<![CDATA[</a>]]>", "<![CDATA[]]>",
+            ])
         }
         return text
     }
@@ -126,7 +129,8 @@ private indirect enum Infoset: Equatable {
         let alphabet: [UInt8] = Array("<>/'\"=&;![CDATA[]]>?xmlns:ab# \u{0}".utf8) + [0xC3, 0xA4, 0xFF]
         let parser = XMLStreamParser(namespace: .server)
         for _ in 0..<5_000 {
-            let bytes = (0..<Int.random(in: 0...60, using: &random)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)] }
+            let bytes = (0..<Int.random(in: 0...60, using: &random)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+            }
             for header in [true, false] {
                 _ = try? frames(bytes, pieces: [bytes.count], header: header)
             }
@@ -145,13 +149,15 @@ private indirect enum Infoset: Equatable {
                 let scalar = Unicode.Scalar(UInt32.random(in: 0...0x10FFFF, using: &random)) ?? "x"
                 text.unicodeScalars.append(Bool.random(using: &random) ? scalar : Unicode.Scalar(UInt8.random(in: 0...127, using: &random)))
             }
-            let clean = String(String.UnicodeScalarView(text.unicodeScalars.map { scalar in
-                switch scalar.value {
-                case 9, 10, 13: scalar
-                case 0..<32, 0xFFFE, 0xFFFF: "\u{FFFD}"
-                default: scalar
-                }
-            }))
+            let clean = String(
+                String.UnicodeScalarView(
+                    text.unicodeScalars.map { scalar in
+                        switch scalar.value {
+                        case 9, 10, 13: scalar
+                        case 0..<32, 0xFFFE, 0xFFFF: "\u{FFFD}"
+                        default: scalar
+                        }
+                    }))
             var writer = XMLWriter()
             writer.element("a", ("k", text), text: text)
             let element = try Element.parse(writer.bytes)

@@ -14,7 +14,8 @@ import XMLStream
         writer.end("a")
         #expect(
             String(decoding: writer.bytes, as: UTF8.self)
-                == "<a xmlns='urn:x' k='1&apos;&lt;'><b m='&amp;'/><c>a&gt;b&#13;</c><d xmlns='urn:d'/><e k='v'><f/></e>x\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}</a>")
+                == "<a xmlns='urn:x' k='1&apos;&lt;'><b m='&amp;'/><c>a&gt;b&#13;</c><d xmlns='urn:d'/><e k='v'><f/></e>x\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}</a>"
+        )
     }
 
     @Test func continuesAndRethrows() {
@@ -46,7 +47,9 @@ import XMLStream
     }
 
     @Test(arguments: ParseError.Reason.allCases) func everyReasonHasAStreamCondition(_ reason: ParseError.Reason) {
-        let defined = ["not-well-formed", "restricted-xml", "bad-format", "unsupported-encoding", "policy-violation", "resource-constraint"]
+        let defined = [
+            "not-well-formed", "restricted-xml", "bad-format", "unsupported-encoding", "policy-violation", "resource-constraint",
+        ]
         #expect(defined.contains(ParseError(reason).condition))
     }
 }
