@@ -48,8 +48,8 @@ public final class Shard: @unchecked Sendable {
     var inTick = false
     /// Accounts without a session, least recently used first.
     var idle: Deque<JID> = []
-    /// Answers questions of the administrator about this shard; set by the admin room.
-    public var answerer: ((_ question: [UInt8], _ shard: Shard) -> [UInt8])?
+    /// Answers questions that are not about sessions; set by the room that assembles the node.
+    public var answerer: ((_ question: [UInt8]) -> [UInt8])?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.
@@ -211,8 +211,7 @@ public final class Shard: @unchecked Sendable {
         case .commandResult(let id, let result):
             pendingCommands.removeValue(forKey: id)?.completion(result)
         case .ask(let id, let from, let question):
-            let parts = answerer?(question, self) ?? []
-            post(.answer(id: id, part: parts, last: true), to: from)
+            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }
