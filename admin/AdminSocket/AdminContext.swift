@@ -2,7 +2,6 @@ public import AdminLanguage
 public import Authentication
 public import Logging
 public import ServerCore
-public import Store
 
 /// What the commands work on. The room that assembles the node fills it; nothing here is specific to a connection.
 public struct AdminContext: Sendable {

@@ -1,6 +1,7 @@
 internal import Glibc
 import Logging
 public import NIOCore
+import ServerCore
 import NIOPosix
 
 /// The admin socket of a node: a Unix socket that only its owner may open.
