@@ -53,14 +53,14 @@ let package = Package(
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
         room("Store", ["Stanzas", "XMLStream"]),
-        room("BusProtocol", ["Stanzas"], path: "cluster/BusProtocol"),
+        room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "CLMDB", "CShims"]),
         room("ServerCore", ["StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry", deque]),
         // Floor 3: neighbours that never import each other.
         room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
         room("Transports", ["ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio, nioPosix, log]),
-        room("Bus", ["BusProtocol", "ServerCore", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room("AdminSocket", ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log], path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
@@ -85,5 +85,7 @@ let package = Package(
         room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
         suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
+        suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
+        .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
     ]
 )
