@@ -136,8 +136,10 @@ enum Domainpart {
         guard !string.utf8.isEmpty else { throw JIDError(.domain, .empty) }
         guard string.utf8.count <= Profile.maximumInput else { throw JIDError(.domain, .tooLong) }
         if string.utf8.first == UInt8(ascii: "[") { return try ipv6Literal(string) }
-        // One trailing label separator is stripped before anything else (§3.2).
-        let name = string.utf8.last == UInt8(ascii: ".") ? String(string.dropLast()) : string
+        // One trailing label separator is stripped before anything else (§3.2): a dot, or a full stop that UTS 46 maps to one.
+        let separators: [Unicode.Scalar] = [".", "\u{3002}", "\u{FF0E}", "\u{FF61}"]
+        let scalars = string.unicodeScalars
+        let name = scalars.last.map(separators.contains) == true ? String(scalars.dropLast()) : string
         guard !name.utf8.isEmpty else { throw JIDError(.domain, .empty) }
         if let address = ipv4(name) { return address }
         let lower = name.utf8.map { ASCII.isUpper($0) ? $0 | 0x20 : $0 }
@@ -147,10 +149,9 @@ enum Domainpart {
 
     /// IDNA2008: mapped by UTS 46, then every U-label held against the derived property, as UTS 46 alone lets symbols through.
     private static func international(_ name: String) throws(JIDError) -> String {
-        let mapped = UTF16Text(name)
-        guard var unicode = mapped.domainToUnicode()?.string else { throw JIDError(.domain, .malformedDomain) }
-        // A separator may also be one of the full stops that UTS 46 maps to a dot.
-        if unicode.utf8.last == UInt8(ascii: ".") { unicode = String(unicode.dropLast()) }
+        guard var unicode = UTF16Text(name).domainToUnicode()?.string, unicode.utf8.last != UInt8(ascii: ".") else {
+            throw JIDError(.domain, .malformedDomain)
+        }
         // In A-labels the lengths of RFC 1034 are checked too.
         guard UTF16Text(unicode).domainToASCII() != nil else { throw JIDError(.domain, .malformedDomain) }
         for scalar in unicode.unicodeScalars where !scalar.isASCII {

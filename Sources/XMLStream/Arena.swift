@@ -43,13 +43,15 @@ final class Arena: @unchecked Sendable {
     let text: UnsafePointer<UInt8>
     /// Where the content of the root stands in the source: behind its start tag, before its end tag.
     let content: Range<Int>
+    /// The name table's generation when names were looked up: as long as it stands, an unknown name is still unknown.
+    let generation: Int
     /// In order of position.
     let insertions: [Insertion]
     private let storage: UnsafeMutableRawPointer
 
     init(
         nodes: UnsafeBufferPointer<NodeRecord>, attributes: UnsafeBufferPointer<AttributeRecord>, text: UnsafeBufferPointer<UInt8>,
-        content: Range<Int>, insertions: [Insertion]
+        content: Range<Int>, insertions: [Insertion], generation: Int
     ) {
         let nodeBytes = nodes.count * MemoryLayout<NodeRecord>.stride
         let attributeBytes = attributes.count * MemoryLayout<AttributeRecord>.stride
@@ -64,6 +66,7 @@ final class Arena: @unchecked Sendable {
         nodeCount = nodes.count
         self.content = content
         self.insertions = insertions
+        self.generation = generation
     }
 
     deinit { storage.deallocate() }

@@ -19,15 +19,16 @@ public struct Element: Sendable {
     /// The element's number in the name table, or `unknown`. For comparisons with one name use `is(_:)`.
     public var name: Name {
         let record = record
-        return record.name != 0 ? Name(index: record.name) : Name(index: NameTable.shared.find(local, namespace))
+        if record.name != 0 { return Name(index: record.name) }
+        if arena.generation == NameTable.shared.generation { return .unknown }
+        return Name(index: NameTable.shared.find(local, namespace))
     }
 
     /// Whether the element has this name, also when the name was made after the element was parsed.
     public func `is`(_ name: Name) -> Bool {
         let record = record
         if record.name != 0 { return record.name == name.index }
-        guard name != .unknown else { return self.name == .unknown }
-        return local == name.local && namespace == name.namespace
+        return self.name == name
     }
 
     /// The local name.

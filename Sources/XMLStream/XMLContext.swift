@@ -51,7 +51,11 @@ final class XMLContext {
         }
         self.context = context
         state.pointee.context = context
-        let options = XML_PARSE_NONET.rawValue | XML_PARSE_NOERROR.rawValue | XML_PARSE_NOWARNING.rawValue | XML_PARSE_IGNORE_ENC.rawValue
+        // NOENT: without it `&amp;` in an attribute, and in a namespace name, is handed over as the text `&#38;`. There is nothing else it
+        // could substitute: no DTD gets this far, and no entity but the predefined ones is known.
+        let options =
+            XML_PARSE_NONET.rawValue | XML_PARSE_NOERROR.rawValue | XML_PARSE_NOWARNING.rawValue | XML_PARSE_IGNORE_ENC.rawValue
+            | XML_PARSE_NOENT.rawValue
         xmlCtxtUseOptions(context, Int32(bitPattern: options))
         xmlDictSetLimit(context.pointee.dict, 1 << 20)
         state.pointee.clientURI = intern(StreamNamespace.client.rawValue)
@@ -85,7 +89,7 @@ final class XMLContext {
         try feed(bytes)
         guard state.pointee.depth == 1, state.pointee.open.count == 0, state.pointee.nodes.count > 0,
             Int(state.pointee.nodes.base[0].end) == state.pointee.nodes.count, Int(state.pointee.nodes.base[0].stop) == bytes.count,
-            !state.pointee.nodes.base[0].isText
+            state.pointee.nodes.base[0].start == 0, !state.pointee.nodes.base[0].isText
         else { throw ParseError(.notWellFormed) }
         return build()
     }
@@ -107,6 +111,7 @@ final class XMLContext {
 
     private func feed(_ bytes: UnsafeRawBufferPointer) throws(ParseError) {
         guard let count = Int32(exactly: bytes.count), count > 0 else { throw ParseError(bytes.isEmpty ? .notWellFormed : .tooLarge) }
+        guard isValidUTF8(bytes) else { throw ParseError(.notWellFormed) }
         state.pointee.begin(bytes)
         let code = xmlParseChunk(context, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), count, 0)
         state.pointee.source = nil
@@ -125,7 +130,8 @@ final class XMLContext {
         }
         let arena = Arena(
             nodes: state.pointee.nodes.buffer, attributes: state.pointee.attributes.buffer, text: state.pointee.text.buffer,
-            content: state.pointee.contentStart..<max(state.pointee.contentStart, state.pointee.contentEnd), insertions: insertions)
+            content: state.pointee.contentStart..<max(state.pointee.contentStart, state.pointee.contentEnd), insertions: insertions,
+            generation: state.pointee.generation)
         return Element(arena: arena, node: 0)
     }
 }
