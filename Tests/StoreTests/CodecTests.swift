@@ -5,7 +5,8 @@ import Testing
 @Suite struct CodecTests {
     /// Examples of every record, drawn from a seed.
     static func samples(_ random: inout SplitMix) -> [Sample] {
-        let numbers = Set((0..<Int.random(in: 0...20, using: &random)).map { _ in random.next() >> UInt64.random(in: 0...63, using: &random) })
+        let numbers = Set(
+            (0..<Int.random(in: 0...20, using: &random)).map { _ in random.next() >> UInt64.random(in: 0...63, using: &random) })
         return [
             Sample(
                 AccountRecord(
@@ -16,13 +17,15 @@ import Testing
                     sequenceFloor: random.next())),
             Sample(
                 RosterItemRecord(
-                    jid: random.text(20), name: random.text(20), groups: (0..<Int.random(in: 0...5, using: &random)).map { _ in random.text(8) },
+                    jid: random.text(20), name: random.text(20),
+                    groups: (0..<Int.random(in: 0...5, using: &random)).map { _ in random.text(8) },
                     state: UInt8.random(in: 0...255, using: &random), version: random.next(), isRemoved: Bool.random(using: &random),
                     isListed: Bool.random(using: &random))),
             Sample(PendingInRecord(jid: random.text(20), stamp: -3, stanza: random.bytes(40))),
             Sample(
                 MessageRecord(
-                    sequence: random.next(), stamp: Int64(bitPattern: random.next()), flags: [.owed, .archived], originSession: random.next(),
+                    sequence: random.next(), stamp: Int64(bitPattern: random.next()), flags: [.owed, .archived],
+                    originSession: random.next(),
                     inSeq: UInt32.random(in: 0...UInt32.max, using: &random), originIDHash: random.next(),
                     stanza: random.bytes(Int.random(in: 0...200, using: &random)))),
             Sample(InboxRecord(ackedThrough: random.next(), owed: Array(numbers), spent: Array(numbers.dropFirst()))),
@@ -121,7 +124,9 @@ import Testing
     @Test func secretsDoNotPrint() {
         let secret = SecretRecord(kind: .fast, created: 1, bytes: Array("topsecret".utf8))
         let account = AccountRecord(jid: "a@b", number: 1, created: 1, credentials: Array("topsecret".utf8))
-        for text in ["\(secret)", String(reflecting: secret), "\(account)", String(reflecting: account)] { #expect(!text.contains("116, 111")) }
+        for text in ["\(secret)", String(reflecting: secret), "\(account)", String(reflecting: account)] {
+            #expect(!text.contains("116, 111"))
+        }
         var dumped = ""
         dump(secret, to: &dumped)
         dump(account, to: &dumped)

@@ -23,7 +23,8 @@ import Testing
 
     /// A key among few, of uneven lengths, so that prefixes nest and rows are overwritten.
     static func key(_ random: inout SplitMix) -> Key {
-        let bytes = [0, 1] + (0..<Int.random(in: 1...4, using: &random)).map { _ in UInt8([0, 1, 7, 254, 255].randomElement(using: &random) ?? 0) }
+        let bytes =
+            [0, 1] + (0..<Int.random(in: 1...4, using: &random)).map { _ in UInt8([0, 1, 7, 254, 255].randomElement(using: &random) ?? 0) }
         return Key(bytes) ?? Keys.inbox(0, 0)
     }
 
@@ -98,7 +99,9 @@ import Testing
                     }
                     return seen.count < limit
                 }
-                #expect(seen == Array(expected.prefix(limit)), "prefix \(prefix) from \(from?.hex ?? "-") through \(through?.hex ?? "-") \(reverse)")
+                #expect(
+                    seen == Array(expected.prefix(limit)),
+                    "prefix \(prefix) from \(from?.hex ?? "-") through \(through?.hex ?? "-") \(reverse)")
             }
         }
     }
@@ -125,7 +128,9 @@ import Testing
         let subject = try Self.make(kind)
         #expect(throws: StoreFailure.abandoned("enough")) {
             try subject.volume.read { snapshot in
-                try snapshot.scan(prefix: [], from: nil, through: nil, reverse: false) { (_, _) throws(StoreFailure) in throw .abandoned("enough") }
+                try snapshot.scan(prefix: [], from: nil, through: nil, reverse: false) { (_, _) throws(StoreFailure) in
+                    throw .abandoned("enough")
+                }
             }
         }
     }

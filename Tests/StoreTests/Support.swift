@@ -52,7 +52,8 @@ final class Scratch: Sendable {
 /// A kept LMDB volume in a directory of its own.
 final class KeptVolume: Sendable {
     static let identity = VolumeIdentity(
-        volumeID: [UInt8](repeating: 9, count: 16), partitions: 64, hashKey: SipKey(1, 2), featureLevel: 1, created: 5, unicodeVersion: "15")
+        volumeID: [UInt8](repeating: 9, count: 16), partitions: 64, hashKey: SipKey(1, 2), featureLevel: 1, created: 5, unicodeVersion: "15"
+    )
 
     let scratch: Scratch
     let volume: LMDBVolume
