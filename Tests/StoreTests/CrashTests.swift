@@ -12,10 +12,11 @@ import Testing
         private var buffer: [UInt8] = []
         private(set) var acknowledged: [UInt64] = []
         private(set) var epoch: UInt64?
+        private(set) var refusals: [String] = []
         private(set) var failure: String?
         private var isReaped = false
 
-        init(_ directory: String, node: String, mapMiB: Int = 256, batch: Int) throws {
+        init(_ directory: String, node: String, mapMiB: Int = 256, batch: Int, fileKiB: Int = 0) throws {
             var own = [CChar](repeating: 0, count: 4096)
             try #require(readlink("/proc/self/exe", &own, own.count - 1) > 0)
             let path = String(decoding: own.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -29,7 +30,7 @@ import Testing
             posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
             posix_spawn_file_actions_addclose(&actions, ends[1])
             defer { posix_spawn_file_actions_destroy(&actions) }
-            let words: [String] = [program, directory, node, String(mapMiB), String(batch)]
+            let words: [String] = [program, directory, node, String(mapMiB), String(batch), String(fileKiB)]
             var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
             arguments.append(nil)
             defer { for argument in arguments { free(argument) } }
@@ -86,6 +87,8 @@ import Testing
                 acknowledged.append(number)
             } else if line.hasPrefix("keeper ") {
                 epoch = UInt64(line.dropFirst(7))
+            } else if line.hasPrefix("refused ") {
+                refusals.append(String(line.dropFirst(8)))
             } else if line.hasPrefix("failed") {
                 failure = line
             }
@@ -162,11 +165,11 @@ import Testing
             processes.append(try Process(scratch.path, node: "n\(round)", batch: 5))
         }
         #expect(slowest < .seconds(5))
-        for process in processes {
-            process.kill()
-            process.take()
-            promised = max(promised, process.acknowledged.last ?? 0)
-        }
+        // The keeper last, or another one rises.
+        for process in processes where process !== keeper { process.kill() }
+        keeper.kill()
+        keeper.take()
+        promised = max(promised, keeper.acknowledged.last ?? 0)
         var options = LMDBVolume.Options()
         options.mapBytes = 256 << 20
         let volume = try LMDBVolume(at: scratch.path, options: options)
@@ -187,6 +190,27 @@ import Testing
             sched_yield()
         }
         throw StoreFailure.notKeeper
+    }
+
+    @Test func aFullDiskShutsTheVolumeAndHarmsNothing() throws {
+        let scratch = try Self.makeVolume()
+        let process = try Process(scratch.path, node: "f", batch: 20, fileKiB: 1_024)
+        #expect(process.listen { !process.refusals.isEmpty })
+        // liblmdb calls a write that was cut short an input/output error.
+        let reasons = [StoreFailure.noSpace.description, StoreFailure.io("committing: Input/output error").description]
+        #expect(process.refusals.first.map { reasons.contains($0) } ?? false, "\(process.refusals)")
+        let before = process.acknowledged.last ?? 0
+        #expect(before > 0)
+        // There is space again: it goes on behind what was acknowledged last, without a gap.
+        #expect(process.listen { process.acknowledged.last ?? 0 > before + 500 }, "\(process.refusals.suffix(3))")
+        process.kill()
+        process.take()
+        #expect(process.acknowledged == Array(1...(process.acknowledged.last ?? 1)))
+        var options = LMDBVolume.Options()
+        options.mapBytes = 256 << 20
+        let volume = try LMDBVolume(at: scratch.path, options: options)
+        defer { volume.close() }
+        #expect(try Self.groups(in: volume) >= process.acknowledged.last ?? .max)
     }
 
     @Test func aFollowerSeesWhatAKeeperWithALargerMapWrites() throws {

@@ -4,17 +4,22 @@ import Store
 
 /// Commits forever, in the three-row groups that the crash tests know, and says on standard output what was acknowledged.
 ///
-///     VolumeHammer DIRECTORY NODE MAP-MIB BATCH
+///     VolumeHammer DIRECTORY NODE MAP-MIB BATCH FILE-KIB
 ///
-/// Lines: `follower` when the volume is open, `keeper EPOCH`, then the number of every group whose commit was acknowledged.
+/// Lines: `follower` when the volume is open, `keeper EPOCH`, then the number of every group whose commit was acknowledged, or
+/// `refused REASON`. A refused group is submitted again. With FILE-KIB above 0 no file may grow beyond it until the first refusal:
+/// the disk is full, and then it is not.
 @main
 enum Hammer {
     static let account: UInt64 = 7
 
     static func main() {
         let arguments = CommandLine.arguments
-        guard arguments.count == 5, let map = UInt64(arguments[3]), let batch = Int(arguments[4]) else { exit(64) }
+        guard arguments.count == 6, let map = UInt64(arguments[3]), let batch = Int(arguments[4]), let limit = UInt(arguments[5]) else {
+            exit(64)
+        }
         do {
+            if limit > 0 { limitFiles(to: limit << 10) }
             try run(directory: arguments[1], node: arguments[2], mapBytes: map << 20, batch: max(1, batch))
         } catch {
             say("failed \(error)")
@@ -25,6 +30,7 @@ enum Hammer {
     static func run(directory: String, node: String, mapBytes: UInt64, batch: Int) throws {
         var options = LMDBVolume.Options()
         options.mapBytes = mapBytes
+        options.probeInterval = .milliseconds(100)
         let volume = try LMDBVolume(at: directory, options: options)
         say("follower")
         let granted = Granted()
@@ -38,14 +44,27 @@ enum Hammer {
                 volume.commit(effects(of: number)) { result in
                     switch result {
                     case .success: say("\(number)")
-                    case .failure(let failure): say("failed \(failure)")
+                    case .failure(let failure): say("refused \(failure)")
                     }
-                    window.leave()
+                    if case .success = result { window.leave(wasDone: true) } else { window.leave(wasDone: false) }
                 }
             }
-            window.wait()
-            group += UInt64(batch)
+            // After a refusal everything submitted behind it is refused too, so what was done is the front of the window.
+            let done = window.wait()
+            group += UInt64(done)
+            if done < batch {
+                limitFiles(to: nil)
+                usleep(10_000)
+            }
         }
+    }
+
+    /// Bounds the size of the files that this process writes, in bytes; nil: no bound.
+    static func limitFiles(to bytes: UInt?) {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
+        limit.rlim_cur = min(bytes ?? limit.rlim_max, limit.rlim_max)
+        setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit)
     }
 
     /// Three rows that are true together only.
@@ -85,10 +104,19 @@ final class Granted: @unchecked Sendable {
 final class Window: @unchecked Sendable {
     // @unchecked: the count is touched only with the mutex held.
     private var count: Int
+    private var done = 0
     private let gate = Gate()
     init(_ count: Int) { self.count = count }
-    func leave() { gate.change { self.count -= 1 } }
-    func wait() { gate.wait { self.count == 0 ? () : nil } }
+
+    func leave(wasDone: Bool) {
+        gate.change {
+            self.count -= 1
+            if wasDone { self.done += 1 }
+        }
+    }
+
+    /// Waits for all of them; returns how many were done.
+    func wait() -> Int { gate.wait { self.count == 0 ? self.done : nil } }
 }
 
 /// A mutex and its condition.
