@@ -24,7 +24,11 @@ public final class KeeperLock: Sendable {
         self.descriptor = descriptor
     }
 
-    deinit { Glibc.close(descriptor) }
+    deinit {
+        // A child between fork and exec shares the open file: closing alone would leave the lock to it.
+        _ = martlet_ofd_unlock(descriptor)
+        Glibc.close(descriptor)
+    }
 
     /// A claim that waits for its lock.
     public final class Claim: Sendable {

@@ -7,6 +7,12 @@ public struct AccountSnapshot: Sendable {
         public var inSeq: UInt32
         /// µs since 1970, UTC.
         public var stamp: Int64
+        public init(originHash: UInt64, session: UInt64, inSeq: UInt32, stamp: Int64) {
+            self.originHash = originHash
+            self.session = session
+            self.inSeq = inSeq
+            self.stamp = stamp
+        }
     }
 
     /// Message records whose origins are remembered (DESIGN §4a).
