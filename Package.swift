@@ -82,5 +82,8 @@ let package = Package(
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
+        room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
+        suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
     ]
 )

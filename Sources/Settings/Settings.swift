@@ -79,7 +79,7 @@ public struct Settings: Sendable, Equatable {
         /// Mechanisms offered, strongest first; -PLUS forms are derived.
         public var mechanisms = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]
         /// PBKDF2 iterations of newly set passwords (RFC 7677 §4: at least 4096).
-        public var iterations = 10_000
+        public var iterations = 4_096
         /// Failures after which a stream is closed (RFC 6120 §6.4.5).
         public var failuresPerStream = 5
         /// Failures of one account or one address prefix within `backoffWindow` seconds after which attempts are answered `temporary-auth-failure`.

@@ -1,0 +1,70 @@
+import XMLStream
+
+/// A message, presence or iq: its header fields, and what is inside as bytes (RFC 6120 §8).
+public struct Stanza: Sendable {
+    public var kind: StanzaKind
+    public var type: StanzaType
+    /// RFC 6120 §8.1.3. Always there on an iq.
+    public var id: String?
+    public var from: JID?
+    public var to: JID?
+    /// `xml:lang` (RFC 6120 §8.1.5).
+    public var lang: String?
+    /// Further attributes of the start tag, escaped and each with a space before it; normally empty.
+    public var extraAttributes: String
+    public var payload: Payload
+
+    /// A stanza of the server's own. Whether the type fits the kind is the caller's business.
+    public init(
+        kind: StanzaKind, type: StanzaType, id: String? = nil, from: JID? = nil, to: JID? = nil, lang: String? = nil,
+        payload: Payload = .empty
+    ) {
+        self.kind = kind
+        self.type = type
+        self.id = id
+        self.from = from
+        self.to = to
+        self.lang = lang
+        extraAttributes = ""
+        self.payload = payload
+    }
+
+    /// Appends the stanza as XML: a new start tag, the payload byte for byte, the end tag. It reads the same on clients' and servers' streams.
+    ///
+    /// - Parameters:
+    ///   - xmlns: declared on the start tag when given; needed where the surroundings have another default namespace: "jabber:client"
+    ///     inside `<forwarded/>`, and on each frame of RFC 7395.
+    ///   - from: in place of the stanza's own, when given.
+    ///   - to: in place of the stanza's own, when given.
+    public func write(into bytes: inout [UInt8], xmlns: String? = nil, from: JID? = nil, to: JID? = nil) {
+        bytes.append(UInt8(ascii: "<"))
+        bytes.append(contentsOf: kind.name.utf8)
+        if let xmlns { XMLWriter.attribute("xmlns", xmlns, into: &bytes) }
+        if let from = from ?? self.from { XMLWriter.attribute("from", from.description, into: &bytes) }
+        if let to = to ?? self.to { XMLWriter.attribute("to", to.description, into: &bytes) }
+        if let id { XMLWriter.attribute("id", id, into: &bytes) }
+        if let type = type.attribute { XMLWriter.attribute("type", type, into: &bytes) }
+        if let lang { XMLWriter.attribute("xml:lang", lang, into: &bytes) }
+        if !extraAttributes.isEmpty { bytes.append(contentsOf: extraAttributes.utf8) }
+        if payload.isEmpty {
+            bytes.append(contentsOf: "/>".utf8)
+            return
+        }
+        bytes.append(UInt8(ascii: ">"))
+        bytes.append(contentsOf: payload.bytes)
+        bytes.append(contentsOf: "</".utf8)
+        bytes.append(contentsOf: kind.name.utf8)
+        bytes.append(UInt8(ascii: ">"))
+    }
+
+    /// The stanza as XML on its own.
+    public var xml: [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(payload.bytes.count + 256)
+        write(into: &bytes)
+        return bytes
+    }
+
+    /// Whether a reply may be an error: nothing answers an error or a result (RFC 6120 §8.3.1).
+    public var mayBeAnswered: Bool { type != .error && type != .result }
+}

@@ -1,0 +1,49 @@
+import Testing
+import XMLStream
+
+private let xml = "http://www.w3.org/XML/1998/namespace"
+
+private func parse(_ text: String, header: String? = nil, as namespace: StreamNamespace = .client) throws -> Element {
+    let parser = XMLStreamParser(namespace: namespace)
+    let head = try header.map { text in try Array(text.utf8).withUnsafeBytes { try parser.parse(header: $0) } }
+    return try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: head) }
+}
+
+@Suite struct ParserTests {
+    @Test func readsNamesAttributesAndText() throws {
+        let element = try parse(
+            "<message to='a@b' xml:lang='de' x=\"&lt;&#10;'\"><body>Art <b>thou</b> not &amp; <![CDATA[<Romeo>]]></body><x xmlns='urn:x' k='v'/></message>"
+        )
+        #expect(element.is(Name("message", "jabber:client")))
+        #expect(element["to"] == "a@b")
+        #expect(element["lang"] == nil)
+        #expect(element.lang == "de")
+        #expect(element["x"] == "<\n'")
+        #expect(element.attributes.count == 3)
+        let body = try #require(element.first(Name("body", "jabber:client")))
+        #expect(body.text == "Art  not & <Romeo>")
+        #expect(body.first(local: "b", namespace: "jabber:client")?.text == "thou")
+        let x = try #require(element.first(local: "x", namespace: "urn:x"))
+        #expect(x["k"] == "v" && x.text == "" && Array(x.children).isEmpty)
+        #expect(element.children.map(\.local) == ["body", "x"])
+    }
+
+    @Test func rangesPointAtTheSource() throws {
+        let source = "<message><body a='>'>a</body> <![CDATA[<]]><x:y xmlns:x='urn:x'><z/></x:y><w />\n</message>"
+        let element = try parse(source)
+        #expect(element.range == 0..<source.utf8.count)
+        let texts = element.children.map { String(decoding: Array(source.utf8)[$0.range], as: UTF8.self) }
+        #expect(texts == ["<body a='>'>a</body>", "<x:y xmlns:x='urn:x'><z/></x:y>", "<w />"])
+    }
+
+    @Test func oneParserServesManyStanzas() throws {
+        let parser = XMLStreamParser(namespace: .client)
+        for round in 0..<300 {
+            let text = "<iq id='\(round)' type='get'><q\(round % 7) xmlns='urn:\(round % 11)'>\(round)</q\(round % 7)></iq>"
+            let element = try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: nil) }
+            #expect(element["id"] == "\(round)")
+            let child = try #require(element.first(local: "q\(round % 7)", namespace: "urn:\(round % 11)"))
+            #expect(child.text == "\(round)")
+        }
+    }
+}
