@@ -3,6 +3,7 @@ import AdminLanguage
 import Authentication
 import Bus
 import BusProtocol
+import Dispatch
 import Glibc
 import LMDBStore
 import Logging
@@ -74,7 +75,7 @@ public final class Node: Sendable {
             name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
             volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
         let volume = volume
-        bridge = BusBridge(log: Logger(label: "bus")) { Thread.detached { _ = try? volume.checkReaders() } }
+        bridge = BusBridge(log: Logger(label: "bus")) { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         started = WallClock().now
         core = Core(
@@ -88,9 +89,6 @@ public final class Node: Sendable {
         bridge.connect(links, shards)
         passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         let fake = try Self.fakeCredentials(volume, settings)
-        parts.withLock { parts in
-            parts.transports = nil
-        }
         let transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords, fake: fake,
             credentials: StoreCredentials(core: core), log: Logger(label: "c2s"))
@@ -164,7 +162,7 @@ public final class Node: Sendable {
         // Commits what waits, then the lock: the next keeper finds everything.
         let volume = volume
         await withCheckedContinuation { continuation in
-            Thread.detached {
+            DispatchQueue.global().async {
                 volume.close()
                 continuation.resume()
             }
@@ -181,7 +179,7 @@ public final class Node: Sendable {
     private func installAnswers() {
         let report = NodeReport(
             name: settings.node.name, core: core, volume: volume, links: links, started: started,
-            sessions: { [shards] in shards.reduce(0) { $0 + $1.sessionCount } })
+            registry: registry)
         let stop = stopRequested
         for shard in shards {
             shard.enter { shard in
