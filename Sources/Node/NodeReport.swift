@@ -6,6 +6,7 @@ import LMDBStore
 import ServerCore
 import Stanzas
 import Store
+import Telemetry
 
 /// What `node show` and `status` tell of a node.
 struct NodeReport: Sendable {
@@ -14,7 +15,7 @@ struct NodeReport: Sendable {
     let volume: LMDBVolume
     let links: StanzaLinks
     let started: Int64
-    let sessions: @Sendable () -> Int
+    let registry: Registry
 
     func facts(isKeeper: Bool, serves: Bool, epoch: UInt64) -> NodeFacts {
         let store = volume.statistics
@@ -26,7 +27,7 @@ struct NodeReport: Sendable {
             ("epoch", ReplyValue(epoch)),
             ("pid", ReplyValue(getpid())),
             ("loops", ReplyValue(core.loopCount)),
-            ("sessions", ReplyValue(sessions())),
+            ("sessions", ReplyValue(core.metrics.sessions.value)),
             ("started", .text(DateTime(microseconds: started - started % 1_000_000).description)),
             ("memory_mib", ReplyValue(Self.residentBytes >> 20)),
             ("version", .text(core.software.version)),

@@ -67,7 +67,10 @@ final class AdminHandler: ChannelInboundHandler {
         guard sawEnd else { return }
         switch state {
         case .idle, .secret: context.close(promise: nil)
-        case .lines(let consumer): finish(consumer, context)
+        case .lines(let consumer):
+            // Without the lone dot the input is not whole: what came is done, and the client is not told that all was.
+            consumer.abandon()
+            context.close(promise: nil)
         case .busy: break
         }
     }
@@ -75,7 +78,7 @@ final class AdminHandler: ChannelInboundHandler {
     private func take(_ line: LineFramer.Line, _ context: ChannelHandlerContext) {
         switch (state, line) {
         case (.lines(let consumer), .text(".")): finish(consumer, context)
-        case (.lines(let consumer), .text(let text)): consumer.take(text.hasPrefix(".") ? String(text.dropFirst()) : text)
+        case (.lines(let consumer), .text(let text)): consumer.take(text.utf8.first == UInt8(ascii: ".") ? String(text.unicodeScalars.dropFirst()) : text)
         case (.lines(let consumer), _): consumer.takeUnreadable()
         case (.secret(let invocation), .text(let secret)):
             begin(invocation, secret: secret, context)
