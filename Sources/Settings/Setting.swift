@@ -40,6 +40,7 @@ enum SettingValue: Equatable, Sendable {
 public struct Setting<Root: Sendable>: Sendable {
     /// The table and the name: `limits.depth`. The keys of a host have no table.
     public let key: String
+    /// What its value must be.
     public let kind: SettingKind
     /// One or more sentences.
     public let doc: String
@@ -117,7 +118,8 @@ extension Setting {
     }
 
     static func integer(
-        _ key: String, _ path: any WritableKeyPath<Root, Int> & Sendable, _ range: ClosedRange<Int>, _ unit: String, live: Bool = false, _ doc: String
+        _ key: String, _ path: any WritableKeyPath<Root, Int> & Sendable, _ range: ClosedRange<Int>, _ unit: String, live: Bool = false,
+        _ doc: String
     ) -> Setting {
         Setting(key: key, kind: .integer(range, unit: unit), doc: doc, isLive: live, get: { .integer($0[keyPath: path]) }) { root, value in
             if case .integer(let integer) = value { root[keyPath: path] = integer }
@@ -127,7 +129,8 @@ extension Setting {
     static func choice<E: RawRepresentable<String> & CaseIterable & Sendable>(
         _ key: String, _ path: any WritableKeyPath<Root, E> & Sendable, live: Bool = false, _ doc: String
     ) -> Setting {
-        Setting(key: key, kind: .choice(E.allCases.map(\.rawValue)), doc: doc, isLive: live, get: { .text($0[keyPath: path].rawValue) }) { root, value in
+        Setting(key: key, kind: .choice(E.allCases.map(\.rawValue)), doc: doc, isLive: live, get: { .text($0[keyPath: path].rawValue) }) {
+            root, value in
             if case .text(let text) = value, let chosen = E(rawValue: text) { root[keyPath: path] = chosen }
         }
     }

@@ -43,7 +43,8 @@ extension Settings {
         do {
             let (settings, warnings) = try load(file: file)
             var lines = warnings.map { "warning: \($0)" }
-            let addresses = settings.listen.c2s + settings.listen.c2sDirectTLS + settings.listen.c2sOfNode.sorted { $0.key < $1.key }.flatMap(\.value)
+            let addresses =
+                settings.listen.c2s + settings.listen.c2sDirectTLS + settings.listen.c2sOfNode.sorted { $0.key < $1.key }.flatMap(\.value)
             lines.append("\(file): good")
             lines.append("  hosts      \(settings.hosts.map(\.domain).joined(separator: ", "))")
             lines.append("  listening  \(addresses.joined(separator: ", "))")
@@ -65,7 +66,9 @@ extension SettingsReader {
                 if access(path, R_OK) != 0 {
                     let reason = String(cString: strerror(errno))
                     problems.append(
-                        SettingsProblem(file: file, line: line, column: nil, key: "host.\(key)", sentence: "\(path) cannot be read (\(reason)): write the path of a PEM file"))
+                        SettingsProblem(
+                            file: file, line: line, column: nil, key: "host.\(key)",
+                            sentence: "\(path) cannot be read (\(reason)): write the path of a PEM file"))
                 } else if key == "key", SettingsFile.isOpenToOthers(path) {
                     warn("host.key", line, "\(path) can be read by others: chmod 600")
                 }
@@ -97,9 +100,13 @@ enum SettingsFile {
                 throw Unreadable(sentence: "cannot be read (\(String(cString: strerror(errno))))")
             }
             bytes += chunk[..<count]
-            guard bytes.count <= Settings.largestFile else { throw Unreadable(sentence: "is larger than \(Settings.largestFile) bytes: this is no configuration file") }
+            guard bytes.count <= Settings.largestFile else {
+                throw Unreadable(sentence: "is larger than \(Settings.largestFile) bytes: this is no configuration file")
+            }
         }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw Unreadable(sentence: "is not UTF-8: save it in that encoding") }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw Unreadable(sentence: "is not UTF-8: save it in that encoding")
+        }
         return text
     }
 

@@ -23,7 +23,9 @@ public struct SettingsProblem: Error, Equatable, Sendable, CustomStringConvertib
 
 /// All that keeps a configuration file from being used, in the order of its lines.
 public struct SettingsError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// At least one.
     public let problems: [SettingsProblem]
 
+    /// One line a problem.
     public var description: String { problems.map(\.description).joined(separator: "\n") }
 }

@@ -5,14 +5,17 @@ extension SettingsReader {
         if settings.hosts.isEmpty, !problems.contains(where: { $0.key?.hasPrefix("host") == true }) {
             rule("host", nil, "there is no host: write [[host]] and below it domain = \"example.org\"")
         }
-        checkOrder("limits.stanza_bytes_before_auth", settings.limits.stanzaBytesBeforeAuth, "limits.stanza_bytes", settings.limits.stanzaBytes)
+        checkOrder(
+            "limits.stanza_bytes_before_auth", settings.limits.stanzaBytesBeforeAuth, "limits.stanza_bytes", settings.limits.stanzaBytes)
         checkOrder("limits.depth_before_auth", settings.limits.depthBeforeAuth, "limits.depth", settings.limits.depth)
         checkOrder("limits.attributes_before_auth", settings.limits.attributesBeforeAuth, "limits.attributes", settings.limits.attributes)
         checkOrder("limits.stanza_bytes", settings.limits.stanzaBytes, "limits.session_queue_bytes", settings.limits.sessionQueueBytes)
         checkListeners()
         for number in settings.hosts.indices { checkHost(number) }
         if settings.debug.manualClock {
-            warn("debug.manual_clock", line("debug.manual_clock"), "is on: whoever reaches the admin socket can move the clock of the protocol. For tests only")
+            warn(
+                "debug.manual_clock", line("debug.manual_clock"),
+                "is on: whoever reaches the admin socket can move the clock of the protocol. For tests only")
         }
     }
 
@@ -53,7 +56,8 @@ extension SettingsReader {
             if let first = seen[listener.address] {
                 rule(
                     listener.key, listener.line,
-                    "\"\(listener.text)\" stands in \(first.key) too\(first.line.map { ", in line \($0)" } ?? ""): give one of them another port")
+                    "\"\(listener.text)\" stands in \(first.key) too\(first.line.map { ", in line \($0)" } ?? ""): give one of them another port"
+                )
             }
             seen[listener.address] = listener
             guard !listener.address.isLoopback || listener.key == "listen.c2s_direct_tls" else { continue }
@@ -61,11 +65,14 @@ extension SettingsReader {
             guard !bare.isEmpty else { continue }
             let hosts = "\(bare.count == 1 ? "host" : "hosts") \(bare.joined(separator: ", "))"
             if listener.key == "listen.c2s_direct_tls" {
-                rule(listener.key, listener.line, "\"\(listener.text)\" needs TLS, and \(hosts) has no certificate: write certificate and key below [[host]]")
+                rule(
+                    listener.key, listener.line,
+                    "\"\(listener.text)\" needs TLS, and \(hosts) has no certificate: write certificate and key below [[host]]")
             } else {
                 rule(
                     listener.key, listener.line,
-                    "\"\(listener.text)\" is reached from other machines, and \(hosts) has no certificate: write certificate and key below [[host]], or listen on 127.0.0.1")
+                    "\"\(listener.text)\" is reached from other machines, and \(hosts) has no certificate: write certificate and key below [[host]], or listen on 127.0.0.1"
+                )
             }
         }
     }
@@ -87,7 +94,10 @@ extension SettingsReader {
                 "false lets passwords of \(name) cross the network in the clear, by \"\(open.text)\": write true, or listen on 127.0.0.1")
         }
         if host.requireTLS, host.certificate.isEmpty, host.key.isEmpty {
-            warn("host.certificate", start, "\(name) requires TLS and has no certificate: nobody can log in. Write certificate and key, or require_tls = false on loopback")
+            warn(
+                "host.certificate", start,
+                "\(name) requires TLS and has no certificate: nobody can log in. Write certificate and key, or require_tls = false on loopback"
+            )
         }
     }
 

@@ -97,7 +97,8 @@ struct TOMLCursor {
         index += 1
         let text = takeWhile { $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "'")) }
         guard take(UInt8(ascii: "'")) else {
-            throw peek == nil || sees("\n") || sees("\r\n") ? start.error("the string is not closed on its line: add '") : controlCharacter()
+            throw peek == nil || sees("\n") || sees("\r\n")
+                ? start.error("the string is not closed on its line: add '") : controlCharacter()
         }
         return String(decoding: text, as: UTF8.self)
     }
@@ -159,7 +160,8 @@ struct TOMLCursor {
         case UInt8(ascii: "u"), UInt8(ascii: "U"):
             let digits = bytes[index...].prefix(kind == UInt8(ascii: "u") ? 4 : 8)
             let wanted = kind == UInt8(ascii: "u") ? 4 : 8
-            if digits.count == wanted, digits.allSatisfy(TOMLCursor.isHexDigit), let code = UInt32(String(decoding: digits, as: UTF8.self), radix: 16),
+            if digits.count == wanted, digits.allSatisfy(TOMLCursor.isHexDigit),
+                let code = UInt32(String(decoding: digits, as: UTF8.self), radix: 16),
                 let scalar = Unicode.Scalar(code)
             {
                 index += wanted

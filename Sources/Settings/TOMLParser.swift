@@ -58,7 +58,8 @@ struct TOMLParser {
             } else if table.tableArrays.contains(last.name) {
                 table.append(element, to: last.name)
             } else {
-                throw TOMLError(position: last.position, sentence: "\"\(last.name)\" is something else already: it cannot become an array of tables")
+                throw TOMLError(
+                    position: last.position, sentence: "\"\(last.name)\" is something else already: it cannot become an array of tables")
             }
             return
         }
@@ -69,7 +70,8 @@ struct TOMLParser {
         }
         guard case .table(let standing) = entry.node.value, standing.origin == .implied else {
             throw TOMLError(
-                position: last.position, sentence: "\"\(last.name)\" stands already in line \(entry.position.line): write everything of it there")
+                position: last.position,
+                sentence: "\"\(last.name)\" stands already in line \(entry.position.line): write everything of it there")
         }
         standing.origin = .header
         section = standing
@@ -88,7 +90,9 @@ struct TOMLParser {
             if case .table(let standing)? = elements.last?.value { return standing }
         default: break
         }
-        throw TOMLError(position: key.position, sentence: "\"\(key.name)\" is \(entry.node.kind) in line \(entry.position.line): nothing can be put into it")
+        throw TOMLError(
+            position: key.position,
+            sentence: "\"\(key.name)\" is \(entry.node.kind) in line \(entry.position.line): nothing can be put into it")
     }
 
     /// `key = value`.
@@ -108,7 +112,8 @@ struct TOMLParser {
             }
             guard case .table(let standing) = entry.node.value, standing.origin == .dotted, dotted[ObjectIdentifier(standing)] != nil else {
                 throw TOMLError(
-                    position: key.position, sentence: "\"\(key.name)\" is \(entry.node.kind) in line \(entry.position.line): write the key there")
+                    position: key.position,
+                    sentence: "\"\(key.name)\" is \(entry.node.kind) in line \(entry.position.line): write the key there")
             }
             table = standing
         }

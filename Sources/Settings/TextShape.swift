@@ -16,6 +16,7 @@ public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     public let address: String
     /// 1 to 65535.
     public let port: Int
+    /// Whether `address` is an IPv6 literal.
     public let isIPv6: Bool
     /// Whether only this machine reaches it: 127.0.0.0/8 or ::1.
     public let isLoopback: Bool
@@ -42,6 +43,7 @@ public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
         isLoopback = isIPv6 ? raw == [UInt8](repeating: 0, count: 15) + [1] : raw[0] == 127
     }
 
+    /// As it is written in the file.
     public var description: String { isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)" }
 }
 
@@ -66,7 +68,8 @@ enum TextShape {
     static func isBareJID(_ text: String) -> Bool {
         guard let at = text.utf8.firstIndex(of: UInt8(ascii: "@")) else { return false }
         let local = text[..<at]
-        return (1...1023).contains(local.utf8.count) && isLine(String(local)) && !local.unicodeScalars.contains { "\"&'/:<>@ ".unicodeScalars.contains($0) }
+        return (1...1023).contains(local.utf8.count) && isLine(String(local))
+            && !local.unicodeScalars.contains { "\"&'/:<>@ ".unicodeScalars.contains($0) }
             && domain(String(text[text.utf8.index(after: at)...])) != nil
     }
 

@@ -90,7 +90,8 @@ import Testing
             domain = "exämple.net"
             require_tls = false
             """
-        let (settings, warnings) = try Settings.parse(text.replacing("node.directory", with: "[node]\ndirectory"), file: "f", base: "/srv/m")
+        let (settings, warnings) = try Settings.parse(
+            text.replacing("node.directory", with: "[node]\ndirectory"), file: "f", base: "/srv/m")
         #expect(settings.node.directory == "/srv/m/var")
         #expect(settings.listen.c2s == ["127.0.0.1:5222", "[::1]:5222"])
         #expect(settings.listen.c2sOfNode == ["b": ["127.0.0.1:5322"]])
@@ -113,25 +114,63 @@ import Testing
         ("[limits]\ndepth = \"64\"", ["2: limits.depth: is a string: write a number from 8 to 1024 (elements)"]),
         ("[limits]\ndepth = 64.0", ["2: limits.depth: is a float: write a number from 8 to 1024 (elements)"]),
         ("[limits]\ndepth = 7", ["2: limits.depth: 7 is out of range: write a number from 8 to 1024 (elements)"]),
-        ("[limits]\ndepth = -9223372036854775808", ["2: limits.depth: -9223372036854775808 is out of range: write a number from 8 to 1024 (elements)"]),
+        (
+            "[limits]\ndepth = -9223372036854775808",
+            ["2: limits.depth: -9223372036854775808 is out of range: write a number from 8 to 1024 (elements)"]
+        ),
         ("[debug]\nmanual_clock = 1", ["2: debug.manual_clock: is an integer: write true or false"]),
         ("[tls]\nminimum = \"1.1\"", ["2: tls.minimum: \"1.1\" is not known: write one of \"1.2\", \"1.3\""]),
         ("[tls]\nciphers = \"\"", ["2: tls.ciphers: \"\" is not a text on one line"]),
         ("[node]\nname = \"Node A\"", ["2: node.name: \"Node A\" is not a name of 1 to 32 letters a-z, digits and '-'"]),
         ("[node.B]\nc2s = []", ["1: node.B: is no name of a node: write a name of 1 to 32 letters a-z, digits and '-'"]),
         ("[node.b]\nc2z = []", ["2: node.b.c2z: is not known: did you mean \"c2s\"?"]),
-        ("[listen]\nc2s = \"127.0.0.1:5222\"", ["2: listen.c2s: is a string: write an array, each of it an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]),
-        ("[listen]\nc2s = [\"localhost:5222\"]", ["2: listen.c2s: \"localhost:5222\" is not an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]),
-        ("[listen]\nc2s = [\n\"127.0.0.1:5222\",\n\"127.0.0.1:0\"]", ["4: listen.c2s: \"127.0.0.1:0\" is not an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]),
-        ("[listen]\nc2s = [\"127.0.0.1:5222\", 5]", ["2: listen.c2s: has an integer in it: write an array, each of it an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]),
+        (
+            "[listen]\nc2s = \"127.0.0.1:5222\"",
+            ["2: listen.c2s: is a string: write an array, each of it an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]
+        ),
+        (
+            "[listen]\nc2s = [\"localhost:5222\"]",
+            ["2: listen.c2s: \"localhost:5222\" is not an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]
+        ),
+        (
+            "[listen]\nc2s = [\n\"127.0.0.1:5222\",\n\"127.0.0.1:0\"]",
+            ["4: listen.c2s: \"127.0.0.1:0\" is not an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]
+        ),
+        (
+            "[listen]\nc2s = [\"127.0.0.1:5222\", 5]",
+            ["2: listen.c2s: has an integer in it: write an array, each of it an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]
+        ),
         ("[listen]\nc2s = [\"127.0.0.1:5222\", \"127.0.0.1:5222\"]", ["2: listen.c2s: \"127.0.0.1:5222\" stands twice: keep one"]),
         ("[listen]\nc2s = []", ["2: listen.c2s: nothing is listened on: write an address, as \"127.0.0.1:5222\""]),
-        ("[listen]\nc2s = [\"127.0.0.1:5222\"]\n[node.b]\nc2s = [\"127.0.0.1:5222\"]", ["4: node.b.c2s: \"127.0.0.1:5222\" stands in listen.c2s too, in line 2: give one of them another port"]),
-        ("[authentication]\nmechanisms = []", ["2: authentication.mechanisms: is empty: write an array of some of \"SCRAM-SHA-512\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", each once"]),
+        (
+            "[listen]\nc2s = [\"127.0.0.1:5222\"]\n[node.b]\nc2s = [\"127.0.0.1:5222\"]",
+            ["4: node.b.c2s: \"127.0.0.1:5222\" stands in listen.c2s too, in line 2: give one of them another port"]
+        ),
+        (
+            "[authentication]\nmechanisms = []",
+            [
+                "2: authentication.mechanisms: is empty: write an array of some of \"SCRAM-SHA-512\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", each once"
+            ]
+        ),
         ("[authentication]\nmechanisms = [\"PLAIN\", \"PLAIN\"]", ["2: authentication.mechanisms: \"PLAIN\" stands twice: keep one"]),
-        ("[authentication]\nmechanisms = [\"CRAM-MD5\"]", ["2: authentication.mechanisms: \"CRAM-MD5\" is not known: write an array of some of \"SCRAM-SHA-512\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", each once"]),
-        ("[limits]\nstanza_bytes = 10000", ["2: limits.stanza_bytes_before_auth: 10240 is more than limits.stanza_bytes, which is 10000: lower it, or raise limits.stanza_bytes"]),
-        ("[log]\nlevel = \"loud\"", ["2: log.level: \"loud\" is not known: write one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\""]),
+        (
+            "[authentication]\nmechanisms = [\"CRAM-MD5\"]",
+            [
+                "2: authentication.mechanisms: \"CRAM-MD5\" is not known: write an array of some of \"SCRAM-SHA-512\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", each once"
+            ]
+        ),
+        (
+            "[limits]\nstanza_bytes = 10000",
+            [
+                "2: limits.stanza_bytes_before_auth: 10240 is more than limits.stanza_bytes, which is 10000: lower it, or raise limits.stanza_bytes"
+            ]
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            [
+                "2: log.level: \"loud\" is not known: write one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\""
+            ]
+        ),
         ("[log\n", ["1:5: the header is not closed: write ]"]),
         ("host = 3", ["1: host: is an integer: write [[host]] with two brackets, once for each host"]),
     ])
@@ -152,18 +191,27 @@ import Testing
         ("[[host]]\ndomain = \"a\"\ncertificat = \"x\"", ["3: host.certificat: is not known: did you mean \"certificate\"?"]),
         ("[[host]]\ndomain = \"a\"\ncertificate = \"x\"", ["3: host.certificate: \"a\" has a certificate and no key: write both"]),
         ("[[host]]\ndomain = \"a\"\nkey = \"x\"", ["3: host.key: \"a\" has a key and no certificate: write both"]),
-        ("[[host]]\ndomain = \"a\"\ndurability = \"never\"", ["3: host.durability: \"never\" is not known: write one of \"kept\", \"relay\""]),
+        (
+            "[[host]]\ndomain = \"a\"\ndurability = \"never\"",
+            ["3: host.durability: \"never\" is not known: write one of \"kept\", \"relay\""]
+        ),
         (
             "[listen]\nc2s = [\"0.0.0.0:5222\"]\n[[host]]\ndomain = \"a\"",
-            ["2: listen.c2s: \"0.0.0.0:5222\" is reached from other machines, and host \"a\" has no certificate: write certificate and key below [[host]], or listen on 127.0.0.1"]
+            [
+                "2: listen.c2s: \"0.0.0.0:5222\" is reached from other machines, and host \"a\" has no certificate: write certificate and key below [[host]], or listen on 127.0.0.1"
+            ]
         ),
         (
             "[listen]\nc2s_direct_tls = [\"127.0.0.1:5223\"]\n[[host]]\ndomain = \"a\"",
-            ["2: listen.c2s_direct_tls: \"127.0.0.1:5223\" needs TLS, and host \"a\" has no certificate: write certificate and key below [[host]]"]
+            [
+                "2: listen.c2s_direct_tls: \"127.0.0.1:5223\" needs TLS, and host \"a\" has no certificate: write certificate and key below [[host]]"
+            ]
         ),
         (
             "[listen]\nc2s = [\"[::]:5222\"]\n[[host]]\ndomain = \"a\"\ncertificate = \"c\"\nkey = \"k\"\nrequire_tls = false",
-            ["7: host.require_tls: false lets passwords of \"a\" cross the network in the clear, by \"[::]:5222\": write true, or listen on 127.0.0.1"]
+            [
+                "7: host.require_tls: false lets passwords of \"a\" cross the network in the clear, by \"[::]:5222\": write true, or listen on 127.0.0.1"
+            ]
         ),
     ])
     func everyErrorOfAHostNamesLineKeyAndMend(text: String, expected: [String]) {
@@ -215,7 +263,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("127.0.0.1:5222", true, false), ("0.0.0.0:1", false, false), ("127.9.9.9:65535", true, false), ("[::1]:5222", true, true), ("[::]:5222", false, true),
+        ("127.0.0.1:5222", true, false), ("0.0.0.0:1", false, false), ("127.9.9.9:65535", true, false), ("[::1]:5222", true, true),
+        ("[::]:5222", false, true),
         ("[2001:db8::1]:5222", false, true),
     ])
     func addresses(text: String, loopback: Bool, v6: Bool) throws {
@@ -223,7 +272,10 @@ import Testing
         #expect(address.isLoopback == loopback && address.isIPv6 == v6 && address.description == text)
     }
 
-    @Test(arguments: ["", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:05", "127.0.0.1:-1", "1.2.3:5", "::1:5222", "[::1]5222", "[]:1", "a:1", "127.0.0.1\u{0}:1"])
+    @Test(arguments: [
+        "", ":", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:05", "127.0.0.1:-1", "1.2.3:5", "::1:5222", "[::1]5222", "[]:1",
+        "a:1", "127.0.0.1\u{0}:1",
+    ])
     func noAddresses(text: String) {
         #expect(ListenAddress(text) == nil)
     }

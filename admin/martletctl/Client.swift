@@ -17,7 +17,8 @@ enum Client {
     private static func run(_ options: Options) throws(Failure) -> ExitStatus {
         switch options.words.first {
         case nil:
-            let text = ([usage, ""] + Help.overview() + ["", "completion bash|zsh writes a script for the shell."]).joined(separator: "\n") + "\n"
+            let text =
+                ([usage, ""] + Help.overview() + ["", "completion bash|zsh writes a script for the shell."]).joined(separator: "\n") + "\n"
             if options.wantsHelp {
                 Output.out(text)
                 return .success
@@ -86,9 +87,17 @@ struct Options {
         var isPlain = false
         for word in rest {
             if word == "--" { isPlain = true }
-            if word == "--json", !isPlain { json = true } else if word == "--help", !isPlain { wantsHelp = true } else { words.append(word) }
+            if word == "--json", !isPlain {
+                json = true
+            } else if word == "--help", !isPlain {
+                wantsHelp = true
+            } else {
+                words.append(word)
+            }
         }
-        guard directory == nil || socket == nil else { throw Failure(.usage, "--directory and --socket are two ways to say the same: give one") }
+        guard directory == nil || socket == nil else {
+            throw Failure(.usage, "--directory and --socket are two ways to say the same: give one")
+        }
     }
 
     private mutating func take(_ word: String, _ rest: inout ArraySlice<String>) throws(Failure) {
@@ -111,7 +120,10 @@ struct Options {
                 }
                 timeout = seconds
             }
-        default: throw Failure(.usage, "\"\(word)\" is not known before the command: known are \((Options.valued + Options.flags).joined(separator: ", "))")
+        default:
+            throw Failure(
+                .usage, "\"\(word)\" is not known before the command: known are \((Options.valued + Options.flags).joined(separator: ", "))"
+            )
         }
     }
 }

@@ -29,11 +29,14 @@ struct Connection: ~Copyable {
         let deadline = monotonicMilliseconds() + milliseconds
         while true {
             if let line = try nextLine() {
-                guard let greeting = Greeting(line) else { throw Failure(.noConnection, "\(path): something answers there, but no Martlet node") }
+                guard let greeting = Greeting(line) else {
+                    throw Failure(.noConnection, "\(path): something answers there, but no Martlet node")
+                }
                 guard greeting.version == Greeting.currentVersion else {
                     throw Failure(
                         .noConnection,
-                        "\(path): node \(greeting.node) speaks version \(greeting.version) of the admin language, this program version \(Greeting.currentVersion): use the martletctl of its own build")
+                        "\(path): node \(greeting.node) speaks version \(greeting.version) of the admin language, this program version \(Greeting.currentVersion): use the martletctl of its own build"
+                    )
                 }
                 node = greeting.node
                 return
@@ -42,7 +45,9 @@ struct Connection: ~Copyable {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let ready = left > 0 ? poll(&waiting, 1, Int32(clamping: left)) : 0
             if ready < 0, errno == EINTR { continue }
-            guard ready > 0 else { throw Failure(.noConnection, "\(path): no answer in \(milliseconds / 1000) s: the node is stopped or has no time") }
+            guard ready > 0 else {
+                throw Failure(.noConnection, "\(path): no answer in \(milliseconds / 1000) s: the node is stopped or has no time")
+            }
             guard try receive() else { throw Failure(.noConnection, "\(path): the node closed the connection: it is stopping") }
         }
     }

@@ -25,7 +25,9 @@ struct Conversation: ~Copyable {
 
     init(_ connection: consuming Connection, options: Options) throws(Failure) {
         let line = Words.line(options.words)
-        guard line.utf8.count <= Words.longestRequest else { throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it") }
+        guard line.utf8.count <= Words.longestRequest else {
+            throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
+        }
         self.connection = connection
         timeout = Int64(options.timeout) * 1000
         isJSON = options.json
@@ -95,14 +97,18 @@ struct Conversation: ~Copyable {
             return
         }
         guard ready > 0 else {
-            throw Failure(.noConnection, "node \(connection.node) has not answered for \(timeout / 1000) s: what was asked for may or may not be done")
+            throw Failure(
+                .noConnection, "node \(connection.node) has not answered for \(timeout / 1000) s: what was asked for may or may not be done"
+            )
         }
         if events[0].revents & Int16(POLLOUT) != 0 { try send() }
         if events[1].revents != 0 { try readInput() }
         if events[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
             lastHeard = monotonicMilliseconds()
             guard try connection.receive() else {
-                throw Failure(.noConnection, "node \(connection.node) closed the connection before its answer was whole: what was asked for may or may not be done")
+                throw Failure(
+                    .noConnection,
+                    "node \(connection.node) closed the connection before its answer was whole: what was asked for may or may not be done")
             }
         }
     }
@@ -122,7 +128,9 @@ struct Conversation: ~Copyable {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = read(STDIN_FILENO, &chunk, chunk.count)
         if count < 0 {
-            guard errno == EINTR || errno == EAGAIN else { throw Failure(.failure, "standard input cannot be read (\(String(cString: strerror(errno))))") }
+            guard errno == EINTR || errno == EAGAIN else {
+                throw Failure(.failure, "standard input cannot be read (\(String(cString: strerror(errno))))")
+            }
             return
         }
         // The node's patience begins when it has something to answer.

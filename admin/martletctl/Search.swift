@@ -30,7 +30,9 @@ enum Search {
             return isDirectory(variable) ? try sockets(of: variable) : ([variable], variable)
         }
         for directory in ["data", "/var/lib/martlet"] where isDirectory(directory + "/run") { return try sockets(of: directory) }
-        throw Failure(.noConnection, "no node was found here: name the cluster's directory with --directory, or a socket with --socket or MARTLET_SOCKET")
+        throw Failure(
+            .noConnection,
+            "no node was found here: name the cluster's directory with --directory, or a socket with --socket or MARTLET_SOCKET")
     }
 
     /// The admin sockets of a cluster's directory, by the names of their nodes.

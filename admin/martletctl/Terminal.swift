@@ -39,8 +39,8 @@ enum Terminal {
             keys[Int(VMIN)] = 1
             keys[Int(VTIME)] = 0
         }
-        Output.error(prompt)
         tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent)
+        Output.error(prompt)
         defer {
             tcsetattr(STDIN_FILENO, TCSAFLUSH, &before)
             Output.error("\n")

@@ -70,6 +70,8 @@ public struct LinkMachine: Sendable {
     public private(set) var roundTrip: UInt64?
     /// Connections after the first.
     public private(set) var resumptions = 0
+    /// Frames of all kinds written, over all connections.
+    public private(set) var framesWritten: UInt64 = 0
     /// Data frames that came twice.
     public private(set) var duplicates = 0
 
@@ -215,6 +217,7 @@ public struct LinkMachine: Sendable {
 
     /// Every frame carries the acknowledgement.
     private mutating func tell() {
+        framesWritten &+= 1
         told = received
         bytesSinceTold = 0
         acknowledgementDue = false
