@@ -1,0 +1,231 @@
+import Settings
+import Telemetry
+internal import DequeModule
+public import Stanzas
+public import Store
+
+/// The object at the home that *decides*: who gets what, what is kept, who may see whom.
+///
+/// Cold until its first letter, then loading (letters wait, in order), then live. It runs each letter at once on its own
+/// memory; what comes out waits at its gate until the effects it stands on are durable (DESIGN §4).
+public final class Account {
+    enum Work {
+        case submit(Ticket, Stanza)
+        case incoming(Stanza, Ticket?)
+        case bind(BindRequest)
+        case unbind(SessionRef, BindID, Departure, [UInt64])
+        case acked(SessionRef, [UInt64])
+        case command(CommandLetter)
+        case claim([SessionReport], orphans: [SessionRow])
+    }
+
+    enum Phase {
+        case loading(Deque<Work>)
+        /// No such account on this server.
+        case absent
+        case live
+    }
+
+    public let jid: JID
+    public let partition: UInt16
+    /// Settings of its host; nil when the domain is not served here.
+    let host: Settings.Host?
+    unowned let shard: Shard
+
+    var phase = Phase.loading([])
+    /// The stored account; nil while absent.
+    public internal(set) var record: AccountRecord?
+    /// The roster, by contact.
+    public internal(set) var roster = RosterBook()
+    var resources: [Resource] = []
+    var inbox = Inbox()
+    /// Messages acknowledged but still in the store, with the µs after which they may go.
+    var spent: Deque<(message: UInt64, after: Int64)> = []
+    var inboxTouched = false
+    var lastMessage: UInt64 = 0
+    /// What recently came in: for repeats after a takeover and for clients that send again.
+    var recent = RecentMessages()
+    var gate = Gate()
+    /// The batch of this account's last effects.
+    var reached: UInt64 = 0
+    private var registeredBatch: UInt64 = 0
+    /// A page of owed messages is being read.
+    var isPumping = false
+    /// Never-stored messages that must not overtake waiting ones.
+    var heldBack: Deque<Stanza> = []
+    private var generation = 0
+
+    init(_ jid: JID, shard: Shard) {
+        self.jid = jid
+        self.shard = shard
+        partition = shard.placement.partition(of: jid)
+        host = shard.core.hosts[jid.domain]
+    }
+
+    var core: Core { shard.core }
+
+    // MARK: Cold, loading, live
+
+    /// Reads the account on a reader thread; letters wait meanwhile.
+    func load() {
+        generation += 1
+        let generation = generation
+        let core = core
+        let jid = jid
+        let shard = shard
+        core.readers.read { snapshot in
+            let result = Result<AccountSnapshot?, StoreFailure> { () throws(StoreFailure) in
+                try AccountSnapshot.load(jid: jid.description, from: snapshot, identity: core.identity)
+            }
+            shard.enter { shard in shard.accounts[jid]?.loaded(result, generation: generation) }
+        }
+    }
+
+    private func loaded(_ result: Result<AccountSnapshot?, StoreFailure>, generation: Int) {
+        guard generation == self.generation, case .loading(let waiting) = phase else { return }
+        switch result {
+        case .success(let snapshot?): adopt(snapshot)
+        case .success(nil): phase = .absent
+        case .failure(let failure):
+            core.metrics.failedLoads.increment()
+            refuseAll(waiting, failure)
+            return
+        }
+        for work in waiting { run(work) }
+        shard.noteIdle(self)
+    }
+
+    private func adopt(_ snapshot: AccountSnapshot) {
+        record = snapshot.account
+        roster = RosterBook(items: snapshot.roster, pendingIn: snapshot.pendingIn, version: snapshot.account.rosterVersion)
+        inbox = Inbox()
+        for message in snapshot.owed { inbox.add(message, sessions: 0) }
+        for resource in resources { for message in resource.inFlight { inbox.claim(message) } }
+        lastMessage = snapshot.lastMessage
+        recent = RecentMessages(snapshot.recent)
+        let now = core.clock.now
+        spent = Deque(snapshot.spent.map { ($0, now &+ RecentMessages.graceMicroseconds) })
+        phase = .live
+    }
+
+    /// The store could not read the account: everything that waited is answered, and the next letter tries again.
+    private func refuseAll(_ waiting: Deque<Work>, _ failure: StoreFailure) {
+        shard.accounts[jid] = nil
+        let error = StanzaError(.resourceConstraint, type: .wait, text: "The account cannot be read at the moment")
+        for work in waiting {
+            switch work {
+            case .submit(let ticket, _): complete(ticket, .whole, refusal: error)
+            case .incoming(_, let ticket): if let ticket { complete(ticket, .theirs, refusal: error) }
+            case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
+            case .command(let letter):
+                emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
+            case .unbind, .acked, .claim: break
+            }
+        }
+    }
+
+    func receive(_ work: Work) {
+        if case .loading(var waiting) = phase {
+            waiting.append(work)
+            phase = .loading(waiting)
+        } else {
+            run(work)
+        }
+    }
+
+    private func run(_ work: Work) {
+        switch work {
+        case .submit(let ticket, let stanza): outgoing(stanza, ticket)
+        case .incoming(let stanza, let ticket): incoming(stanza, ticket)
+        case .bind(let request): bind(request)
+        case .unbind(let session, let bind, let departure, let unacked): unbind(session, bind, departure, unacked: unacked)
+        case .acked(let session, let messages): acknowledged(session, messages)
+        case .command(let letter): obey(letter)
+        case .claim(let reports, let orphans): claim(reports, orphans: orphans)
+        }
+    }
+
+    /// Whether nothing would be lost if the account were forgotten now.
+    var canSleep: Bool {
+        guard resources.isEmpty, gate.isEmpty, reached <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty else { return false }
+        if case .loading = phase { return false }
+        return true
+    }
+
+    // MARK: Effects and the gate
+
+    /// Asks for a put. What the account says from now on waits for it, unless nobody needs to (`waits: false`).
+    func put(_ key: Key, _ value: [UInt8], waits: Bool = true) {
+        shard.effects.put(key, value)
+        if waits { reached = shard.openBatch }
+    }
+
+    /// Asks for a delete.
+    func delete(_ key: Key, waits: Bool = true) {
+        shard.effects.delete(key)
+        if waits { reached = shard.openBatch }
+    }
+
+    /// Lets a letter leave through the gate.
+    func emit(_ letter: Letter, to address: ShardAddress) { pass(.letter(letter, to: address)) }
+
+    /// Says through the gate that a submission is done here.
+    func complete(_ ticket: Ticket?, _ half: CompletionHalf, refusal: StanzaError? = nil) {
+        guard let ticket else { return }
+        pass(.completion(ticket, half, refusal: refusal))
+    }
+
+    func pass(_ output: Gate.Output) {
+        if gate.isEmpty, reached <= shard.durableBatch {
+            release(output)
+            return
+        }
+        gate.hold(output, until: reached)
+        if registeredBatch < reached {
+            registeredBatch = reached
+            shard.registerGate(self, batch: reached)
+        }
+    }
+
+    /// Everything up to `batch` is durable.
+    func openGate(durable batch: UInt64) {
+        while let output = gate.next(durable: batch) { release(output) }
+        if gate.isEmpty { shard.noteIdle(self) }
+    }
+
+    private func release(_ output: Gate.Output) {
+        switch output {
+        case .letter(let letter, let to): shard.post(letter, to: to)
+        case .completion(let ticket, let half, let refusal):
+            shard.post(.completed(session: ticket.session.id, inSeq: ticket.inSeq, half: half, refusal: refusal), to: ticket.session.shard)
+        case .perform(let body): body(true)
+        }
+    }
+
+    /// The batch this account stood on was not committed: its memory never became true. Waiting output turns into refusals, the
+    /// account is read anew; its sessions and their presence stay.
+    func dropAfterFailedCommit() {
+        let error = StanzaError(.resourceConstraint, type: .wait, text: "The server cannot store anything at the moment")
+        for output in gate.takeAll() {
+            switch output {
+            case .completion(let ticket, let half, _):
+                shard.post(
+                    .completed(session: ticket.session.id, inSeq: ticket.inSeq, half: half == .own ? .whole : half, refusal: error),
+                    to: ticket.session.shard)
+            case .letter(.commandResult(let id, _), let to):
+                shard.post(.commandResult(id: id, .failed("the store refused to write; see the log of the keeper")), to: to)
+            case .letter(.bound(let session, _), let to): shard.post(.bound(session: session, .refused(error)), to: to)
+            case .letter(.end(let session, let reason), let to): shard.post(.end(session: session, reason), to: to)
+            case .letter: break
+            case .perform(let body): body(false)
+            }
+        }
+        reached = shard.durableBatch
+        registeredBatch = reached
+        isPumping = false
+        heldBack.removeAll()
+        record = nil
+        phase = .loading([])
+        load()
+    }
+}

@@ -1,0 +1,91 @@
+import Stanzas
+import Store
+
+/// Writes by the administrator, at the home of the account: applied once, answered when durable.
+extension Account {
+    func obey(_ letter: CommandLetter) {
+        let answer = { (result: CommandResult) in self.emit(.commandResult(id: letter.id, result), to: letter.replyTo) }
+        switch letter.command {
+        case .create(let credentials):
+            guard host != nil else { return answer(.failed("\(jid.domain) is not a host of this server; add it to the configuration")) }
+            if let record {
+                // Asked again after a takeover: the first time already made it.
+                return answer(record.lastCommand == letter.id ? .done(1) : .exists)
+            }
+            create(credentials, command: letter.id)
+            answer(.done(1))
+        case .setCredentials(let credentials):
+            guard var record else { return answer(.notFound) }
+            record.credentials = credentials
+            record.lastCommand = letter.id
+            write(record)
+            for resource in resources { endSession(resource, .credentialsChanged) }
+            answer(.done(1))
+        case .enable:
+            guard var record else { return answer(.notFound) }
+            record.disabledReason = nil
+            record.lastCommand = letter.id
+            write(record)
+            answer(.done(1))
+        case .disable(let reason):
+            guard var record else { return answer(.notFound) }
+            record.disabledReason = reason
+            record.lastCommand = letter.id
+            write(record)
+            for resource in resources { endSession(resource, .accountGone) }
+            answer(.done(1))
+        case .delete:
+            guard let record else { return answer(.notFound) }
+            remove(record)
+            answer(.done(1))
+        case .kick(let name, let text):
+            let victims = resources.filter { name == nil || $0.name == name }
+            for resource in victims { endSession(resource, .kicked(text: text)) }
+            answer(victims.isEmpty ? .notFound : .done(victims.count))
+        }
+    }
+
+    private func create(_ credentials: [UInt8], command: UInt64) {
+        let record = AccountRecord(
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command)
+        roster = RosterBook()
+        inbox = Inbox()
+        recent = RecentMessages()
+        spent.removeAll()
+        lastMessage = 0
+        phase = .live
+        write(record)
+    }
+
+    /// Account numbers are never reused: the µs of creation, the loop and a random part.
+    private func newAccountNumber() -> UInt64 {
+        shard.nextBind += 1
+        return (UInt64(bitPattern: max(0, core.clock.now)) << 10) &+ (shard.nextBind & 0x3F) << 4 &+ UInt64(shard.address.loop & 0xF)
+    }
+
+    func write(_ record: AccountRecord) {
+        self.record = record
+        put(Keys.account(partition, core.identity.hash128(jid.description)), record.encode())
+    }
+
+    /// The account goes: sessions end, contacts are told, the record becomes a tombstone, the rest is purged in steps.
+    private func remove(_ record: AccountRecord) {
+        for resource in resources { endSession(resource, .accountGone) }
+        sayGoodbyeToContacts()
+        delete(Keys.account(partition, core.identity.hash128(jid.description)))
+        put(Keys.tombstone(partition, record.number), TombstoneRecord(jid: record.jid, number: record.number, deleted: core.clock.now).encode())
+        self.record = nil
+        roster = RosterBook()
+        inbox = Inbox()
+        spent.removeAll()
+        heldBack.removeAll()
+        phase = .absent
+    }
+
+    /// This process is no longer the home: nothing of the account is said any more.
+    func retire() {
+        _ = gate.takeAll()
+        phase = .absent
+        resources.removeAll()
+    }
+}

@@ -1,0 +1,121 @@
+import Settings
+import Stanzas
+import XMLStream
+
+/// What the account's own sessions send (RFC 6120 §10, RFC 6121 §8.1).
+extension Account {
+    func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
+        guard case .live = phase, let resource = resource(of: ticket.session) else {
+            // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
+            shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            return complete(ticket, .whole)
+        }
+        var stanza = stanza
+        stanza.from = resource.jid
+        switch stanza.kind {
+        case .presence: outgoingPresence(stanza, resource, ticket)
+        case .message: outgoingMessage(stanza, ticket)
+        case .iq: outgoingIQ(stanza, resource, ticket)
+        }
+    }
+
+    // MARK: Messages
+
+    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket) {
+        var stanza = original
+        // RFC 6120 §10.3.1: without an address it is for the sender's own account.
+        if stanza.to == nil { stanza.to = jid }
+        let turn = Turn(account: self, ticket: ticket)
+        for stage in [Stage.admit, .stamp, .keep] {
+            switch shard.table.pass(stage, .outgoing, &stanza, turn) {
+            case .next: continue
+            case .drop: return complete(ticket, .whole)
+            case .bounce(let error): return complete(ticket, .whole, refusal: error)
+            }
+        }
+        route(stanza, ticket)
+        _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
+    }
+
+    // MARK: IQ
+
+    private func outgoingIQ(_ stanza: Stanza, _ resource: Resource, _ ticket: Ticket) {
+        let to = stanza.to ?? jid
+        if to == jid {
+            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            return dispatch(stanza, .ownAccount, ticket: ticket)
+        }
+        if to.local == nil, core.hosts[to.domain] != nil {
+            // The server itself (RFC 6120 §10.5.2): it is asked where the asker lives.
+            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            guard to.resource == nil else { return complete(ticket, .whole, refusal: StanzaError(.serviceUnavailable)) }
+            return dispatch(stanza, .server, ticket: ticket)
+        }
+        route(stanza, ticket)
+    }
+
+    /// Finds the one handler of a request and sends its answer, exactly once, to the asker.
+    func dispatch(_ stanza: Stanza, _ addressee: Addressee, ticket: Ticket?) {
+        let half: CompletionHalf = addressee == .otherAccount ? .theirs : .whole
+        guard let from = stanza.from, let wrapped = stanza.payload.element(wrappedIn: .iq), let payload = wrapped.children.first(where: { _ in true })
+        else { return complete(ticket, half, refusal: StanzaError(.badRequest)) }
+        guard let handler = shard.table.handler(isSet: stanza.type == .set, payload.name, addressee) else {
+            return complete(ticket, half, refusal: StanzaError(.serviceUnavailable))
+        }
+        let turn = Turn(account: self, ticket: ticket)
+        let request = Request(stanza: stanza, from: from, payload: payload)
+        switch handler(request, turn) {
+        case .result(let xml):
+            answer(stanza, xml)
+            complete(ticket, half)
+        case .error(let error): complete(ticket, half, refusal: error)
+        case .sent: complete(ticket, half)
+        case .later: break
+        }
+    }
+
+    /// The result of a request, to the asker.
+    func answer(_ request: Stanza, _ xml: [UInt8]) {
+        guard let asker = request.from else { return }
+        let result = Stanza(kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker, payload: xml.isEmpty ? .empty : Payload(written: xml))
+        if asker.bare == jid {
+            // Its own session: straight down, behind everything this account already said.
+            deliver(result, to: resource(jid: asker))
+        } else {
+            route(result, nil)
+        }
+    }
+
+    func resource(jid full: JID) -> Resource? { resources.first { $0.jid == full } }
+
+    // MARK: The router: one switch on `to`
+
+    /// Sends a stanza on its way; the completion of what goes elsewhere is `.own` here and `.theirs` there.
+    func route(_ stanza: Stanza, _ ticket: Ticket?) {
+        guard let to = stanza.to else { return complete(ticket, .whole) }
+        guard core.hosts[to.domain] != nil else {
+            // RFC 6120 §10.4: no stream to the remote domain can be had.
+            return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)
+        }
+        guard to.local != nil else {
+            // The domain: only IQs have a meaning there, and those were dispatched.
+            let refused = stanza.kind != .presence && stanza.mayBeAnswered
+            return complete(ticket, .whole, refusal: refused ? StanzaError(.serviceUnavailable) : nil)
+        }
+        guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: to.bare)) else {
+            return complete(ticket, .whole, refusal: StanzaError(.internalServerError))
+        }
+        // Both accounts keep independently and in parallel: the letter does not wait for this account's commit.
+        shard.post(.route(to: to, stanza: stanza, ticket: ticket), to: home)
+        complete(ticket, .own)
+    }
+
+    /// Hands a stanza to one of this account's sessions, through the gate.
+    func deliver(_ stanza: Stanza, to resource: Resource?, message: UInt64 = 0) {
+        guard let resource else { return }
+        if message != 0 { resource.inFlight.insert(message) }
+        emit(
+            .deliver(session: resource.session.id, epoch: shard.placement.epoch, message: message, stanza: stanza),
+            to: resource.session.shard)
+    }
+}

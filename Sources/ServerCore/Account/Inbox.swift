@@ -1,0 +1,89 @@
+internal import DequeModule
+
+/// Which messages are owed to an account: waiting for a session, or in flight to some.
+///
+/// A message is owed until any one session acknowledged it (DESIGN §4a). Pure: it neither reads nor writes the store.
+struct Inbox {
+    /// Owed and handed to nobody, ascending.
+    private(set) var waiting: Deque<UInt64> = []
+    /// Owed and handed to sessions that have not acknowledged it: how many of them.
+    private(set) var inFlight: [UInt64: Int] = [:]
+    /// Everything up to here is acknowledged, but for `owed`.
+    private(set) var highest: UInt64 = 0
+
+    var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
+    var owed: Int { waiting.count + inFlight.count }
+
+    /// Adds a message, handed to `sessions` sessions (0: it waits).
+    mutating func add(_ message: UInt64, sessions: Int) {
+        highest = max(highest, message)
+        if sessions > 0 { inFlight[message] = sessions } else { insertWaiting(message) }
+    }
+
+    /// Takes up to `count` waiting messages for one session.
+    mutating func take(_ count: Int) -> [UInt64] {
+        let taken = Array(waiting.prefix(count))
+        waiting.removeFirst(taken.count)
+        for message in taken { inFlight[message] = 1 }
+        return taken
+    }
+
+    /// Takes one particular waiting message for one more session, as a takeover finds it in flight.
+    mutating func claim(_ message: UInt64) {
+        if let index = waitingIndex(message) {
+            waiting.remove(at: index)
+            inFlight[message] = 1
+        } else if let count = inFlight[message] {
+            inFlight[message] = count + 1
+        }
+    }
+
+    /// A session acknowledged: the message is owed no more. Returns false when it was not owed.
+    mutating func acknowledge(_ message: UInt64) -> Bool {
+        if inFlight.removeValue(forKey: message) != nil { return true }
+        if let index = waitingIndex(message) {
+            waiting.remove(at: index)
+            return true
+        }
+        return false
+    }
+
+    /// A session that held the message is gone. Returns true when the message waits again.
+    mutating func giveBack(_ message: UInt64) -> Bool {
+        guard let count = inFlight[message] else { return false }
+        if count > 1 {
+            inFlight[message] = count - 1
+            return false
+        }
+        inFlight[message] = nil
+        insertWaiting(message)
+        return true
+    }
+
+    /// Every owed message, ascending.
+    var all: [UInt64] { (Array(waiting) + Array(inFlight.keys)).sorted() }
+
+    private mutating func insertWaiting(_ message: UInt64) {
+        if let last = waiting.last, last >= message {
+            let index = lowerBound(message)
+            if index == waiting.count || waiting[index] != message { waiting.insert(message, at: index) }
+        } else {
+            waiting.append(message)
+        }
+    }
+
+    private func waitingIndex(_ message: UInt64) -> Int? {
+        let index = lowerBound(message)
+        return index < waiting.count && waiting[index] == message ? index : nil
+    }
+
+    private func lowerBound(_ message: UInt64) -> Int {
+        var low = 0
+        var high = waiting.count
+        while low < high {
+            let middle = (low + high) / 2
+            if waiting[middle] < message { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,43 @@
+import Stanzas
+
+/// What an account knows of one of its sessions: enough to decide, nothing to deliver.
+final class Resource {
+    struct Flags: OptionSet {
+        let rawValue: UInt8
+        init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// Asked for the roster, so it gets pushes (RFC 6121 §2.2: "interested resource").
+        static let interested = Flags(rawValue: 1)
+        /// Carbons are on (XEP-0280).
+        static let carbons = Flags(rawValue: 2)
+    }
+
+    /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
+    static let directedBound = 1_000
+    /// Messages in flight to one session beyond which the rest waits in the store.
+    static let flightBound = 256
+
+    let name: String
+    let jid: JID
+    let session: SessionRef
+    let bind: BindID
+    var flags: Flags = []
+    /// The last available presence, as it is broadcast; nil while the resource is not available.
+    var presence: Stanza?
+    var priority: Int8 = 0
+    /// Whether an initial presence was handled already.
+    var sawPresence = false
+    var directed: Set<JID> = []
+    /// Messages that were handed over and not acknowledged.
+    var inFlight: Set<UInt64> = []
+    /// More than `flightBound` were in flight: what comes now waits in the store, in order.
+    var isLagging = false
+
+    var isAvailable: Bool { presence != nil }
+
+    init(name: String, jid: JID, session: SessionRef, bind: BindID) {
+        self.name = name
+        self.jid = jid
+        self.session = session
+        self.bind = bind
+    }
+}

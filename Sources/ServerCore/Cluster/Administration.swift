@@ -1,0 +1,83 @@
+public import Stanzas
+
+/// A write on its way to the home of its account, kept until it is answered: sent again to a new home, applied once.
+struct PendingCommand {
+    var letter: CommandLetter
+    var completion: (CommandResult) -> Void
+}
+
+/// A question to every shard of the cluster.
+struct PendingQuestion {
+    var awaited: Set<ShardAddress>
+    var silent: Set<UInt64> = []
+    var part: ([UInt8]) -> Void
+    var done: (_ silentNodes: Set<UInt64>) -> Void
+    var timer: (any LoopTimer)?
+}
+
+extension Shard {
+    /// Sends a write to the home of an account. The completion comes on this loop, once; after `deadline` without a home it fails.
+    public func command(_ command: AccountCommand, for account: JID, deadline: Duration = .seconds(10), completion: @escaping (CommandResult) -> Void) {
+        nextCommand += 1
+        let letter = CommandLetter(id: nextCommand, replyTo: address, account: account.bare, command: command)
+        pendingCommands[letter.id] = PendingCommand(letter: letter, completion: completion)
+        let id = letter.id
+        _ = loop.schedule(after: deadline) {
+            self.enter { shard in
+                shard.pendingCommands.removeValue(forKey: id)?.completion(
+                    .failed("nobody answered for \(account.bare) in time; the command may or may not have been carried out, look and repeat it"))
+            }
+        }
+        send(letter)
+    }
+
+    func send(_ letter: CommandLetter) {
+        guard let home = placement.home(of: letter.account) else { return }
+        post(.command(letter), to: home)
+    }
+
+    /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that did not
+    /// answer within `deadline`.
+    public func ask(
+        _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void, done: @escaping (_ silentNodes: Set<UInt64>) -> Void
+    ) {
+        nextCommand += 1
+        let id = nextCommand
+        var awaited: Set<ShardAddress> = []
+        for (node, loops) in members { for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) } }
+        var pending = PendingQuestion(awaited: awaited, part: part, done: done)
+        pending.timer = loop.schedule(after: deadline) {
+            self.enter { shard in
+                guard let question = shard.pendingQuestions.removeValue(forKey: id) else { return }
+                question.done(question.silent.union(question.awaited.map(\.node)))
+            }
+        }
+        pendingQuestions[id] = pending
+        for shard in awaited { post(.ask(id: id, from: address, question: question), to: shard) }
+    }
+
+    /// Says something to the first loop of one node; nobody waits for an answer.
+    public func tell(_ question: [UInt8], node: UInt64) {
+        nextCommand += 1
+        post(.ask(id: nextCommand, from: address, question: question), to: ShardAddress(node: node, loop: 0))
+    }
+
+    func answerArrived(_ id: UInt64, _ part: [UInt8], last: Bool, from: ShardAddress) {
+        guard let pending = pendingQuestions[id] else { return }
+        if !part.isEmpty { pending.part(part) }
+        if last { questionAnswered(id, by: [from]) }
+    }
+
+    func questionLost(_ id: UInt64, node: UInt64) {
+        pendingQuestions[id]?.silent.insert(node)
+        questionAnswered(id, by: pendingQuestions[id]?.awaited.filter { $0.node == node } ?? [])
+    }
+
+    private func questionAnswered(_ id: UInt64, by shards: Set<ShardAddress>) {
+        pendingQuestions[id]?.awaited.subtract(shards)
+        guard let pending = pendingQuestions[id], pending.awaited.isEmpty else { return }
+        pendingQuestions[id] = nil
+        pending.timer?.cancel()
+        pending.done(pending.silent)
+    }
+}

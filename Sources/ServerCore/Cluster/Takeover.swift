@@ -1,0 +1,171 @@
+import DequeModule
+import Telemetry
+import Stanzas
+import Store
+
+/// A shard of a new keeper collects what the sessions of the cluster know, and the rows of those that should exist, before it
+/// serves (DESIGN §4b). Sessions are the truth; a row that nobody claims is a session that died with its node.
+final class Takeover {
+    let epoch: UInt64
+    /// Shards that have not finished reporting.
+    private var awaited: Set<ShardAddress>
+    private var reports: [JID: [SessionReport]] = [:]
+    private var rows: [SessionRow]?
+
+    init(epoch: UInt64, awaiting: Set<ShardAddress>) {
+        self.epoch = epoch
+        awaited = awaiting
+    }
+
+    func add(_ report: SessionReport) {
+        guard report.epoch == epoch else { return }
+        reports[report.account, default: []].append(report)
+    }
+
+    func shardReported(_ shard: ShardAddress, epoch: UInt64, _ here: Shard) {
+        guard epoch == self.epoch else { return }
+        awaited.remove(shard)
+        finishIfComplete(here)
+    }
+
+    /// A node that died or was fenced reports no more; what it reported is void.
+    func nodeLost(_ node: UInt64, _ here: Shard) {
+        awaited = awaited.filter { $0.node != node }
+        for (jid, list) in reports { reports[jid] = list.filter { $0.session.shard.node != node } }
+        finishIfComplete(here)
+    }
+
+    /// A node that joined while the takeover runs is asked like the others.
+    func nodeJoined(_ node: UInt64, loops: UInt16) {
+        for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) }
+    }
+
+    func rowsRead(_ rows: [SessionRow], _ here: Shard) {
+        self.rows = rows
+        finishIfComplete(here)
+    }
+
+    private func finishIfComplete(_ here: Shard) {
+        guard awaited.isEmpty, let rows else { return }
+        var orphans: [JID: [SessionRow]] = [:]
+        for row in rows {
+            guard let jid = try? JID(row.account) else { continue }
+            let isClaimed = reports[jid]?.contains { $0.session.id == row.session && $0.session.shard.node == row.node } ?? false
+            if !isClaimed { orphans[jid, default: []].append(row) }
+        }
+        here.serve(epoch: epoch, reports: reports, orphans: orphans)
+    }
+}
+
+extension Shard {
+    // MARK: As the new keeper's shard
+
+    /// This process became the keeper: ask every shard of the cluster for its sessions. Called on each loop of the process.
+    public func becomeHome(epoch: UInt64) {
+        for account in accounts.values { account.retire() }
+        accounts.removeAll()
+        gated.removeAll()
+        placement.owner = .init(node: core.node, loops: core.loopCount, epoch: epoch, serves: false)
+        var awaited: Set<ShardAddress> = []
+        for (node, loops) in members { for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) } }
+        takeover = Takeover(epoch: epoch, awaiting: awaited)
+        if address.loop == 0 {
+            for shard in awaited { post(.resync(owner: core.node, loops: core.loopCount, epoch: epoch), to: shard) }
+        }
+        let core = core
+        let loop = address.loop
+        core.readers.read { snapshot in
+            // Rows of the partitions that this loop serves.
+            var rows: [SessionRow] = []
+            for partition in stride(from: loop, to: UInt16(core.identity.partitions), by: Int(core.loopCount).clampedToUInt16) {
+                let found = try? SessionRow.all(ofPartition: partition, in: snapshot)
+                rows.append(contentsOf: found ?? [])
+            }
+            let collected = rows
+            self.enter { shard in
+                guard let takeover = shard.takeover, takeover.epoch == epoch else { return }
+                takeover.rowsRead(collected, shard)
+            }
+        }
+    }
+
+    /// Every session is known or properly ended: serve.
+    func serve(epoch: UInt64, reports: [JID: [SessionReport]], orphans: [JID: [SessionRow]]) {
+        // `placement` says so only when every loop serves: until then sessions keep what they have, in order (`ownerServes`).
+        takeover = nil
+        for jid in Set(reports.keys).union(orphans.keys) {
+            account(jid).receive(.claim(reports[jid] ?? [], orphans: orphans[jid] ?? []))
+        }
+        let waiting = waitingForHome
+        waitingForHome.removeAll()
+        for (letter, from) in waiting { receive(letter, from: from) }
+        core.shardServes(self, epoch: epoch)
+        core.metrics.takeovers.increment()
+    }
+
+    // MARK: As a shard with sessions
+
+    /// A new keeper asks. What is unhandled stays here until it serves.
+    func reportSessions(owner: UInt64, loops: UInt16, epoch: UInt64) {
+        guard epoch >= placement.epoch else { return }
+        if owner != core.node { placement.owner = .init(node: owner, loops: loops, epoch: epoch, serves: false) }
+        for session in sessions.values {
+            guard let report = session.report(epoch: epoch) else { continue }
+            let partition = placement.partition(of: session.account)
+            guard let home = placement.shard(ofPartition: partition) else { continue }
+            post(.report(report), to: home)
+        }
+        for loop in 0..<loops {
+            post(.reported(epoch: epoch, from: address), to: ShardAddress(node: owner, loop: loop))
+        }
+    }
+
+    /// The keeper serves: submit again what is unhandled, in order, and open commands.
+    func ownerServes(owner: UInt64, epoch: UInt64) {
+        guard let current = placement.owner, current.node == owner, current.epoch == epoch else { return }
+        placement.owner?.serves = true
+        for session in sessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
+        for command in pendingCommands.values.sorted(by: { $0.letter.id < $1.letter.id }) { send(command.letter) }
+    }
+
+    // MARK: Members
+
+    /// The link to a node stands.
+    public func nodeUp(_ node: UInt64, loops: UInt16) {
+        members[node] = loops
+        guard placement.owner?.node == core.node else { return }
+        if let takeover {
+            takeover.nodeJoined(node, loops: loops)
+            if address.loop == 0 {
+                for loop in 0..<loops {
+                    post(.resync(owner: core.node, loops: core.loopCount, epoch: takeover.epoch), to: ShardAddress(node: node, loop: loop))
+                }
+            }
+        } else if address.loop == 0 {
+            // Already serving: the newcomer is told who the keeper is; it has no sessions yet, or they are resynced here.
+            for loop in 0..<loops {
+                let shard = ShardAddress(node: node, loop: loop)
+                post(.resync(owner: core.node, loops: core.loopCount, epoch: placement.epoch), to: shard)
+                post(.serves(owner: core.node, epoch: placement.epoch), to: shard)
+            }
+        }
+    }
+
+    /// A node died, was fenced, or left: its sessions are over, and if it was the keeper nobody serves for now.
+    public func nodeDown(_ node: UInt64) {
+        members[node] = nil
+        if placement.owner?.node == node { placement.owner = nil }
+        takeover?.nodeLost(node, self)
+        waitingForHome.removeAll { $0.from.node == node }
+        for (id, question) in pendingQuestions where question.awaited.contains(where: { $0.node == node }) {
+            questionLost(id, node: node)
+        }
+        guard placement.owner?.node == core.node, takeover == nil else { return }
+        for account in Array(accounts.values) { account.dropSessions(ofNode: node) }
+    }
+}
+
+extension Int {
+    /// For strides over partitions: at least 1.
+    fileprivate var clampedToUInt16: Int { Swift.max(1, Swift.min(self, Int(UInt16.max))) }
+}

@@ -1,0 +1,74 @@
+public import Settings
+import Stanzas
+public import Store
+import Synchronization
+
+/// What all loops of a process share. Immutable but for the few things behind their own locks.
+public final class Core: Sendable {
+    public let settings: Settings
+    /// This process's life on the bus.
+    public let node: UInt64
+    public let nodeName: String
+    public let loopCount: UInt16
+    public let volume: any Volume
+    public let identity: VolumeIdentity
+    public let readers: any StoreReaders
+    public let bus: any StanzaBus
+    public let clock: WallClock
+    public let software: Software
+    public let started: Int64
+    public let metrics: CoreMetrics
+    /// Domain → settings of the host.
+    public let hosts: [String: Settings.Host]
+    let mailboxes: [Mailbox]
+    let loops: [any Loop]
+    let shardTable = Mutex<[Shard]>([])
+    private let servingLoops = Mutex<(epoch: UInt64, loops: Int)>((0, 0))
+
+    public init(
+        settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders, bus: any StanzaBus,
+        clock: WallClock, software: Software, metrics: CoreMetrics
+    ) {
+        self.settings = settings
+        self.node = node
+        self.nodeName = nodeName
+        self.loops = loops
+        self.loopCount = UInt16(truncatingIfNeeded: loops.count)
+        self.volume = volume
+        self.identity = volume.identity
+        self.readers = readers
+        self.bus = bus
+        self.clock = clock
+        self.software = software
+        self.started = clock.now
+        self.metrics = metrics
+        self.mailboxes = loops.map { _ in Mailbox() }
+        var hosts: [String: Settings.Host] = [:]
+        for host in settings.hosts { hosts[host.domain] = host }
+        self.hosts = hosts
+    }
+}
+
+/// Runs short reads of the store on threads that may wait for the disk.
+public protocol StoreReaders: AnyObject, Sendable {
+    /// Runs `body` with a fresh snapshot on a reader thread. The snapshot is valid only inside.
+    func read(_ body: @escaping @Sendable (any Snapshot) -> Void)
+}
+
+extension Core {
+    /// A loop of this process serves as home. When all do, every shard of the cluster is told.
+    func shardServes(_ shard: Shard, epoch: UInt64) {
+        let complete = servingLoops.withLock { serving in
+            if serving.epoch != epoch { serving = (epoch, 0) }
+            serving.loops += 1
+            return serving.loops == Int(loopCount)
+        }
+        guard complete, let first = shards.first else { return }
+        let node = node
+        first.enter { shard in
+            for (member, loops) in shard.members {
+                for loop in 0..<loops { shard.post(.serves(owner: node, epoch: epoch), to: ShardAddress(node: member, loop: loop)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+/// A loop of a node. `node` is the node's incarnation (`NodeID.incarnation`), so a restarted node never gets old mail.
+public struct ShardAddress: Hashable, Sendable, CustomStringConvertible {
+    public var node: UInt64
+    public var loop: UInt16
+    public init(node: UInt64, loop: UInt16) {
+        self.node = node
+        self.loop = loop
+    }
+    public var description: String { "\(String(node, radix: 16))/\(loop)" }
+}
+
+/// A session, wherever it lives. The number is unique within its shard and never reused.
+public struct SessionRef: Hashable, Sendable, CustomStringConvertible {
+    public var shard: ShardAddress
+    public var id: UInt64
+    public init(shard: ShardAddress, id: UInt64) {
+        self.shard = shard
+        self.id = id
+    }
+    public var description: String { "\(shard)/\(id)" }
+}
+
+/// Which submission of which session a letter belongs to: the address of its completion, and what a repeat is known by.
+public struct Ticket: Hashable, Sendable {
+    public var session: SessionRef
+    /// The session's number of the stanza, from 1.
+    public var inSeq: UInt32
+    /// True when the session submits it again after a takeover.
+    public var isRepeat: Bool
+    public init(session: SessionRef, inSeq: UInt32, isRepeat: Bool = false) {
+        self.session = session
+        self.inSeq = inSeq
+        self.isRepeat = isRepeat
+    }
+}
+
+/// Identity of a binding, issued by the home: of two that claim one resource the higher stays.
+public struct BindID: Hashable, Comparable, Sendable {
+    /// Keeper epoch that issued it.
+    public var epoch: UInt64
+    /// Counter within the epoch and loop.
+    public var counter: UInt64
+    public init(epoch: UInt64, counter: UInt64) {
+        self.epoch = epoch
+        self.counter = counter
+    }
+    public static func < (a: BindID, b: BindID) -> Bool { (a.epoch, a.counter) < (b.epoch, b.counter) }
+}

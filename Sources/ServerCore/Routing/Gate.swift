@@ -1,0 +1,37 @@
+internal import DequeModule
+import Stanzas
+
+/// The point of an account where output waits for its commit: everything carries the batch that the account had reached and
+/// leaves in order when that batch is durable (DESIGN §4).
+struct Gate {
+    enum Output {
+        case letter(Letter, to: ShardAddress)
+        /// The end of a submission: on a failed commit its sender hears `<resource-constraint/>` instead.
+        case completion(Ticket, CompletionHalf, refusal: StanzaError?)
+        /// Something to do once everything before it is durable.
+        case perform((Bool) -> Void)
+    }
+
+    private var waiting: Deque<(batch: UInt64, output: Output)> = []
+
+    var isEmpty: Bool { waiting.isEmpty }
+    /// The batch the first output waits for.
+    var front: UInt64? { waiting.first?.batch }
+
+    mutating func hold(_ output: Output, until batch: UInt64) {
+        waiting.append((batch, output))
+    }
+
+    /// The next output that may leave when `batch` and all before it are durable.
+    mutating func next(durable batch: UInt64) -> Output? {
+        guard let first = waiting.first, first.batch <= batch else { return nil }
+        return waiting.removeFirst().output
+    }
+
+    /// Everything that waits, in order: after a failed commit.
+    mutating func takeAll() -> [Output] {
+        let all = waiting.map(\.output)
+        waiting.removeAll()
+        return all
+    }
+}

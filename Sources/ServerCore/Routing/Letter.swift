@@ -1,0 +1,113 @@
+public import Stanzas
+
+/// All that ever crosses between loops or nodes. FIFO per pair of loops; the same type whether the other loop is in this
+/// process or not.
+public enum Letter: Sendable {
+    // To a home.
+    case submit(account: JID, ticket: Ticket, stanza: Stanza)
+    case route(to: JID, stanza: Stanza, ticket: Ticket?)
+    /// One presence for many local contacts that share a loop.
+    case fanOut(to: [JID], stanza: Stanza)
+    case bind(BindRequest)
+    case unbind(account: JID, session: SessionRef, bind: BindID, reason: Departure, unacked: [UInt64])
+    case acked(account: JID, session: SessionRef, messages: [UInt64])
+    case command(CommandLetter)
+
+    // To a session's shard.
+    case deliver(session: UInt64, epoch: UInt64, message: UInt64, stanza: Stanza)
+    case completed(session: UInt64, inSeq: UInt32, half: CompletionHalf, refusal: StanzaError?)
+    case bound(session: UInt64, BindAnswer)
+    case end(session: UInt64, EndReason)
+
+    // Between shards: takeover and administration.
+    case resync(owner: UInt64, loops: UInt16, epoch: UInt64)
+    case report(SessionReport)
+    case reported(epoch: UInt64, from: ShardAddress)
+    case serves(owner: UInt64, epoch: UInt64)
+    case commandResult(id: UInt64, CommandResult)
+    case ask(id: UInt64, from: ShardAddress, question: [UInt8])
+    case answer(id: UInt64, part: [UInt8], last: Bool)
+}
+
+/// Which side of a stanza's way is done. A stanza is handled when the sender's home said so and, where that expects it, the
+/// receiver's home too.
+public enum CompletionHalf: UInt8, Sendable {
+    /// The sender's home is done and nobody else has a part in it.
+    case whole = 0
+    /// The sender's home is done; the receiver's answers for itself.
+    case own = 1
+    /// The receiver's home is done.
+    case theirs = 2
+}
+
+/// Why a session leaves its account.
+public enum Departure: UInt8, Sendable {
+    case closed = 0, lost = 1, ended = 2
+}
+
+public struct BindRequest: Sendable {
+    public var account: JID
+    /// The resource the client asked for; nil: the server makes one (RFC 6120 §7.6).
+    public var resource: String?
+    public var session: SessionRef
+    public init(account: JID, resource: String?, session: SessionRef) {
+        self.account = account
+        self.resource = resource
+        self.session = session
+    }
+}
+
+public enum BindAnswer: Sendable {
+    case granted(resource: String, bind: BindID, epoch: UInt64)
+    case refused(StanzaError)
+}
+
+/// What a session tells a new home about itself (DESIGN §4b, takeover).
+public struct SessionReport: Sendable {
+    public var epoch: UInt64
+    public var account: JID
+    public var resource: String
+    public var session: SessionRef
+    public var bind: BindID
+    /// The last presence the session sent without an address, if it is available.
+    public var presence: Stanza?
+    /// Whether the home said that presence was broadcast.
+    public var presenceConfirmed: Bool
+    /// Bits of `Resource.Flags`.
+    public var flags: UInt8
+    /// Full or bare JIDs that got directed presence.
+    public var directed: [JID]
+    /// Highest message number that reached the session.
+    public var deliveredThrough: UInt64
+    /// Messages handed to the client and not acknowledged by it.
+    public var unacked: [UInt64]
+    /// Messages it acknowledged lately: the old home may have died before it knew.
+    public var acked: [UInt64]
+}
+
+/// An administrator's write, carried to the home of the account it concerns and applied once.
+public struct CommandLetter: Sendable {
+    /// Unique for the asking node's life.
+    public var id: UInt64
+    public var replyTo: ShardAddress
+    public var account: JID
+    public var command: AccountCommand
+}
+
+/// Writes to an account that do not come from its own sessions.
+public enum AccountCommand: Sendable, Equatable {
+    case create(credentials: [UInt8])
+    case setCredentials([UInt8])
+    case delete
+    case enable
+    case disable(reason: String)
+    case kick(resource: String?, text: String?)
+}
+
+public enum CommandResult: Sendable, Equatable {
+    /// Done; how many sessions or things it concerned.
+    case done(Int)
+    case exists
+    case notFound
+    case failed(String)
+}

@@ -1,0 +1,388 @@
+import Stanzas
+
+/// Letters as bytes, for the way between nodes. A batch is a sequence of letters; each begins with its kind.
+///
+/// The format changes only together with the feature level that the nodes exchange in their hello.
+enum LetterCodec {
+    fileprivate enum Kind: UInt8 {
+        case submit = 1, route, fanOut, bind, unbind, acked, command
+        case deliver = 32, completed, bound, end
+        case resync = 64, report, reported, serves, commandResult, ask, answer
+    }
+
+    /// Splits the letters of a tick into runs of one lane, in order, each encoded and below the size of a frame.
+    static func batches(_ letters: [Letter]) -> [(LetterLane, [UInt8])] {
+        var all: [(LetterLane, [UInt8])] = []
+        var writer = ByteWriter()
+        var lane = LetterLane.stanza
+        for letter in letters {
+            let wanted = Self.lane(of: letter)
+            if writer.bytes.count > 262_144 || (wanted != lane && !writer.bytes.isEmpty) {
+                all.append((lane, writer.bytes))
+                writer = ByteWriter()
+            }
+            lane = wanted
+            encode(letter, &writer)
+        }
+        if !writer.bytes.isEmpty { all.append((lane, writer.bytes)) }
+        return all
+    }
+
+    /// Takeover letters keep their order with stanzas; only the administrator's reads are bulk.
+    private static func lane(of letter: Letter) -> LetterLane {
+        switch letter {
+        case .ask, .answer: .bulk
+        default: .stanza
+        }
+    }
+
+    static func decode(_ bytes: [UInt8]) throws(CodecError) -> [Letter] {
+        var reader = ByteReader(bytes)
+        var letters: [Letter] = []
+        while !reader.isAtEnd { letters.append(try decodeOne(&reader)) }
+        return letters
+    }
+
+    // MARK: Encoding
+
+    private static func encode(_ letter: Letter, _ w: inout ByteWriter) {
+        switch letter {
+        case .submit(let account, let ticket, let stanza):
+            w.kind(.submit)
+            w.jid(account)
+            w.ticket(ticket)
+            w.stanza(stanza)
+        case .route(let to, let stanza, let ticket):
+            w.kind(.route)
+            w.jid(to)
+            w.stanza(stanza)
+            w.bool(ticket != nil)
+            if let ticket { w.ticket(ticket) }
+        case .fanOut(let to, let stanza):
+            w.kind(.fanOut)
+            w.jids(to)
+            w.stanza(stanza)
+        case .bind(let request):
+            w.kind(.bind)
+            w.jid(request.account)
+            w.optional(request.resource)
+            w.session(request.session)
+        case .unbind(let account, let session, let bind, let reason, let unacked):
+            w.kind(.unbind)
+            w.jid(account)
+            w.session(session)
+            w.bindID(bind)
+            w.uint8(reason.rawValue)
+            w.numbers(unacked)
+        case .acked(let account, let session, let messages):
+            w.kind(.acked)
+            w.jid(account)
+            w.session(session)
+            w.numbers(messages)
+        case .command(let letter):
+            w.kind(.command)
+            w.uint64(letter.id)
+            w.shard(letter.replyTo)
+            w.jid(letter.account)
+            encode(letter.command, &w)
+        case .deliver(let session, let epoch, let message, let stanza):
+            w.kind(.deliver)
+            w.uint64(session)
+            w.uint64(epoch)
+            w.uint64(message)
+            w.stanza(stanza)
+        case .completed(let session, let inSeq, let half, let refusal):
+            w.kind(.completed)
+            w.uint64(session)
+            w.uint32(inSeq)
+            w.uint8(half.rawValue)
+            w.bool(refusal != nil)
+            if let refusal { w.error(refusal) }
+        case .bound(let session, let answer):
+            w.kind(.bound)
+            w.uint64(session)
+            switch answer {
+            case .granted(let resource, let bind, let epoch):
+                w.uint8(0)
+                w.string(resource)
+                w.bindID(bind)
+                w.uint64(epoch)
+            case .refused(let error):
+                w.uint8(1)
+                w.error(error)
+            }
+        case .end(let session, let reason):
+            w.kind(.end)
+            w.uint64(session)
+            w.reason(reason)
+        case .resync(let owner, let loops, let epoch):
+            w.kind(.resync)
+            w.uint64(owner)
+            w.uint16(loops)
+            w.uint64(epoch)
+        case .report(let report):
+            w.kind(.report)
+            encode(report, &w)
+        case .reported(let epoch, let from):
+            w.kind(.reported)
+            w.uint64(epoch)
+            w.shard(from)
+        case .serves(let owner, let epoch):
+            w.kind(.serves)
+            w.uint64(owner)
+            w.uint64(epoch)
+        case .commandResult(let id, let result):
+            w.kind(.commandResult)
+            w.uint64(id)
+            switch result {
+            case .done(let count):
+                w.uint8(0)
+                w.uint32(UInt32(clamping: count))
+            case .exists: w.uint8(1)
+            case .notFound: w.uint8(2)
+            case .failed(let why):
+                w.uint8(3)
+                w.string(why)
+            }
+        case .ask(let id, let from, let question):
+            w.kind(.ask)
+            w.uint64(id)
+            w.shard(from)
+            w.bytes(question)
+        case .answer(let id, let part, let last):
+            w.kind(.answer)
+            w.uint64(id)
+            w.bytes(part)
+            w.bool(last)
+        }
+    }
+
+    private static func encode(_ command: AccountCommand, _ w: inout ByteWriter) {
+        switch command {
+        case .create(let credentials):
+            w.uint8(0)
+            w.bytes(credentials)
+        case .setCredentials(let credentials):
+            w.uint8(1)
+            w.bytes(credentials)
+        case .delete: w.uint8(2)
+        case .enable: w.uint8(3)
+        case .disable(let reason):
+            w.uint8(4)
+            w.string(reason)
+        case .kick(let resource, let text):
+            w.uint8(5)
+            w.optional(resource)
+            w.optional(text)
+        }
+    }
+
+    private static func encode(_ report: SessionReport, _ w: inout ByteWriter) {
+        w.uint64(report.epoch)
+        w.jid(report.account)
+        w.string(report.resource)
+        w.session(report.session)
+        w.bindID(report.bind)
+        w.bool(report.presence != nil)
+        if let presence = report.presence { w.stanza(presence) }
+        w.bool(report.presenceConfirmed)
+        w.uint8(report.flags)
+        w.jids(report.directed)
+        w.uint64(report.deliveredThrough)
+        w.numbers(report.unacked)
+        w.numbers(report.acked)
+    }
+
+    // MARK: Decoding
+
+    private static func decodeOne(_ r: inout ByteReader) throws(CodecError) -> Letter {
+        guard let kind = Kind(rawValue: try r.uint8()) else { throw .malformed }
+        switch kind {
+        case .submit: return .submit(account: try r.jid(), ticket: try r.ticket(), stanza: try r.stanza())
+        case .route:
+            let to = try r.jid()
+            let stanza = try r.stanza()
+            return .route(to: to, stanza: stanza, ticket: try r.bool() ? try r.ticket() : nil)
+        case .fanOut: return .fanOut(to: try r.jids(), stanza: try r.stanza())
+        case .bind: return .bind(BindRequest(account: try r.jid(), resource: try r.optional(), session: try r.session()))
+        case .unbind:
+            let account = try r.jid()
+            let session = try r.session()
+            let bind = try r.bindID()
+            guard let departure = Departure(rawValue: try r.uint8()) else { throw .malformed }
+            return .unbind(account: account, session: session, bind: bind, reason: departure, unacked: try r.numbers())
+        case .acked: return .acked(account: try r.jid(), session: try r.session(), messages: try r.numbers())
+        case .command:
+            let id = try r.uint64()
+            let replyTo = try r.shard()
+            let account = try r.jid()
+            return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
+        case .deliver:
+            return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
+        case .completed:
+            let session = try r.uint64()
+            let inSeq = try r.uint32()
+            guard let half = CompletionHalf(rawValue: try r.uint8()) else { throw .malformed }
+            return .completed(session: session, inSeq: inSeq, half: half, refusal: try r.bool() ? try r.error() : nil)
+        case .bound:
+            let session = try r.uint64()
+            switch try r.uint8() {
+            case 0: return .bound(session: session, .granted(resource: try r.string(), bind: try r.bindID(), epoch: try r.uint64()))
+            case 1: return .bound(session: session, .refused(try r.error()))
+            default: throw .malformed
+            }
+        case .end: return .end(session: try r.uint64(), try r.reason())
+        case .resync: return .resync(owner: try r.uint64(), loops: try r.uint16(), epoch: try r.uint64())
+        case .report: return .report(try decodeReport(&r))
+        case .reported: return .reported(epoch: try r.uint64(), from: try r.shard())
+        case .serves: return .serves(owner: try r.uint64(), epoch: try r.uint64())
+        case .commandResult:
+            let id = try r.uint64()
+            switch try r.uint8() {
+            case 0: return .commandResult(id: id, .done(Int(try r.uint32())))
+            case 1: return .commandResult(id: id, .exists)
+            case 2: return .commandResult(id: id, .notFound)
+            case 3: return .commandResult(id: id, .failed(try r.string()))
+            default: throw .malformed
+            }
+        case .ask: return .ask(id: try r.uint64(), from: try r.shard(), question: try r.bytes())
+        case .answer: return .answer(id: try r.uint64(), part: try r.bytes(), last: try r.bool())
+        }
+    }
+
+    private static func decodeCommand(_ r: inout ByteReader) throws(CodecError) -> AccountCommand {
+        switch try r.uint8() {
+        case 0: return .create(credentials: try r.bytes())
+        case 1: return .setCredentials(try r.bytes())
+        case 2: return .delete
+        case 3: return .enable
+        case 4: return .disable(reason: try r.string())
+        case 5: return .kick(resource: try r.optional(), text: try r.optional())
+        default: throw .malformed
+        }
+    }
+
+    private static func decodeReport(_ r: inout ByteReader) throws(CodecError) -> SessionReport {
+        let epoch = try r.uint64()
+        let account = try r.jid()
+        let resource = try r.string()
+        let session = try r.session()
+        let bind = try r.bindID()
+        let presence = try r.bool() ? try r.stanza() : nil
+        let confirmed = try r.bool()
+        let flags = try r.uint8()
+        let directed = try r.jids()
+        let deliveredThrough = try r.uint64()
+        let unacked = try r.numbers()
+        return SessionReport(
+            epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence, presenceConfirmed: confirmed,
+            flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
+    }
+}
+
+// MARK: - The pieces letters are made of
+
+extension ByteWriter {
+    fileprivate mutating func kind(_ kind: LetterCodec.Kind) { uint8(kind.rawValue) }
+    fileprivate mutating func bool(_ value: Bool) { uint8(value ? 1 : 0) }
+    fileprivate mutating func jid(_ jid: JID) { string(jid.description) }
+    fileprivate mutating func jids(_ jids: [JID]) {
+        count(jids.count)
+        for jid in jids { self.jid(jid) }
+    }
+    fileprivate mutating func optional(_ text: String?) {
+        bool(text != nil)
+        if let text { string(text) }
+    }
+    fileprivate mutating func shard(_ shard: ShardAddress) {
+        uint64(shard.node)
+        uint16(shard.loop)
+    }
+    fileprivate mutating func session(_ session: SessionRef) {
+        shard(session.shard)
+        uint64(session.id)
+    }
+    fileprivate mutating func ticket(_ ticket: Ticket) {
+        session(ticket.session)
+        uint32(ticket.inSeq)
+        bool(ticket.isRepeat)
+    }
+    fileprivate mutating func bindID(_ bind: BindID) {
+        uint64(bind.epoch)
+        uint64(bind.counter)
+    }
+    fileprivate mutating func numbers(_ numbers: [UInt64]) {
+        count(numbers.count)
+        for number in numbers { uint64(number) }
+    }
+    fileprivate mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &self) }
+    fileprivate mutating func error(_ error: StanzaError) {
+        uint8(error.condition.rawValue)
+        uint8(error.type.rawValue)
+        optional(error.text)
+        optional(error.address)
+        bytes(error.application ?? [])
+    }
+    fileprivate mutating func reason(_ reason: EndReason) {
+        string(reason.label)
+        switch reason {
+        case .kicked(let text): optional(text)
+        case .protocolError(let error):
+            string(error.condition.rawValue)
+            optional(error.text)
+        default: break
+        }
+    }
+}
+
+extension ByteReader {
+    fileprivate mutating func bool() throws(CodecError) -> Bool { try uint8() != 0 }
+    fileprivate mutating func jid() throws(CodecError) -> JID {
+        guard let jid = try? JID(try string()) else { throw .malformed }
+        return jid
+    }
+    fileprivate mutating func jids() throws(CodecError) -> [JID] {
+        var all: [JID] = []
+        for _ in 0..<(try count()) { all.append(try jid()) }
+        return all
+    }
+    fileprivate mutating func optional() throws(CodecError) -> String? { try bool() ? try string() : nil }
+    fileprivate mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try uint64(), loop: try uint16()) }
+    fileprivate mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64()) }
+    fileprivate mutating func ticket() throws(CodecError) -> Ticket {
+        Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool())
+    }
+    fileprivate mutating func bindID() throws(CodecError) -> BindID { BindID(epoch: try uint64(), counter: try uint64()) }
+    fileprivate mutating func numbers() throws(CodecError) -> [UInt64] {
+        var all: [UInt64] = []
+        for _ in 0..<(try count()) { all.append(try uint64()) }
+        return all
+    }
+    fileprivate mutating func stanza() throws(CodecError) -> Stanza { try Stanza.decode(&self) }
+    fileprivate mutating func error() throws(CodecError) -> StanzaError {
+        guard let condition = StanzaError.Condition(rawValue: try uint8()), let type = StanzaError.Kind(rawValue: try uint8()) else { throw .malformed }
+        var error = StanzaError(condition, type: type, text: try optional())
+        error.address = try optional()
+        let application = try bytes()
+        error.application = application.isEmpty ? nil : application
+        return error
+    }
+    fileprivate mutating func reason() throws(CodecError) -> EndReason {
+        switch try string() {
+        case "closed": return .closed
+        case "lost": return .lost
+        case "replaced": return .replaced
+        case "kicked": return .kicked(text: try optional())
+        case "account-gone": return .accountGone
+        case "credentials-changed": return .credentialsChanged
+        case "overrun": return .overrun
+        case "protocol-error":
+            let condition = StreamError.Condition(rawValue: try string()) ?? .undefinedCondition
+            return .protocolError(StreamError(condition, text: try optional()))
+        case "shutdown": return .shutdown
+        case "node-lost": return .nodeLost
+        case "unknown-to-home": return .unknownToHome
+        default: throw .malformed
+        }
+    }
+}

@@ -1,0 +1,45 @@
+public import Store
+public import Stanzas
+
+/// The only code that knows topology: JID → partition → (node, loop).
+///
+/// On one host the keeper of the volume owns all partitions; nothing outside this file and the store may rely on that.
+public struct Placement: Sendable, Equatable {
+    /// The owner of the partitions, and whether it serves yet.
+    public struct Owner: Sendable, Equatable {
+        public var node: UInt64
+        public var loops: UInt16
+        public var epoch: UInt64
+        /// False while the owner collects the sessions of the cluster (`RESYNC`).
+        public var serves: Bool
+        public init(node: UInt64, loops: UInt16, epoch: UInt64, serves: Bool) {
+            self.node = node
+            self.loops = max(1, loops)
+            self.epoch = epoch
+            self.serves = serves
+        }
+    }
+
+    let identity: VolumeIdentity
+    public internal(set) var owner: Owner?
+
+    public init(identity: VolumeIdentity) { self.identity = identity }
+
+    /// The partition of a bare JID.
+    public func partition(of bare: JID) -> UInt16 { identity.partition(of: bare.description) }
+
+    /// The loop of the owner that serves a partition; nil while nobody is known to own it.
+    public func shard(ofPartition partition: UInt16) -> ShardAddress? {
+        guard let owner else { return nil }
+        return ShardAddress(node: owner.node, loop: partition % owner.loops)
+    }
+
+    /// Where a bare JID's rules are applied; nil while nobody serves.
+    public func home(of bare: JID) -> ShardAddress? {
+        guard let owner, owner.serves else { return nil }
+        return ShardAddress(node: owner.node, loop: partition(of: bare) % owner.loops)
+    }
+
+    /// The current epoch; 0 before the first owner is known.
+    public var epoch: UInt64 { owner?.epoch ?? 0 }
+}

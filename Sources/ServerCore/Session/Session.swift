@@ -1,0 +1,299 @@
+import Settings
+import Telemetry
+internal import DequeModule
+public import Stanzas
+
+/// The object on the loop of a client's socket that *delivers*: stream, numbers of what came in, queue of what goes out.
+///
+/// It decides nothing about stanzas; its account does, at the home. A stream dies with its socket, a session ends by `end`,
+/// and by nothing else (DESIGN §4b).
+public final class Session {
+    public let id: UInt64
+    public let account: JID
+    /// Full JID; the bare one until the home granted a resource.
+    public private(set) var fullJID: JID
+    /// When the session was bound, wall clock µs.
+    public private(set) var since: Int64
+    public private(set) var bind: BindID?
+    public let connection: any ClientConnection
+    unowned let shard: Shard
+
+    var inbound = InboundLedger()
+    /// Messages written to the socket but not yet handed to the kernel: (flush mark, message number).
+    private var written: Deque<(mark: UInt64, message: UInt64)> = []
+    private var ackedNow: [UInt64] = []
+    /// The last acknowledged messages, for a home that died before it heard of them.
+    private var ackedLately: Deque<UInt64> = []
+    private(set) var deliveredThrough: UInt64 = 0
+    private var out: [UInt8] = []
+    private var mark: UInt64 = 0
+    private var flushedMark: UInt64 = 0
+    private var queuedBytes: Deque<(mark: UInt64, bytes: Int)> = []
+    public private(set) var bytesWaiting = 0
+    public private(set) var stanzasWaiting = 0
+    private var isDirty = false
+    private var reading = true
+    public private(set) var stanzasIn: UInt64 = 0
+    public private(set) var stanzasOut: UInt64 = 0
+    public private(set) var lastActivity: MonotonicTime
+    /// What a new home must know of the client's presence.
+    var presence = PresenceMemory()
+    private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
+    public private(set) var ended: EndReason?
+    private var departurePosted = false
+    private let requestedResource: String?
+    private var bindPosted = false
+
+    init(
+        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        completion: @escaping (Result<Session, StanzaError>) -> Void
+    ) {
+        self.id = id
+        self.account = account
+        self.fullJID = account
+        self.connection = connection
+        self.shard = shard
+        requestedResource = resource
+        bindCompletion = completion
+        since = shard.core.clock.now
+        lastActivity = shard.loop.now
+        out.reserveCapacity(512)
+    }
+
+    /// How the home knows this session.
+    public var ref: SessionRef { SessionRef(shard: shard.address, id: id) }
+    /// Submissions that are not handled yet.
+    public var unhandled: Int { inbound.count }
+
+    // MARK: Binding
+
+    func requestBind() {
+        guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
+        bindPosted = true
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+    }
+
+    func bound(_ answer: BindAnswer) {
+        guard bind == nil else { return }
+        switch answer {
+        case .granted(let resource, let bind, _):
+            guard let full = try? account.with(resource: resource) else { return refuse(StanzaError(.badRequest)) }
+            self.bind = bind
+            fullJID = full
+            since = shard.core.clock.now
+            guard ended == nil else {
+                // The client left while the home was granting.
+                return depart()
+            }
+            shard.core.metrics.sessionsBound.increment()
+            shard.core.metrics.sessions.add(1)
+            let completion = bindCompletion
+            bindCompletion = nil
+            completion?(.success(self))
+        case .refused(let error): refuse(error)
+        }
+    }
+
+    private func refuse(_ error: StanzaError) {
+        let completion = bindCompletion
+        bindCompletion = nil
+        shard.remove(self)
+        if ended == nil { completion?(.failure(error)) }
+    }
+
+    // MARK: From the client
+
+    /// Takes a stanza from the client's stream: numbers it and posts it to the account's home.
+    ///
+    /// - Parameter size: Bytes it took on the wire, for back-pressure.
+    public func submit(_ stanza: Stanza, size: Int) {
+        guard ended == nil, bind != nil else { return }
+        stanzasIn &+= 1
+        shard.core.metrics.stanzasIn.increment()
+        lastActivity = shard.loop.now
+        var stanza = stanza
+        stanza.from = fullJID
+        presence.noteSubmitted(stanza, inSeq: inbound.nextSeq)
+        let entry = inbound.add(stanza, size: size)
+        shard.unhandledBytes += size
+        post(entry)
+        checkReading()
+    }
+
+    private func post(_ entry: InboundLedger.Entry) {
+        guard let home = shard.placement.home(of: account) else { return }
+        guard entry.sentEpoch != shard.placement.epoch else { return }
+        inbound.markSent(entry.seq, epoch: shard.placement.epoch)
+        let ticket = Ticket(session: ref, inSeq: entry.seq, isRepeat: entry.sentEpoch != 0)
+        shard.post(.submit(account: account, ticket: ticket, stanza: entry.stanza), to: home)
+    }
+
+    /// A new home serves: everything unhandled goes to it again, in order.
+    func submitAgain() {
+        if bind == nil {
+            bindPosted = false
+            requestBind()
+            return
+        }
+        for entry in inbound.unhandled { post(entry) }
+        if ended != nil {
+            departurePosted = false
+            depart()
+        }
+    }
+
+    func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
+        guard let entry = inbound.entry(inSeq) else { return }
+        if let refusal, !entry.refused {
+            inbound.markRefused(inSeq)
+            if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
+        }
+        let (done, bytes) = inbound.complete(inSeq, half)
+        guard done > 0 else { return }
+        shard.unhandledBytes -= bytes
+        presence.noteHandled(through: inbound.handledThrough)
+        checkReading()
+        if ended != nil { shard.forgetIfDone(self) }
+    }
+
+    /// Pauses the socket while too much is unhandled, and resumes it at half of that.
+    private func checkReading() {
+        let limits = shard.core.settings.limits
+        if reading {
+            if inbound.count >= limits.unhandledStanzas || inbound.bytes >= limits.unhandledBytes
+                || shard.unhandledBytes >= limits.nodeUnhandledBytes / max(1, Int(shard.core.loopCount))
+            {
+                reading = false
+                connection.setReading(false)
+                shard.core.metrics.pauses.increment()
+            }
+        } else if inbound.count <= limits.unhandledStanzas / 2, inbound.bytes <= limits.unhandledBytes / 2 {
+            reading = true
+            if ended == nil { connection.setReading(true) }
+        }
+    }
+
+    // MARK: To the client
+
+    /// Writes a stanza towards the client at the end of the tick.
+    ///
+    /// - Parameter message: The record's number when the account is owed it, 0 otherwise.
+    func deliver(_ stanza: Stanza, message: UInt64) {
+        guard ended == nil, bind != nil else { return }
+        let limits = shard.core.settings.limits
+        if bytesWaiting + out.count > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
+            return end(.overrun)
+        }
+        stanza.write(into: &out)
+        stanzasOut &+= 1
+        stanzasWaiting += 1
+        shard.core.metrics.stanzasOut.increment()
+        if message != 0 {
+            deliveredThrough = max(deliveredThrough, message)
+            written.append((mark + 1, message))
+        }
+        touch()
+    }
+
+    private func touch() {
+        if !isDirty {
+            isDirty = true
+            shard.dirty.append(self)
+        }
+    }
+
+    /// Hands what was written in this tick to the socket, once.
+    func flush() {
+        isDirty = false
+        if !out.isEmpty, ended == nil {
+            mark += 1
+            bytesWaiting += out.count
+            queuedBytes.append((mark, out.count))
+            out.withUnsafeBytes { connection.write($0, mark: mark) }
+        }
+        if out.capacity > 65_536 { out = [] } else { out.removeAll(keepingCapacity: true) }
+        stanzasWaiting = bytesWaiting == 0 ? 0 : stanzasWaiting
+    }
+
+    /// The socket handed everything up to `mark` to the kernel. Without stream management that is the acknowledgement.
+    public func written(through mark: UInt64) {
+        flushedMark = max(flushedMark, mark)
+        while let first = queuedBytes.first, first.mark <= mark {
+            bytesWaiting -= first.bytes
+            queuedBytes.removeFirst()
+        }
+        if bytesWaiting == 0 { stanzasWaiting = 0 }
+        while let first = written.first, first.mark <= mark {
+            written.removeFirst()
+            ackedNow.append(first.message)
+        }
+        guard !ackedNow.isEmpty, let home = shard.placement.home(of: account) else { return }
+        for message in ackedNow { ackedLately.append(message) }
+        while ackedLately.count > 512 { ackedLately.removeFirst() }
+        shard.post(.acked(account: account, session: ref, messages: ackedNow), to: home)
+        ackedNow.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: The end
+
+    /// The client's stream is over. Called once by the connection.
+    public func streamClosed(_ reason: StreamEnd) {
+        switch reason {
+        case .closedByPeer: finish(.closed)
+        case .lost: finish(.lost)
+        case .failed(let error): finish(.protocolError(error))
+        }
+    }
+
+    /// Ends the session from this side: the one exit (DESIGN §4b).
+    public func end(_ reason: EndReason) {
+        guard ended == nil else { return }
+        if !out.isEmpty, reason != .overrun { flush() }
+        finish(reason)
+        connection.close(reason.streamError)
+    }
+
+    private func finish(_ reason: EndReason) {
+        guard ended == nil else { return }
+        ended = reason
+        shard.core.metrics.sessionsEnded(reason)
+        bindCompletion = nil
+        if bind != nil {
+            shard.core.metrics.sessions.add(-1)
+            depart()
+        } else if !bindPosted {
+            shard.remove(self)
+        }
+        // Otherwise the home is granting: `bound` departs.
+    }
+
+    /// Leaves the account's list and hands back what the client did not acknowledge, behind everything submitted.
+    private func depart() {
+        guard let bind, !departurePosted else { return }
+        guard let home = shard.placement.home(of: account) else { return }
+        departurePosted = true
+        let departure: Departure =
+            switch ended {
+            case .closed: .closed
+            case .lost, .none: .lost
+            default: .ended
+            }
+        shard.post(
+            .unbind(account: account, session: ref, bind: bind, reason: departure, unacked: written.map(\.message)), to: home)
+        shard.forgetIfDone(self)
+    }
+
+    /// Whether nothing of the session is left to do here.
+    var isDone: Bool { ended != nil && departurePosted && inbound.count == 0 }
+
+    // MARK: Takeover
+
+    /// What a new home must know; nil while the session has no resource.
+    func report(epoch: UInt64) -> SessionReport? {
+        guard let bind, let resource = fullJID.resource, !departurePosted else { return nil }
+        return SessionReport(
+            epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
+            presenceConfirmed: presence.isConfirmed, flags: presence.flags, directed: Array(presence.directed),
+            deliveredThrough: deliveredThrough, unacked: written.map(\.message), acked: Array(ackedLately) + ackedNow)
+    }
+}

@@ -1,0 +1,281 @@
+import Telemetry
+internal import DequeModule
+import Stanzas
+import Store
+import Synchronization
+
+/// One loop's world: the accounts whose home it is, the sessions whose sockets it serves, and the mail between them.
+///
+/// Confined to its loop: every method is called there. Letters from elsewhere arrive through the `Mailbox`; what this
+/// shard sends leaves once at the end of the tick.
+public final class Shard: @unchecked Sendable {
+    // @unchecked: a reference crosses threads only inside closures that are run on `loop`.
+    public let core: Core
+    public let loop: any Loop
+    public let address: ShardAddress
+    public internal(set) var placement: Placement
+    public let table: DispatchTable
+    public let catalogue: Catalogue
+
+    var sessions: [UInt64: Session] = [:]
+    var accounts: [JID: Account] = [:]
+    let mailbox: Mailbox
+    var mailroom = Mailroom()
+    /// Letters from this shard to itself, within the tick.
+    var ownMail: Deque<Letter> = []
+    var dirty: [Session] = []
+    /// Accounts whose acknowledgements are not written yet.
+    var touchedInboxes: [Account] = []
+    var housekeeping: (any LoopTimer)?
+    var choreRound: UInt64 = 0
+    var drainCompletion: (@Sendable () -> Void)?
+    var drainTimer: (any LoopTimer)?
+    /// Effects of this tick, and the number of the batch they will be.
+    var effects = Effects()
+    var openBatch: UInt64 = 1
+    private let lane: CommitLane
+    var durableBatch: UInt64 = 0
+    /// Accounts with output behind a batch, in the order of their batches.
+    var gated: Deque<(batch: UInt64, account: Account)> = []
+    var nextSessionID: UInt64
+    var nextBind: UInt64 = 0
+    var takeover: Takeover?
+    var waitingForHome: Deque<(letter: Letter, from: ShardAddress)> = []
+    var pendingCommands: [UInt64: PendingCommand] = [:]
+    var pendingQuestions: [UInt64: PendingQuestion] = [:]
+    var nextCommand: UInt64
+    var ending = false
+    var inTick = false
+    /// Accounts without a session, least recently used first.
+    var idle: Deque<JID> = []
+    /// Answers questions that are not about sessions; set by the room that assembles the node.
+    public var answerer: ((_ question: [UInt8]) -> [UInt8])?
+    /// Live nodes as the bus knows them: incarnation → number of loops.
+    var members: [UInt64: UInt16]
+    /// Unhandled bytes of all sessions here.
+    var unhandledBytes = 0
+
+    public init(core: Core, index: Int, modules: [any Module.Type]) throws(ClaimConflict) {
+        self.core = core
+        loop = core.loops[index]
+        mailbox = core.mailboxes[index]
+        address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
+        placement = Placement(identity: core.identity)
+        lane = CommitLane(core.volume)
+        // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
+        nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
+        nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
+        members = [core.node: core.loopCount]
+        let catalogue = Catalogue()
+        self.catalogue = catalogue
+        let context = ModuleContext(
+            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
+        table = try DispatchTable(modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue)
+    }
+
+    // MARK: Ticks
+
+    /// Runs `body` as one tick of this shard from any thread.
+    public func enter(_ body: @escaping @Sendable (Shard) -> Void) {
+        loop.execute {
+            body(self)
+            self.endTick()
+        }
+    }
+
+    /// Ends a tick: works off what this shard sent itself, commits what it asked for, posts its mail, and flushes every touched
+    /// stream once.
+    public func endTick() {
+        guard !inTick else { return }
+        inTick = true
+        while let letter = ownMail.popFirst() { receive(letter, from: address) }
+        commitEffects()
+        postMail()
+        flushSessions()
+        inTick = false
+    }
+
+    private func commitEffects() {
+        guard !effects.isEmpty else { return }
+        let batch = openBatch
+        openBatch += 1
+        let asked = effects
+        effects = Effects()
+        let started = loop.now
+        lane.commit(asked) { [loop] result in
+            loop.execute {
+                switch result {
+                case .success:
+                    self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
+                    self.batchDurable(batch)
+                case .failure(let failure): self.batchFailed(batch, failure)
+                }
+                self.endTick()
+            }
+        }
+    }
+
+    private func batchDurable(_ batch: UInt64) {
+        guard batch > durableBatch else { return }
+        durableBatch = batch
+        while let first = gated.first, first.batch <= batch {
+            let account = gated.removeFirst().account
+            account.openGate(durable: batch)
+        }
+    }
+
+    /// Account memory is derived state: everything that stands behind the failed batch is dropped and loaded anew.
+    private func batchFailed(_ batch: UInt64, _ failure: StoreFailure) {
+        core.metrics.failedCommits.increment()
+        guard batch > durableBatch else { return }
+        // Batches after this one were executed on memory that never became true: the lane refused them too, and stays shut until
+        // their accounts are gone with this one's.
+        let touched = accounts.values.filter { $0.reached >= batch }
+        durableBatch = openBatch - 1
+        for account in touched { account.dropAfterFailedCommit() }
+        gated.removeAll { entry in touched.contains { $0 === entry.account } }
+        effects = Effects()
+        lane.resume()
+    }
+
+    private func postMail() {
+        guard !mailroom.isEmpty else { return }
+        for (to, letters) in mailroom.empty() {
+            if to.node == core.node {
+                guard Int(to.loop) < core.mailboxes.count else { continue }
+                if core.mailboxes[Int(to.loop)].put(.init(from: address, letters: letters)) {
+                    core.wake(Int(to.loop))
+                }
+            } else {
+                for (lane, run) in LetterCodec.batches(letters) {
+                    core.bus.post(run, to: to.node, fromLoop: address.loop, toLoop: to.loop, lane: lane)
+                }
+            }
+        }
+    }
+
+    private func flushSessions() {
+        while !dirty.isEmpty {
+            let touched = dirty
+            dirty.removeAll(keepingCapacity: true)
+            for session in touched { session.flush() }
+        }
+    }
+
+    // MARK: Mail
+
+    /// Sends a letter: at the end of the tick it leaves, in order for its destination.
+    func post(_ letter: Letter, to address: ShardAddress) {
+        if address == self.address { ownMail.append(letter) } else { mailroom.add(letter, to: address) }
+    }
+
+    /// Works off the mailbox. Called on the loop when mail has arrived.
+    func collectMail() {
+        for mail in mailbox.takeAll() {
+            for letter in mail.letters { receive(letter, from: mail.from) }
+        }
+        endTick()
+    }
+
+    /// Letters from another node, as the bus delivered them.
+    public func receiveBatch(_ bytes: [UInt8], from: ShardAddress) {
+        do {
+            for letter in try LetterCodec.decode(bytes) { receive(letter, from: from) }
+        } catch {
+            core.metrics.badLetters.increment()
+        }
+        endTick()
+    }
+
+    func receive(_ letter: Letter, from: ShardAddress) {
+        switch letter {
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .command:
+            receiveAtHome(letter, from: from)
+        case .deliver(let session, let epoch, let message, let stanza):
+            guard epoch >= placement.epoch else { return }
+            sessions[session]?.deliver(stanza, message: message)
+        case .completed(let session, let inSeq, let half, let refusal):
+            sessions[session]?.completed(inSeq, half, refusal: refusal)
+        case .bound(let session, let answer):
+            sessions[session]?.bound(answer)
+        case .end(let session, let reason):
+            sessions[session]?.end(reason)
+        case .resync(let owner, let loops, let epoch):
+            reportSessions(owner: owner, loops: loops, epoch: epoch)
+        case .report(let report):
+            if let takeover { takeover.add(report) } else { account(report.account).receive(.claim([report], orphans: [])) }
+        case .reported(let epoch, let from):
+            takeover?.shardReported(from, epoch: epoch, self)
+        case .serves(let owner, let epoch):
+            ownerServes(owner: owner, epoch: epoch)
+        case .commandResult(let id, let result):
+            pendingCommands.removeValue(forKey: id)?.completion(result)
+        case .ask(let id, let from, let question):
+            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
+        case .answer(let id, let part, let last):
+            answerArrived(id, part, last: last, from: from)
+        }
+    }
+
+    /// Letters to an account. They wait while this shard is taking over, and go astray when it is not the home.
+    private func receiveAtHome(_ letter: Letter, from: ShardAddress) {
+        if takeover != nil {
+            waitingForHome.append((letter, from))
+            return
+        }
+        guard placement.owner?.node == core.node else {
+            // Sent to a home that this shard no longer is (or not yet: the sender will submit again on `serves`).
+            core.metrics.strayLetters.increment()
+            return
+        }
+        switch letter {
+        case .submit(let account, let ticket, let stanza): self.account(account).receive(.submit(ticket, stanza))
+        case .route(let to, let stanza, let ticket): account(to.bare).receive(.incoming(stanza, ticket))
+        case .fanOut(let to, let stanza):
+            for jid in to {
+                var copy = stanza
+                copy.to = jid
+                account(jid).receive(.incoming(copy, nil))
+            }
+        case .bind(let request): account(request.account).receive(.bind(request))
+        case .unbind(let jid, let session, let bind, let reason, let unacked):
+            account(jid).receive(.unbind(session, bind, reason, unacked))
+        case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
+        case .command(let command): account(command.account).receive(.command(command))
+        default: break
+        }
+    }
+
+    /// The account of a bare JID, woken if it sleeps.
+    func account(_ bare: JID) -> Account {
+        if let account = accounts[bare] { return account }
+        let account = Account(bare, shard: self)
+        accounts[bare] = account
+        account.load()
+        return account
+    }
+
+    /// Accounts with output for a batch that is not durable yet.
+    func registerGate(_ account: Account, batch: UInt64) {
+        gated.append((batch, account))
+    }
+}
+
+extension Core {
+    /// Wakes a loop of this process because its mailbox was empty and is not any more.
+    func wake(_ loop: Int) {
+        guard loop < loops.count else { return }
+        let shards = shardTable.withLock { $0 }
+        guard loop < shards.count else { return }
+        let shard = shards[loop]
+        loops[loop].execute { shard.collectMail() }
+    }
+
+    /// Makes the shards of this process known to each other. Once, before the first letter.
+    public func install(_ shards: [Shard]) {
+        shardTable.withLock { $0 = shards }
+    }
+
+    /// The shards of this process, by loop.
+    public var shards: [Shard] { shardTable.withLock { $0 } }
+}

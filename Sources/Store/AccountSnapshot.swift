@@ -1,0 +1,108 @@
+/// Everything of one account that its home keeps in memory, as it stood in one snapshot.
+public struct AccountSnapshot: Sendable {
+    /// What a repeat of a message is known by.
+    public struct Recent: Sendable, Equatable {
+        public var originHash: UInt64
+        public var session: UInt64
+        public var inSeq: UInt32
+        /// µs since 1970, UTC.
+        public var stamp: Int64
+        public init(originHash: UInt64, session: UInt64, inSeq: UInt32, stamp: Int64) {
+            self.originHash = originHash
+            self.session = session
+            self.inSeq = inSeq
+            self.stamp = stamp
+        }
+    }
+
+    /// Message records whose origins are remembered (DESIGN §4a).
+    public static let recentMessages = 256
+
+    public var account: AccountRecord
+    public var roster: [RosterItemRecord] = []
+    public var pendingIn: [PendingInRecord] = []
+    /// Sequences of owed messages, ascending.
+    public var owed: [UInt64] = []
+    /// Acknowledged messages whose rows wait for their removal, ascending.
+    public var spent: [UInt64] = []
+    /// The highest sequence the account ever gave, as far as the store knows.
+    public var lastMessage: UInt64 = 0
+    /// The last messages, oldest first.
+    public var recent: [Recent] = []
+    public var sessions: [SessionRow] = []
+    /// Message and session rows that could not be read; the rest of the account is whole. Anything else damaged fails the load.
+    public var damaged: [StoreFailure] = []
+
+    /// Loads an account; nil when there is none of this name.
+    public static func load(jid: String, from snapshot: any Snapshot, identity: VolumeIdentity) throws(StoreFailure) -> AccountSnapshot? {
+        guard let record = try AccountRecord.find(jid, in: snapshot, identity: identity) else { return nil }
+        var loaded = AccountSnapshot(account: record)
+        let partition = identity.partition(of: jid)
+        let number = record.number
+        try snapshot.each(.roster, partition, number) { (key, value) throws(StoreFailure) in
+            loaded.roster.append(try RosterItemRecord.decode(value, key: key))
+        }
+        try snapshot.each(.pendingIn, partition, number) { (key, value) throws(StoreFailure) in
+            loaded.pendingIn.append(try PendingInRecord.decode(value, key: key))
+        }
+        try snapshot.each(.sessionRow, partition, number) { (key, value) throws(StoreFailure) in
+            do throws(StoreFailure) {
+                loaded.sessions.append(try SessionRow.decode(value, key: key))
+            } catch { loaded.damaged.append(error) }
+        }
+        let inboxKey = Keys.inbox(partition, number)
+        let inbox = try snapshot.get(inboxKey).map { (value) throws(StoreFailure) in try InboxRecord.decode(value, key: inboxKey) }
+        try loaded.loadMessages(partition, number, inbox: inbox ?? InboxRecord(ackedThrough: 0), from: snapshot)
+        return loaded
+    }
+
+    private mutating func loadMessages(
+        _ partition: UInt16, _ number: UInt64, inbox: InboxRecord, from snapshot: any Snapshot
+    ) throws(StoreFailure) {
+        owed = inbox.owed
+        spent = inbox.spent
+        lastMessage = max(account.sequenceFloor, inbox.ackedThrough)
+        let prefix = Keys.prefix(partition, .message, account: number)
+        if inbox.ackedThrough < .max {
+            let first = Keys.message(partition, number, sequence: inbox.ackedThrough + 1)
+            var above: [UInt64] = []
+            var broken: [StoreFailure] = []
+            try snapshot.scan(prefix: prefix, from: first, through: nil, reverse: false) { (key, value) throws(StoreFailure) in
+                do throws(StoreFailure) {
+                    let header = try MessageRecord.header(value, key: key)
+                    if header.flags.contains(.owed) { above.append(header.sequence) }
+                } catch { broken.append(error) }
+                return true
+            }
+            owed.append(contentsOf: above)
+            damaged.append(contentsOf: broken)
+        }
+        var tail: [Recent] = []
+        var highest: UInt64 = 0
+        try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: true) { (key, value) throws(StoreFailure) in
+            highest = max(highest, Keys.sequence(ofMessageKey: key) ?? 0)
+            // A damaged row is named by whoever reads the message itself.
+            if let header = try? MessageRecord.header(value, key: key) {
+                tail.append(
+                    Recent(originHash: header.originIDHash, session: header.originSession, inSeq: header.inSeq, stamp: header.stamp))
+            }
+            return tail.count < Self.recentMessages
+        }
+        lastMessage = max(lastMessage, highest)
+        recent = tail.reversed()
+    }
+}
+
+extension Snapshot {
+    /// Every row of a table that belongs to an account.
+    func each(
+        _ table: Keys.Table, _ partition: UInt16, _ account: UInt64,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(StoreFailure) -> Void
+    ) throws(StoreFailure) {
+        let prefix = Keys.prefix(partition, table, account: account)
+        try scan(prefix: prefix, from: nil, through: nil, reverse: false) { (key, value) throws(StoreFailure) in
+            try body(key, value)
+            return true
+        }
+    }
+}

@@ -1,0 +1,37 @@
+/// One change of the store.
+public enum Effect: Sendable, Equatable {
+    case put(Key, [UInt8])
+    case delete(Key)
+
+    public var key: Key {
+        switch self {
+        case .put(let key, _), .delete(let key): key
+        }
+    }
+}
+
+/// The puts and deletes that executing a command produced, in order; a later one on the same key wins. They are committed
+/// together or not at all.
+public struct Effects: Sendable, Equatable {
+    public var operations: [Effect] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { operations.isEmpty }
+
+    public mutating func put(_ key: Key, _ value: [UInt8]) { operations.append(.put(key, value)) }
+
+    /// Removes a row. A row that is not there is no error.
+    public mutating func delete(_ key: Key) { operations.append(.delete(key)) }
+
+    public mutating func append(_ other: Effects) { operations.append(contentsOf: other.operations) }
+
+    /// Whether there are more puts than deletes: what a volume at its quota refuses.
+    public var grows: Bool {
+        var balance = 0
+        for operation in operations {
+            if case .put = operation { balance += 1 } else { balance -= 1 }
+        }
+        return balance > 0
+    }
+}

@@ -1,0 +1,124 @@
+public import Stanzas
+
+/// A message kept for an account: owed to it, archived, or both (DESIGN §4a). Table `message`.
+public struct MessageRecord: Record, Equatable {
+    public static let version: UInt8 = 1
+
+    public struct Flags: OptionSet, Sendable, Hashable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        public static let archived = Flags(rawValue: 1)
+        public static let owed = Flags(rawValue: 2)
+        static let known: Flags = [.archived, .owed]
+    }
+
+    /// All of a message but its stanza.
+    public struct Header: Sendable, Equatable {
+        /// Its place in the account: commit order. At least 1.
+        public var sequence: UInt64
+        /// µs since 1970, UTC.
+        public var stamp: Int64
+        public var flags: Flags
+        /// A number of the session that sent it; 0: it did not come from a session of this cluster.
+        public var originSession: UInt64
+        /// That session's number of the stanza.
+        public var inSeq: UInt32
+        /// A keyed hash of sender and origin-id (XEP-0359); 0 without one.
+        public var originIDHash: UInt64
+    }
+
+    public var header: Header
+    /// The stanza in the stanza codec.
+    public var stanza: [UInt8]
+
+    public var sequence: UInt64 { header.sequence }
+    public var stamp: Int64 { header.stamp }
+    public var flags: Flags { header.flags }
+
+    public init(
+        sequence: UInt64, stamp: Int64, flags: Flags, originSession: UInt64, inSeq: UInt32, originIDHash: UInt64, stanza: [UInt8]
+    ) {
+        header = Header(
+            sequence: sequence, stamp: stamp, flags: flags, originSession: originSession, inSeq: inSeq, originIDHash: originIDHash)
+        self.stanza = stanza
+    }
+
+    /// The value to put.
+    public func encode() -> [UInt8] { encode(reserving: Self.headerBytes + 5 + stanza.count) }
+
+    public func write(into writer: inout ByteWriter) {
+        writer.uint64(header.sequence)
+        writer.int64(header.stamp)
+        writer.uint8(header.flags.rawValue)
+        writer.uint64(header.originSession)
+        writer.uint32(header.inSeq)
+        writer.uint64(header.originIDHash)
+        writer.bytes(stanza)
+    }
+
+    public init(from reader: inout ByteReader, version: UInt8) throws {
+        header = try Header(from: &reader)
+        stanza = try reader.bytes()
+    }
+
+    private static let headerBytes = 37
+
+    /// The header alone, out of the store's memory: the checksum is verified, the stanza is not copied.
+    static func header(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(StoreFailure) -> Header {
+        _ = try Envelope.check(value, newest: version) { Key.hex(key) }
+        let fields = value[Envelope.headBytes...].prefix(headerBytes)
+        var reader = ByteReader([UInt8](fields))
+        guard let header = try? Header(from: &reader), header.sequence == Keys.sequence(ofMessageKey: key) else {
+            throw .damaged(key: Key.hex(key), reason: "its fields are not those of a MessageRecord")
+        }
+        return header
+    }
+}
+
+extension MessageRecord.Header {
+    fileprivate init(from reader: inout ByteReader) throws {
+        sequence = try reader.uint64()
+        stamp = try reader.int64()
+        flags = MessageRecord.Flags(rawValue: try reader.uint8())
+        originSession = try reader.uint64()
+        inSeq = try reader.uint32()
+        originIDHash = try reader.uint64()
+        guard MessageRecord.Flags.known.isSuperset(of: flags) else { throw FieldError() }
+    }
+}
+
+/// Which messages an account was acknowledged to have received: a mark and its exceptions (DESIGN §4a). Table `inbox`.
+public struct InboxRecord: Record, Equatable {
+    public static let version: UInt8 = 1
+
+    /// Every message up to this sequence is acknowledged, but for `owed`. Above it the flag in the message's record decides.
+    public var ackedThrough: UInt64
+    /// Messages up to the mark that are still owed, ascending.
+    public var owed: [UInt64]
+    /// Acknowledged messages whose rows are still there and wait for their removal, ascending.
+    public var spent: [UInt64]
+
+    public init(ackedThrough: UInt64, owed: [UInt64] = [], spent: [UInt64] = []) {
+        self.ackedThrough = ackedThrough
+        self.owed = Self.ordered(owed)
+        self.spent = Self.ordered(spent)
+    }
+
+    /// Ascending without repeats, as the codec wants it.
+    private static func ordered(_ numbers: [UInt64]) -> [UInt64] {
+        if zip(numbers, numbers.dropFirst()).allSatisfy(<) { return numbers }
+        return Set(numbers).sorted()
+    }
+
+    public func write(into writer: inout ByteWriter) {
+        writer.uint64(ackedThrough)
+        writer.ascending(owed)
+        writer.ascending(spent)
+    }
+
+    public init(from reader: inout ByteReader, version: UInt8) throws {
+        ackedThrough = try reader.uint64()
+        owed = try reader.ascending()
+        spent = try reader.ascending()
+    }
+}

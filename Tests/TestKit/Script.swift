@@ -1,0 +1,113 @@
+/// A conversation as a text that reads like the XEP. One script runs unchanged in memory, against one process and against
+/// three with the users spread over them.
+///
+///     # RFC 6121 §8.5.2: a chat message to a bare JID
+///     contacts romeo juliet
+///     online   romeo/orchard  juliet/balcony
+///     romeo/orchard sends      <message to='{juliet}' type='chat'><body>hi</body></message>
+///     juliet/balcony receives  <message from='{romeo/orchard}' to='{juliet}' type='chat'><body>hi</body></message>
+///     romeo/orchard receives nothing
+///
+/// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
+/// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
+/// element of any kind. What is received must be the oldest that is left of its sender.
+public struct Script: Sendable {
+    public enum Action: Sendable, Equatable {
+        /// Both subscribe to each other and approve.
+        case contacts(String, String)
+        /// Connects, binds, asks for the roster, sends presence; what that causes is not looked at.
+        case online([String])
+        /// Connects and binds.
+        case bound([String])
+        case sends(String, xml: String)
+        case receives(String, xml: String)
+        case receivesNothing(String)
+        /// Closes the stream.
+        case leaves(String)
+        /// Loses the socket.
+        case drops(String)
+        /// The server ended the stream with this condition.
+        case ends(String, condition: String)
+        /// Forgets what an actor received and did not look at.
+        case ignores(String)
+        case clock(seconds: Int64)
+    }
+
+    public struct Step: Sendable {
+        public var line: Int
+        public var action: Action
+    }
+
+    public var name: String
+    public var steps: [Step]
+
+    public struct Malformed: Error, CustomStringConvertible {
+        public var description: String
+    }
+
+    public init(name: String, text: String) throws(Malformed) {
+        self.name = name
+        steps = []
+        var logical: [(line: Int, text: String)] = []
+        for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            if raw.allSatisfy(\.isWhitespace) || raw.hasPrefix("#") { continue }
+            if raw.first?.isWhitespace == true, !logical.isEmpty {
+                logical[logical.count - 1].text += raw.drop(while: \.isWhitespace)
+            } else {
+                logical.append((number + 1, String(raw)))
+            }
+        }
+        for (line, text) in logical { steps.append(Step(line: line, action: try Self.parse(text, name: name, line: line))) }
+    }
+
+    private static func parse(_ text: String, name: String, line: Int) throws(Malformed) -> Action {
+        let words = text.split(maxSplits: 2, whereSeparator: \.isWhitespace).map(String.init)
+        let rest = text.split(whereSeparator: \.isWhitespace).map(String.init)
+        func malformed(_ why: String) -> Malformed { Malformed(description: "\(name):\(line): \(why)") }
+        guard let first = words.first, words.count >= 2 else { throw malformed("a step needs two words") }
+        switch first {
+        case "contacts":
+            guard rest.count == 3 else { throw malformed("contacts needs two names") }
+            return .contacts(rest[1], rest[2])
+        case "online": return .online(Array(rest.dropFirst()))
+        case "bound": return .bound(Array(rest.dropFirst()))
+        case "clock":
+            guard words[1].hasPrefix("+"), words[1].hasSuffix("s"), let seconds = Int64(words[1].dropFirst().dropLast()) else {
+                throw malformed("clock needs +SECONDSs")
+            }
+            return .clock(seconds: seconds)
+        default: break
+        }
+        let argument = words.count > 2 ? String(words[2].drop(while: \.isWhitespace)) : ""
+        switch words[1] {
+        case "sends": return .sends(first, xml: argument)
+        case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "leaves": return .leaves(first)
+        case "drops": return .drops(first)
+        case "ends": return .ends(first, condition: argument)
+        case "ignores": return .ignores(first)
+        default: throw malformed("nobody knows how to “\(words[1])”")
+        }
+    }
+
+    /// The people who act, in the order of their first line.
+    public var people: [String] {
+        var people: [String] = []
+        func add(_ actor: String) {
+            let person = String(actor.split(separator: "/").first ?? "")
+            if !people.contains(person) { people.append(person) }
+        }
+        for step in steps {
+            switch step.action {
+            case .contacts(let a, let b):
+                add(a)
+                add(b)
+            case .online(let all), .bound(let all): for actor in all { add(actor) }
+            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _), .ignores(let a):
+                add(a)
+            case .clock: break
+            }
+        }
+        return people
+    }
+}

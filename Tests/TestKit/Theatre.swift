@@ -1,0 +1,181 @@
+import XMLStream
+
+/// Where a script is played. Names are given whole: the stage maps `romeo` to an account of its own for each play.
+public protocol Theatre: AnyObject {
+    var domain: String { get }
+    /// Makes an account if there is none.
+    func addAccount(_ name: String) async throws
+    /// Connects a client of an account and binds the resource.
+    func connect(_ name: String, resource: String) async throws -> any Player
+    func advanceClock(seconds: Int64) async throws
+    /// Returns when everything that the players sent so far has had all its consequences.
+    func settle(_ players: [any Player]) async throws
+}
+
+/// One client in a theatre.
+public protocol Player: AnyObject {
+    /// Full JID.
+    var jid: String { get }
+    func send(_ xml: String) async throws
+    /// Everything received since the last call, as whole elements.
+    func takeReceived() async throws -> [String]
+    func leave() async throws
+    func drop() async throws
+    /// The condition of the stream error that ended the stream, "closed" when it was closed without one, nil while it stands.
+    func endCondition() async throws -> String?
+}
+
+/// What a play found wrong.
+public struct PlayFailure: Error, CustomStringConvertible {
+    public var description: String
+}
+
+/// Plays a script in a theatre.
+public final class Play {
+    private let script: Script
+    private let theatre: any Theatre
+    private let suffix: String
+    private var players: [String: any Player] = [:]
+    private var queues: [String: [String]] = [:]
+    private var dirty = true
+
+    /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
+    public init(_ script: Script, in theatre: any Theatre, suffix: String = "") {
+        self.script = script
+        self.theatre = theatre
+        self.suffix = suffix
+    }
+
+    public func run() async throws {
+        for person in script.people { try await theatre.addAccount(person + suffix) }
+        for step in script.steps {
+            do {
+                try await perform(step.action)
+            } catch {
+                throw PlayFailure(description: "\(script.name):\(step.line): \(error)")
+            }
+        }
+        for (_, player) in players where try await player.endCondition() == nil { try await player.leave() }
+    }
+
+    private func perform(_ action: Script.Action) async throws {
+        switch action {
+        case .contacts(let a, let b): try await befriend(a, b)
+        case .bound(let actors):
+            for actor in actors { _ = try await connect(actor) }
+        case .online(let actors):
+            for actor in actors {
+                let player = try await connect(actor)
+                try await player.send("<iq type='get' id='online-roster'><query xmlns='jabber:iq:roster'/></iq>")
+                try await player.send("<presence/>")
+            }
+            try await settle()
+            queues.removeAll()
+        case .sends(let actor, let xml):
+            try await player(actor).send(try fill(xml))
+            dirty = true
+        case .receives(let actor, let xml):
+            try await settle()
+            try expect(actor, try fill(xml))
+        case .receivesNothing(let actor):
+            try await settle()
+            if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
+        case .ignores(let actor):
+            try await settle()
+            queues[actor] = []
+        case .leaves(let actor):
+            try await player(actor).leave()
+            dirty = true
+        case .drops(let actor):
+            try await player(actor).drop()
+            dirty = true
+        case .ends(let actor, let condition):
+            try await settle()
+            let found = try await player(actor).endCondition()
+            guard found == condition else { throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)") }
+        case .clock(let seconds):
+            try await theatre.advanceClock(seconds: seconds)
+            dirty = true
+        }
+    }
+
+    private func connect(_ actor: String) async throws -> any Player {
+        let parts = actor.split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
+        try await theatre.addAccount(parts[0] + suffix)
+        let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
+        players[actor] = player
+        queues[actor] = []
+        dirty = true
+        return player
+    }
+
+    private func player(_ actor: String) throws -> any Player {
+        guard let player = players[actor] else { throw PlayFailure(description: "\(actor) is not on stage") }
+        return player
+    }
+
+    private func befriend(_ a: String, _ b: String) async throws {
+        let one = try await connect(a + "/befriending")
+        let two = try await connect(b + "/befriending")
+        for (x, y) in [(one, b), (two, a)] { try await x.send("<presence to='\(bare(y))' type='subscribe'/>") }
+        dirty = true
+        try await settle()
+        for (x, y) in [(one, b), (two, a)] { try await x.send("<presence to='\(bare(y))' type='subscribed'/>") }
+        dirty = true
+        try await settle()
+        for actor in [a, b] {
+            try await players.removeValue(forKey: actor + "/befriending")?.leave()
+            queues[actor + "/befriending"] = nil
+        }
+        dirty = true
+    }
+
+    private func settle() async throws {
+        guard dirty else { return }
+        dirty = false
+        var alive: [any Player] = []
+        for player in players.values where try await player.endCondition() == nil { alive.append(player) }
+        try await theatre.settle(alive)
+        for (actor, player) in players { queues[actor, default: []] += try await player.takeReceived() }
+    }
+
+    private func expect(_ actor: String, _ xml: String) throws {
+        let expected = try Element.parse(Array(xml.utf8))
+        var seen: Set<String> = []
+        var reasons: [String] = []
+        for (index, text) in (queues[actor] ?? []).enumerated() {
+            let actual = try Element.parse(Array(text.utf8))
+            guard seen.insert(actual["from"] ?? "").inserted else { continue }
+            guard let reason = Matcher.difference(actual, expected) else {
+                queues[actor]?.remove(at: index)
+                return
+            }
+            reasons.append(reason + "\n    in \(text)")
+        }
+        let found = reasons.isEmpty ? "received nothing" : "received no such stanza:\n  " + reasons.joined(separator: "\n  ")
+        throw PlayFailure(description: "\(actor) \(found)\n  expected \(xml)")
+    }
+
+    private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }
+
+    /// Puts addresses in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
+    private func fill(_ xml: String) throws -> String {
+        var filled = ""
+        var rest = Substring(xml)
+        while let open = rest.firstIndex(of: "{") {
+            filled += rest[..<open]
+            guard let close = rest[open...].firstIndex(of: "}") else { throw PlayFailure(description: "a { is not closed") }
+            let word = String(rest[rest.index(after: open)..<close])
+            switch word {
+            case "any": filled += "{any}"
+            case "domain": filled += theatre.domain
+            default:
+                let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
+                filled += bare(parts.first ?? "") + (parts.count > 1 ? "/" + parts[1] : "")
+            }
+            rest = rest[rest.index(after: close)...]
+        }
+        return filled + rest
+    }
+}
