@@ -12,7 +12,6 @@ let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
-let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
@@ -34,7 +33,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // Floor 0: C libraries, and rooms that know nothing of a server.
@@ -46,21 +44,21 @@ let package = Package(
         .target(name: "CShims", dependencies: ["CICU"]),
         room("XMLStream", ["CLibXML2", "CShims"]),
         room("Stanzas", ["XMLStream", "CShims"]),
-        room("Settings", [toml]),
+        room("Settings", []),
         room("Telemetry", []),
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
         room("Store", ["Stanzas", "XMLStream"]),
-        room("BusProtocol", ["Stanzas"], path: "cluster/BusProtocol"),
+        room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "CLMDB", "CShims"]),
         room("ServerCore", ["StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry", deque]),
         // Floor 3: neighbours that never import each other.
         room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
         room("Transports", ["ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio, nioPosix, log]),
-        room("Bus", ["BusProtocol", "ServerCore", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room("AdminSocket", ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log], path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
@@ -71,16 +69,23 @@ let package = Package(
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage", arguments], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
         suite("SettingsTests", ["Settings"]),
         suite("TelemetryTests", ["Telemetry"]),
         suite("AdminLanguageTests", ["AdminLanguage"]),
+        suite("MartletctlTests", ["martletctl"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
-        suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
+        suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
+        .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
+        room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
+        suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
+        suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
+        .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
     ]
 )

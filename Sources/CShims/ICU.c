@@ -57,6 +57,18 @@ int32_t martlet_icu_nfkc(const uint16_t *source, int32_t length, uint16_t *targe
     return normalize(unorm2_getNFKCInstance, source, length, target, capacity);
 }
 
+int martlet_icu_is_nfkc(uint32_t code_point) {
+    UErrorCode status = U_ZERO_ERROR;
+    const UNormalizer2 *normalizer = unorm2_getNFKCInstance(&status);
+    UChar units[U16_MAX_LENGTH];
+    int32_t length = 0;
+    UBool failed = 0;
+    U16_APPEND(units, length, U16_MAX_LENGTH, code_point, failed);
+    if (U_FAILURE(status) || failed) return 0;
+    UBool result = unorm2_isNormalized(normalizer, units, length, &status);
+    return U_SUCCESS(status) && result;
+}
+
 int32_t martlet_icu_lower(const uint16_t *source, int32_t length, uint16_t *target, int32_t capacity) {
     UErrorCode status = U_ZERO_ERROR;
     int32_t written = u_strToLower(target, capacity, source, length, "", &status);

@@ -1,5 +1,5 @@
 public import Settings
-public import Stanzas
+import Stanzas
 public import Store
 import Synchronization
 
@@ -23,6 +23,7 @@ public final class Core: Sendable {
     let mailboxes: [Mailbox]
     let loops: [any Loop]
     let shardTable = Mutex<[Shard]>([])
+    private let servingLoops = Mutex<(epoch: UInt64, loops: Int)>((0, 0))
 
     public init(
         settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders, bus: any StanzaBus,
@@ -52,4 +53,22 @@ public final class Core: Sendable {
 public protocol StoreReaders: AnyObject, Sendable {
     /// Runs `body` with a fresh snapshot on a reader thread. The snapshot is valid only inside.
     func read(_ body: @escaping @Sendable (any Snapshot) -> Void)
+}
+
+extension Core {
+    /// A loop of this process serves as home. When all do, every shard of the cluster is told.
+    func shardServes(_ shard: Shard, epoch: UInt64) {
+        let complete = servingLoops.withLock { serving in
+            if serving.epoch != epoch { serving = (epoch, 0) }
+            serving.loops += 1
+            return serving.loops == Int(loopCount)
+        }
+        guard complete, let first = shards.first else { return }
+        let node = node
+        first.enter { shard in
+            for (member, loops) in shard.members {
+                for loop in 0..<loops { shard.post(.serves(owner: node, epoch: epoch), to: ShardAddress(node: member, loop: loop)) }
+            }
+        }
+    }
 }

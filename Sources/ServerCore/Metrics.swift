@@ -5,6 +5,8 @@ public final class CoreMetrics: Sendable {
     public let stanzasIn: Counter
     public let stanzasOut: Counter
     public let sessionsBound: Counter
+    /// Sessions with a resource whose socket is here.
+    public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
@@ -22,6 +24,7 @@ public final class CoreMetrics: Sendable {
         stanzasIn = try registry.counter("martlet_stanzas_received_total", help: "Stanzas received from clients.")
         stanzasOut = try registry.counter("martlet_stanzas_sent_total", help: "Stanzas written towards clients.")
         sessionsBound = try registry.counter("martlet_sessions_bound_total", help: "Sessions that were granted a resource.")
+        sessions = try registry.gauge("martlet_sessions", help: "Sessions with a resource on this node.")
         var ended: [String: Counter] = [:]
         for label in EndReason.labels {
             ended[label] = try registry.counter("martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])

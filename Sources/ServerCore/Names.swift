@@ -8,6 +8,7 @@ enum Names {
     static let rosterQuery = Name("query", NS.roster)
     static let rosterItem = Name("item", NS.roster)
     static let rosterGroup = Name("group", NS.roster)
+    static let legacySession = Name("session", NS.session)
     static let originID = Name("origin-id", NS.stanzaID)
 }
 

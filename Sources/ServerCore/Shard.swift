@@ -1,6 +1,7 @@
+import Telemetry
 internal import DequeModule
-public import Stanzas
-public import Store
+import Stanzas
+import Store
 import Synchronization
 
 /// One loop's world: the accounts whose home it is, the sessions whose sockets it serves, and the mail between them.
@@ -32,6 +33,7 @@ public final class Shard: @unchecked Sendable {
     /// Effects of this tick, and the number of the batch they will be.
     var effects = Effects()
     var openBatch: UInt64 = 1
+    private let lane: CommitLane
     var durableBatch: UInt64 = 0
     /// Accounts with output behind a batch, in the order of their batches.
     var gated: Deque<(batch: UInt64, account: Account)> = []
@@ -46,8 +48,8 @@ public final class Shard: @unchecked Sendable {
     var inTick = false
     /// Accounts without a session, least recently used first.
     var idle: Deque<JID> = []
-    /// Answers questions of the administrator about this shard; set by the admin room.
-    public var answerer: ((_ question: [UInt8], _ shard: Shard) -> [UInt8])?
+    /// Answers questions that are not about sessions; set by the room that assembles the node.
+    public var answerer: ((_ question: [UInt8]) -> [UInt8])?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.
@@ -59,6 +61,7 @@ public final class Shard: @unchecked Sendable {
         mailbox = core.mailboxes[index]
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
         placement = Placement(identity: core.identity)
+        lane = CommitLane(core.volume)
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -99,7 +102,7 @@ public final class Shard: @unchecked Sendable {
         let asked = effects
         effects = Effects()
         let started = loop.now
-        core.volume.commit(asked) { [loop] result in
+        lane.commit(asked) { [loop] result in
             loop.execute {
                 switch result {
                 case .success:
@@ -125,12 +128,14 @@ public final class Shard: @unchecked Sendable {
     private func batchFailed(_ batch: UInt64, _ failure: StoreFailure) {
         core.metrics.failedCommits.increment()
         guard batch > durableBatch else { return }
-        // Batches after this one were executed on memory that never became true: they are not committed by the volume either
-        // (it refuses until a probe succeeds), and their accounts are gone with this one's.
+        // Batches after this one were executed on memory that never became true: the lane refused them too, and stays shut until
+        // their accounts are gone with this one's.
         let touched = accounts.values.filter { $0.reached >= batch }
         durableBatch = openBatch - 1
         for account in touched { account.dropAfterFailedCommit() }
         gated.removeAll { entry in touched.contains { $0 === entry.account } }
+        effects = Effects()
+        lane.resume()
     }
 
     private func postMail() {
@@ -206,8 +211,7 @@ public final class Shard: @unchecked Sendable {
         case .commandResult(let id, let result):
             pendingCommands.removeValue(forKey: id)?.completion(result)
         case .ask(let id, let from, let question):
-            let parts = answerer?(question, self) ?? []
-            post(.answer(id: id, part: parts, last: true), to: from)
+            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }

@@ -1,3 +1,5 @@
+import DequeModule
+import Settings
 public import Stanzas
 
 /// Sessions of this shard, and the small chores of a loop.

@@ -2,10 +2,9 @@ import XMLStream
 
 extension ChildKind {
     /// The kind of a top-level child of a stanza, by its name.
-    init(_ element: Element) {
-        // The table first: it makes the names.
+    init(_ name: Name) {
         let table = Self.byName
-        let index = Int(element.name.index)
+        let index = Int(name.index)
         self = index < table.count ? table[index] : .other
     }
 
@@ -60,4 +59,7 @@ extension ChildKind {
         }
         return kinds
     }()
+
+    /// Makes the names of the table; before an element's names are asked for, or the first element of all would have none.
+    static func prepare() { _ = byName }
 }

@@ -71,8 +71,7 @@ struct CodePoint {
         if isOldHangulJamo { return .disallowed }
         if properties.ignorable != 0 || properties.noncharacter != 0 { return .disallowed }
         if properties.category == Category.control { return .disallowed }
-        let alone = UTF16Text(scalar: value)
-        if alone.nfkc() != alone { return .freeform }
+        if martlet_icu_is_nfkc(value) == 0 { return .freeform }
         switch properties.category {
         case let category where Category.letterDigits.contains(category): return .valid
         case Category.titlecaseLetter, Category.letterNumber, Category.otherNumber, Category.enclosingMark: return .freeform

@@ -166,6 +166,8 @@ public struct Facts: Hashable, Sendable {
         for child in children { mask.insert(child.kind.mask) }
     }
 
+    mutating func reserve(_ count: Int) { children.reserveCapacity(count) }
+
     mutating func append(_ child: ChildFact) {
         children.append(child)
         mask.insert(child.kind.mask)

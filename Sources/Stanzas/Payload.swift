@@ -39,9 +39,11 @@ public final class Payload: Sendable {
     }
 
     private static func read(_ element: Element, _ source: UnsafeRawBufferPointer) -> ([UInt8], Facts) {
+        ChildKind.prepare()
         var facts = Facts()
-        let bytes = element.content(from: source) { child, range in
-            facts.append(ChildFact(kind: ChildKind(child), range: range))
+        facts.reserve(4)
+        let bytes = element.content(from: source) { name, range in
+            facts.append(ChildFact(kind: ChildKind(name), range: range))
         }
         return (bytes, facts)
     }

@@ -16,7 +16,8 @@ public struct Stanza: Sendable {
 
     /// A stanza of the server's own. Whether the type fits the kind is the caller's business.
     public init(
-        kind: StanzaKind, type: StanzaType, id: String? = nil, from: JID? = nil, to: JID? = nil, lang: String? = nil, payload: Payload = .empty
+        kind: StanzaKind, type: StanzaType, id: String? = nil, from: JID? = nil, to: JID? = nil, lang: String? = nil,
+        payload: Payload = .empty
     ) {
         self.kind = kind
         self.type = type

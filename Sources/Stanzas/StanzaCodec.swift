@@ -41,7 +41,8 @@ extension Stanza {
     ///
     /// - Throws: `CodecError`; damaged bytes never trap.
     public static func decode(_ reader: inout ByteReader) throws(CodecError) -> Stanza {
-        guard let kind = StanzaKind(rawValue: try reader.uint8()), let type = StanzaType(rawValue: try reader.uint8()), type.fits(kind) else {
+        guard let kind = StanzaKind(rawValue: try reader.uint8()), let type = StanzaType(rawValue: try reader.uint8()), type.fits(kind)
+        else {
             throw .malformed
         }
         let present = try reader.uint8()

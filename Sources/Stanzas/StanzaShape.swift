@@ -35,6 +35,23 @@ public struct StanzaShapeError: Error, Equatable, Sendable {
 
     /// Whether a stanza error may answer: nothing answers an error or a result (RFC 6120 §8.3.1).
     public var mayBeAnswered: Bool { kind != nil && type != .error && type != .result }
+
+    /// The stanza error that tells of it; nil for `notAStanza`, which is a matter for the stream.
+    public var stanzaError: StanzaError? {
+        switch reason {
+        case .notAStanza: nil
+        case .badRequest: StanzaError(.badRequest)
+        case .toMalformed, .fromMalformed: StanzaError(.jidMalformed)
+        }
+    }
+
+    /// The answer to the sender, from the address it wrote to where that is one; nil when nothing may answer (RFC 6120 §8.3.1).
+    public func reply() -> Stanza? {
+        guard mayBeAnswered, let kind, let stanzaError else { return nil }
+        return Stanza(
+            kind: kind, type: .error, id: id, from: to.flatMap { try? JID($0) }, to: from.flatMap { try? JID($0) },
+            payload: Payload(written: stanzaError.bytes, as: .error))
+    }
 }
 
 extension Stanza {
@@ -49,19 +66,11 @@ extension Stanza {
         guard let kind = StanzaKind(element) else {
             throw StanzaShapeError(reason: .notAStanza, kind: nil, type: nil, id: element["id"], to: element["to"], from: element["from"])
         }
-        var seen = 0
-        func attribute(_ name: String) -> String? {
-            guard let value = element[name] else { return nil }
-            seen += 1
-            return value
-        }
-        let id = attribute("id")
-        let toText = attribute("to")
-        let fromText = attribute("from")
-        let typeText = attribute("type")
-        let ownLang = element.lang
-        if ownLang != nil { seen += 1 }
-        let type = StanzaType(attribute: typeText, in: kind)
+        let header = HeaderAttributes(element)
+        let id = header.idText
+        let toText = header.toText
+        let fromText = header.fromText
+        let type = StanzaType(attribute: header.typeText, in: kind)
         func failure(_ reason: StanzaShapeError.Reason) -> StanzaShapeError {
             StanzaShapeError(reason: reason, kind: kind, type: type, id: id, to: toText, from: fromText)
         }
@@ -81,8 +90,14 @@ extension Stanza {
             guard id != nil else { throw failure(.badRequest) }
             if type == .get || type == .set, payload.facts.children.count != 1 { throw failure(.badRequest) }
         }
-        self.init(kind: kind, type: type, id: id, from: from, to: to, lang: ownLang ?? streamLang, payload: payload)
-        if element.attributeCount > seen { extraAttributes = Self.extras(element) }
+        self.kind = kind
+        self.type = type
+        self.id = id
+        self.from = from
+        self.to = to
+        lang = header.langText ?? streamLang
+        extraAttributes = header.hasOthers ? Self.extras(element) : ""
+        self.payload = payload
     }
 
     /// The attributes that no field holds; those in a namespace get a declaration of their own.
@@ -93,7 +108,7 @@ extension Stanza {
             if attribute.namespace.isEmpty {
                 if ["id", "to", "from", "type"].contains(attribute.local) { continue }
                 XMLWriter.attribute(attribute.local, attribute.value, into: &bytes)
-            } else if attribute.namespace == "http://www.w3.org/XML/1998/namespace" {
+            } else if attribute.namespace == NS.xml {
                 if attribute.local == "lang" { continue }
                 XMLWriter.attribute("xml:" + attribute.local, attribute.value, into: &bytes)
             } else {
@@ -110,6 +125,42 @@ extension Stanza {
         }
         return String(decoding: bytes, as: UTF8.self)
     }
+}
+
+/// Where the attributes stand that every stanza may have (RFC 6120 §8.1), found in one pass; plain numbers, as this is done for each stanza.
+private struct HeaderAttributes {
+    private var id = -1
+    private var to = -1
+    private var from = -1
+    private var type = -1
+    private var lang = -1
+    private(set) var hasOthers = false
+    private let element: Element
+
+    init(_ element: Element) {
+        self.element = element
+        var (id, to, from, type, lang, others, index) = (-1, -1, -1, -1, -1, false, 0)
+        element.forEachAttribute { local, namespace, _ in
+            defer { index += 1 }
+            switch (local.count, namespace.isEmpty) {
+            case (2, true) where local[0] == UInt8(ascii: "i") && local[1] == UInt8(ascii: "d"): id = index
+            case (2, true) where local[0] == UInt8(ascii: "t") && local[1] == UInt8(ascii: "o"): to = index
+            case (4, true) where local.elementsEqual("from".utf8): from = index
+            case (4, true) where local.elementsEqual("type".utf8): type = index
+            case (4, false) where local.elementsEqual("lang".utf8) && namespace.elementsEqual(NS.xml.utf8): lang = index
+            default: others = true
+            }
+        }
+        (self.id, self.to, self.from, self.type, self.lang, hasOthers) = (id, to, from, type, lang, others)
+    }
+
+    var idText: String? { value(id) }
+    var toText: String? { value(to) }
+    var fromText: String? { value(from) }
+    var typeText: String? { value(type) }
+    var langText: String? { value(lang) }
+
+    private func value(_ index: Int) -> String? { index < 0 ? nil : element.attributeValue(at: index) }
 }
 
 extension StanzaKind {

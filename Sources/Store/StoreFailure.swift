@@ -16,6 +16,8 @@ public enum StoreFailure: Error, Sendable, Equatable {
     case mapFull
     /// An earlier commit failed, and no probe has succeeded since.
     case readOnly
+    /// A long task was ended on purpose before its end; what it made is removed.
+    case abandoned(String)
     /// The volume, or what was asked of it, is not of a form this version knows.
     case format(String)
 }
@@ -32,6 +34,7 @@ extension StoreFailure: CustomStringConvertible {
         case .closed: "the store is closed"
         case .mapFull: "the store's address space is used up ([store] mapGiB)"
         case .readOnly: "the store is read-only since a commit failed"
+        case .abandoned(let reason): "abandoned: \(reason)"
         case .format(let reason): "the store is not of a known form: \(reason)"
         }
     }

@@ -10,22 +10,58 @@ extension Element {
     ///
     /// - Parameters:
     ///   - source: the bytes this root was parsed from.
-    ///   - child: called for each child with its range in the answer.
+    ///   - child: called for each child with its name and its range in the answer.
     /// - Returns: the bytes; at most `max(2 · source, source + 64 KiB)` and a little.
-    public func content(from source: UnsafeRawBufferPointer, child: (Element, Range<Int>) -> Void) -> [UInt8] {
+    public func content(from source: UnsafeRawBufferPointer, child: (Name, Range<Int>) -> Void) -> [UInt8] {
         let content = arena.content.clamped(to: 0..<source.count)
         guard node == 0, !content.isEmpty else { return [] }
         if arena.insertions.isEmpty {
-            for element in children {
-                let range = element.range
-                child(element, range.lowerBound - content.lowerBound..<range.upperBound - content.lowerBound)
+            forEachChild { name, range in
+                child(name, range.lowerBound - content.lowerBound..<range.upperBound - content.lowerBound)
             }
             return Array(UnsafeRawBufferPointer(rebasing: source[content]))
         }
         return splice(source, content, child)
     }
 
-    private func splice(_ source: UnsafeRawBufferPointer, _ content: Range<Int>, _ child: (Element, Range<Int>) -> Void) -> [UInt8] {
+    /// The children's names and ranges, without making an `Element` of each.
+    private func forEachChild(_ body: (Name, Range<Int>) -> Void) {
+        let current = arena.generation == NameTable.shared.generation
+        let end = record.end
+        var index = node + 1
+        while index < end {
+            let record = arena.nodes[Int(index)]
+            if !record.isText {
+                let name = record.name != 0 || current ? Name(index: record.name) : Element(arena: arena, node: index).name
+                body(name, Int(record.start)..<Int(max(record.start, record.stop)))
+            }
+            index = record.end
+        }
+    }
+
+    /// All attributes without making strings of them: local name, namespace (empty when in none) and decoded value, as UTF-8.
+    public func forEachAttribute(
+        _ body: (_ local: UnsafeRawBufferPointer, _ namespace: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
+    ) {
+        let record = record
+        for i in Int(record.attributes)..<Int(record.attributes) + Int(record.attributeCount) {
+            let attribute = arena.attributes[i]
+            body(
+                UnsafeRawBufferPointer(arena.bytes(attribute.name, attribute.nameLength)),
+                UnsafeRawBufferPointer(arena.bytes(attribute.namespace, attribute.namespaceLength)),
+                UnsafeRawBufferPointer(arena.bytes(attribute.value, attribute.valueLength)))
+        }
+    }
+
+    /// The value of the attribute that `forEachAttribute` shows in this turn, from 0; empty beyond the last.
+    public func attributeValue(at index: Int) -> String {
+        let record = record
+        guard index >= 0, index < Int(record.attributeCount) else { return "" }
+        let attribute = arena.attributes[Int(record.attributes) + index]
+        return arena.string(attribute.value, attribute.valueLength)
+    }
+
+    private func splice(_ source: UnsafeRawBufferPointer, _ content: Range<Int>, _ child: (Name, Range<Int>) -> Void) -> [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(content.count + arena.insertions.reduce(0) { $0 + $1.declaration.count })
         var copied = content.lowerBound
@@ -35,8 +71,7 @@ extension Element {
             bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: source[copied..<min(end, source.count)]))
             copied = end
         }
-        for element in children {
-            let range = element.range
+        forEachChild { name, range in
             copy(to: range.lowerBound)
             let start = bytes.count
             while let next = pending.first, next.position < range.upperBound {
@@ -45,7 +80,7 @@ extension Element {
                 pending = pending.dropFirst()
             }
             copy(to: range.upperBound)
-            child(element, start..<bytes.count)
+            child(name, start..<bytes.count)
         }
         copy(to: content.upperBound)
         return bytes

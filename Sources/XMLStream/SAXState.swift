@@ -70,6 +70,8 @@ struct SAXState {
     var insertionPoint = 0
     var contentStart = 0
     var contentEnd = 0
+    /// Behind the last tag that `locate` or `end` saw.
+    var lastEnd = 0
     var xmlNamespaceOffset: UInt32?
 
     init(stanzaDepth: Int, isServer: Bool) {
@@ -110,6 +112,7 @@ struct SAXState {
         insertionPoint = 0
         contentStart = 0
         contentEnd = 0
+        lastEnd = 0
         xmlNamespaceOffset = nil
         for i in 0..<scope.count { scope.base[i].offset = nil }
         let current = NameTable.shared.generation
@@ -158,18 +161,30 @@ struct SAXState {
     /// Where the tag that just ended began; notes the places that belong to it.
     private mutating func locate(_ local: XMLBytes, _ prefix: XMLBytes?) -> UInt32 {
         let tagEnd = position - origin
-        guard let source, tagEnd >= 0, tagEnd < sourceCount else {
-            fail(.notWellFormed)
-            return 0
-        }
-        // A raw '<' cannot stand in a tag, so the last one is its beginning.
-        guard let start = tagStart(source, before: tagEnd) else {
+        guard let source, tagEnd >= lastEnd, tagEnd < sourceCount else {
             fail(.notWellFormed)
             return 0
         }
         if depth == stanzaDepth {
             contentStart = min(tagEnd + 1, sourceCount)
+            lastEnd = contentStart
+            if source[0] != UInt8(ascii: "<") { fail(.notWellFormed) }
+            return 0
+        }
+        // Between two children stands text, which has no '<' unless there is a CDATA section.
+        let start: Int
+        if let hit = memchr(source + lastEnd, Int32(UInt8(ascii: "<")), tagEnd - lastEnd),
+            hit.load(fromByteOffset: 1, as: UInt8.self) != UInt8(ascii: "!")
+        {
+            start = UnsafeRawPointer(hit) - UnsafeRawPointer(source)
+        } else if let last = tagStart(source, before: tagEnd), last >= lastEnd {
+            // A raw '<' cannot stand in a tag, so the last one is its beginning.
+            start = last
         } else {
+            fail(.notWellFormed)
+            return 0
+        }
+        if isStanza {
             insertionPoint = start + 1 + (prefix.map { length(of: $0) + 1 } ?? 0) + length(of: local)
         }
         return UInt32(truncatingIfNeeded: start)
@@ -194,8 +209,9 @@ struct SAXState {
         while scope.count > 0, scope.base[scope.count - 1].depth == depth { scope.removeLast() }
         if depth <= stanzaDepth + 1 {
             let stop = position - origin
-            guard let source, stop > 0, stop <= sourceCount else { return fail(.notWellFormed) }
+            guard let source, stop >= lastEnd, stop <= sourceCount else { return fail(.notWellFormed) }
             nodes.base[index].stop = UInt32(truncatingIfNeeded: stop)
+            lastEnd = stop
             if depth == stanzaDepth {
                 if let endTag = tagStart(source, before: stop), endTag >= contentStart {
                     contentEnd = endTag

@@ -167,6 +167,8 @@ public struct StanzaFramer: Sendable {
         while i < count {
             let byte = base[i]
             i += 1
+            // `"`, `'`, `<` and `>` all lie below 64: one shift passes over everything else.
+            if byte >= 64 || (tagBytes >> UInt64(byte)) & 1 == 0 { continue }
             switch byte {
             case UInt8(ascii: ">"):
                 if base[i - 2] != UInt8(ascii: "/") {
@@ -182,12 +184,15 @@ public struct StanzaFramer: Sendable {
                     declarations += 1
                     if declarations > limits.namespaceDeclarations { throw ParseError(.tooManyNamespaces) }
                 }
-                state = byte == UInt8(ascii: "'") ? .singleQuoted : .doubleQuoted
-                return false
-            case UInt8(ascii: "<"):
-                throw ParseError(.notWellFormed)
+                // A value is passed over here at once where it is complete.
+                guard let hit = find(byte, base, i, count) else {
+                    state = byte == UInt8(ascii: "'") ? .singleQuoted : .doubleQuoted
+                    i = count
+                    return false
+                }
+                i = hit + 1
             default:
-                continue
+                throw ParseError(.notWellFormed)
             }
         }
         return false
@@ -225,6 +230,8 @@ public struct StanzaFramer: Sendable {
 }
 
 private let cdataOpening: StaticBytes = "[CDATA["
+
+private let tagBytes: UInt64 = 1 << 0x22 | 1 << 0x27 | 1 << 0x3C | 1 << 0x3E
 
 /// A literal's bytes, so that the table needs no initialisation and no retain.
 private struct StaticBytes: ExpressibleByStringLiteral, Sendable {

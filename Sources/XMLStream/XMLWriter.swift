@@ -96,6 +96,11 @@ public struct XMLWriter: Sendable {
         var i = 0
         while i < source.count {
             let byte = base[i]
+            // All that needs care lies below 64, but for the noncharacters, which begin with 0xEF.
+            if byte >= 64 ? byte != 0xEF : (careful >> UInt64(byte)) & 1 == 0 {
+                i += 1
+                continue
+            }
             var width = 1
             let replacement: StaticString
             switch byte {
@@ -115,7 +120,7 @@ public struct XMLWriter: Sendable {
                 i += 1
                 continue
             }
-            bytes.append(contentsOf: UnsafeBufferPointer(start: base + plain, count: i - plain))
+            if i > plain { bytes.append(contentsOf: UnsafeBufferPointer(start: base + plain, count: i - plain)) }
             bytes.append(contentsOf: UnsafeBufferPointer(start: replacement.utf8Start, count: replacement.utf8CodeUnitCount))
             i += width
             plain = i
@@ -123,3 +128,6 @@ public struct XMLWriter: Sendable {
         bytes.append(contentsOf: UnsafeBufferPointer(start: base + plain, count: source.count - plain))
     }
 }
+
+/// Control characters and the five that have entities.
+private let careful: UInt64 = 0xFFFF_FFFF | 1 << 0x22 | 1 << 0x26 | 1 << 0x27 | 1 << 0x3C | 1 << 0x3E

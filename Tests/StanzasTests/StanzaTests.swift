@@ -37,7 +37,8 @@ func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(by
         ("<message type='headline'/>", .headline), ("<message type='groupchat'/>", .groupchat), ("<message type='error'/>", .error),
         ("<presence/>", .none), ("<presence type='probe'/>", .probe), ("<presence type='error'/>", .error),
         ("<presence type='unsubscribed'/>", .unsubscribed), ("<iq id='1' type='get'><a xmlns='b'/></iq>", .get),
-        ("<iq id='1' type='set'> <a xmlns='b'/> </iq>", .set), ("<iq id='1' type='result'/>", .result), ("<iq id='1' type='error'/>", .error),
+        ("<iq id='1' type='set'> <a xmlns='b'/> </iq>", .set), ("<iq id='1' type='result'/>", .result),
+        ("<iq id='1' type='error'/>", .error),
     ])
     func types(_ text: String, _ type: StanzaType) throws {
         let read = try stanza(text)
@@ -50,8 +51,10 @@ func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(by
         ("<iq type='get'><a xmlns='b'/></iq>", .badRequest, true), ("<iq id='1'><a xmlns='b'/></iq>", .badRequest, true),
         ("<iq id='1' type='got'><a xmlns='b'/></iq>", .badRequest, true), ("<iq id='1' type='get'/>", .badRequest, true),
         ("<iq id='1' type='set'><a xmlns='b'/><a xmlns='b'/></iq>", .badRequest, true), ("<iq type='result'/>", .badRequest, false),
-        ("<message to='@b'/>", .toMalformed, true), ("<message to=''/>", .toMalformed, true), ("<message type='error' to='@'/>", .toMalformed, false),
-        ("<message from='a@'/>", .fromMalformed, true), ("<message xmlns='urn:x'/>", .notAStanza, false), ("<massage/>", .notAStanza, false),
+        ("<message to='@b'/>", .toMalformed, true), ("<message to=''/>", .toMalformed, true),
+        ("<message type='error' to='@'/>", .toMalformed, false),
+        ("<message from='a@'/>", .fromMalformed, true), ("<message xmlns='urn:x'/>", .notAStanza, false),
+        ("<massage/>", .notAStanza, false),
         ("<message xmlns='jabber:server'/>", .notAStanza, false),
     ])
     func shapes(_ text: String, _ reason: StanzaShapeError.Reason, _ answerable: Bool) throws {
@@ -61,8 +64,16 @@ func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(by
     }
 
     @Test func aShapeErrorSaysWhomToAnswer() throws {
-        let error = try #require(throws: StanzaShapeError.self) { try stanza("<iq id='7' to='x@@' from='a@b' type='set'><q xmlns='q'/></iq>") }
+        let error = try #require(throws: StanzaShapeError.self) {
+            try stanza("<iq id='7' to='x@@' from='a@b' type='set'><q xmlns='q'/></iq>")
+        }
         #expect(error == StanzaShapeError(reason: .toMalformed, kind: .iq, type: .set, id: "7", to: "x@@", from: "a@b"))
+        let reply = try #require(error.reply())
+        #expect(reply.kind == .iq && reply.type == .error && reply.id == "7" && reply.from == nil && reply.to?.description == "a@b")
+        #expect(reply.payload.facts.mask == [.error])
+        let read = try Element.parse(reply.xml)
+        #expect(read.first(Name("error", NS.client))?.first(local: "jid-malformed", namespace: NS.stanzas) != nil)
+        #expect(try #require(throws: StanzaShapeError.self) { try stanza("<iq type='result'/>") }.reply() == nil)
     }
 
     @Test func unknownAttributesSurvive() throws {

@@ -78,7 +78,7 @@ public struct Script: Sendable {
             return .clock(seconds: seconds)
         default: break
         }
-        let argument = words.count > 2 ? words[2] : ""
+        let argument = words.count > 2 ? String(words[2].drop(while: \.isWhitespace)) : ""
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)

@@ -38,7 +38,8 @@ private func drain(_ framer: inout StanzaFramer, _ waiting: inout [UInt8], _ fou
     }
 }
 
-func frames(_ text: String, pieces: [Int] = [.max / 2], limits: XMLLimits = XMLLimits(), header: Bool = true) throws(ParseError) -> [String] {
+func frames(_ text: String, pieces: [Int] = [.max / 2], limits: XMLLimits = XMLLimits(), header: Bool = true) throws(ParseError) -> [String]
+{
     try frames(Array(text.utf8), pieces: pieces, limits: limits, header: header)
 }
 
@@ -53,7 +54,8 @@ private let head = "<stream:stream to='example.com' xmlns='jabber:client' xmlns:
         #expect(
             try frames(Self.stream) == [
                 "H<?xml version='1.0' encoding=\"utf-8\" ?>\n" + head, "S<a/>",
-                "S<b><c x='>' y=\"/'>\"/><![CDATA[</b>]]]]><![CDATA[>]]>&lt;</b>", "S<d\n></d >", "S<e a='1'><e><e/></e></e>", "E</stream:stream>",
+                "S<b><c x='>' y=\"/'>\"/><![CDATA[</b>]]]]><![CDATA[>]]>&lt;</b>", "S<d\n></d >", "S<e a='1'><e><e/></e></e>",
+                "E</stream:stream>",
             ])
     }
 
@@ -90,8 +92,10 @@ private let head = "<stream:stream to='example.com' xmlns='jabber:client' xmlns:
         ("\u{FEFF}" + head, ParseError.Reason.notWellFormed), ("x" + head, .notWellFormed), ("</stream:stream>", .notWellFormed),
         ("<?xml version='1.1'?>" + head, .notWellFormed), ("<?xml encoding='utf-8' version='1.0'?>" + head, .notWellFormed),
         ("<?xml version='1.0' encoding='ISO-8859-1'?>" + head, .unsupportedEncoding),
-        ("<?xml version='1.0' encoding='UTF-16'?>" + head, .unsupportedEncoding), ("<?xml version='1.0' standalone='x'?>" + head, .notWellFormed),
-        ("<?xml version='1.0' foo='x'?>" + head, .notWellFormed), ("<?xml?>" + head, .restricted), ("<?xml-stylesheet href='x'?>" + head, .restricted),
+        ("<?xml version='1.0' encoding='UTF-16'?>" + head, .unsupportedEncoding),
+        ("<?xml version='1.0' standalone='x'?>" + head, .notWellFormed),
+        ("<?xml version='1.0' foo='x'?>" + head, .notWellFormed), ("<?xml?>" + head, .restricted),
+        ("<?xml-stylesheet href='x'?>" + head, .restricted),
         ("<?xml version='1.0'?><?xml version='1.0'?>" + head, .restricted), ("<!DOCTYPE stream:stream>" + head, .restricted),
         ("<?xml version='1.0'?><!DOCTYPE a [<!ENTITY b 'c'>]>" + head, .restricted), ("<!-- -->" + head, .restricted),
         ("<?xml version='1.0'?>text" + head, .notWellFormed), ("<stream:stream/>", .badFormat),
@@ -148,7 +152,10 @@ private let head = "<stream:stream to='example.com' xmlns='jabber:client' xmlns:
     @Test func headerIsBounded() throws {
         let limits = XMLLimits(headerBytes: head.utf8.count)
         #expect(try frames(head, pieces: [1], limits: limits).count == 1)
-        for text in [head.replacing("to=", with: "too="), "<?xml version='1.0'?>" + head, "<?xml version='1.0'?>" + String(repeating: " ", count: 400)] {
+        for text in [
+            head.replacing("to=", with: "too="), "<?xml version='1.0'?>" + head,
+            "<?xml version='1.0'?>" + String(repeating: " ", count: 400),
+        ] {
             #expect(throws: ParseError(.tooLarge)) { try frames(text, pieces: [1], limits: limits) }
         }
     }

@@ -12,7 +12,8 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
 @Suite struct ParserTests {
     @Test func readsNamesAttributesAndText() throws {
         let element = try parse(
-            "<message to='a@b' xml:lang='de' x=\"&lt;&#10;'\"><body>Art <b>thou</b> not &amp; <![CDATA[<Romeo>]]></body><x xmlns='urn:x' k='v'/></message>")
+            "<message to='a@b' xml:lang='de' x=\"&lt;&#10;'\"><body>Art <b>thou</b> not &amp; <![CDATA[<Romeo>]]></body><x xmlns='urn:x' k='v'/></message>"
+        )
         #expect(element.is(Name("message", "jabber:client")))
         #expect(element["to"] == "a@b")
         #expect(element["lang"] == nil)

@@ -30,6 +30,8 @@ extern const uint8_t martlet_icu_joining_left, martlet_icu_joining_right, martle
 
 /// Normalization Form C.
 int32_t martlet_icu_nfc(const uint16_t *source, int32_t length, uint16_t *target, int32_t capacity);
+/// Whether Normalization Form KC leaves the code point alone as it is.
+int martlet_icu_is_nfkc(uint32_t code_point);
 /// Normalization Form KC.
 int32_t martlet_icu_nfkc(const uint16_t *source, int32_t length, uint16_t *target, int32_t capacity);
 /// Lower case by the root locale.

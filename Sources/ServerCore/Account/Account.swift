@@ -1,3 +1,5 @@
+import Settings
+import Telemetry
 internal import DequeModule
 public import Stanzas
 public import Store

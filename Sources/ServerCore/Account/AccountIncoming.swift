@@ -1,3 +1,5 @@
+import Settings
+import Telemetry
 internal import DequeModule
 import Stanzas
 import Store
@@ -35,12 +37,17 @@ extension Account {
             guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .theirs) }
             return dispatch(stanza, .otherAccount, ticket: ticket)
         }
-        guard let resource = resource(jid: to) else {
-            // §8.5.3.2.3
-            return complete(ticket, .theirs, refusal: stanza.mayBeAnswered ? StanzaError(.serviceUnavailable) : nil)
+        let addressed = resource(jid: to)
+        let sees = stanza.from.map { from in
+            isVisible(to: from.bare) || addressed.map { $0.directed.contains(from) || $0.directed.contains(from.bare) } == true
         }
-        // §8.5.3.1: to the session, whether it is available or not – but only those who may see it learn that it is there.
-        deliver(stanza, to: resource)
+        switch DeliveryRules.chooseIQ(
+            type: stanza.type, resource: to.resource, senderSeesPresence: sees ?? false, sessions: resources.map(DeliveryRules.Candidate.init))
+        {
+        case .sessions: deliver(stanza, to: addressed)
+        case .refuse(let condition): return complete(ticket, .theirs, refusal: StanzaError(condition))
+        case .offline, .drop, nil: break
+        }
         complete(ticket, .theirs)
     }
 
@@ -196,7 +203,7 @@ extension Account {
             _ = inbox.acknowledge(message)
         }
         for record in records {
-            guard resource.inFlight.contains(record.sequence), var stanza = try? Stanza.decode(record.stanza) else { continue }
+            guard resource.inFlight.contains(record.sequence), var stanza = try? Stanza(encoded: record.stanza) else { continue }
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
             var delay = XMLWriter()
             Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)

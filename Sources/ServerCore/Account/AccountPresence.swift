@@ -1,3 +1,4 @@
+import Settings
 public import Stanzas
 import Store
 import XMLStream
@@ -147,8 +148,8 @@ extension Account {
             if to.resource != nil {
                 // §8.5.3.2.2: to the addressed session; nobody there: silently dropped.
                 deliver(stanza, to: resource(jid: to))
-            } else if stanza.type != .error {
-                // §8.5.2.1.2: to every available session, whatever its priority.
+            } else {
+                // §8.5.2.1.2: to every available session, whatever its priority; so are errors, or a failed request would go unseen (§3.1.2).
                 for resource in resources where resource.isAvailable { deliver(stanza, to: resource) }
             }
         default: break

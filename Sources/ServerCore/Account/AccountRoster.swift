@@ -1,3 +1,4 @@
+import Settings
 import Stanzas
 import Store
 import XMLStream
@@ -8,6 +9,8 @@ enum RosterRequests {
         registration.iq(.get, Names.rosterQuery, to: .ownAccount) { request, turn in turn.account.rosterGet(request) }
         registration.iq(.set, Names.rosterQuery, to: .ownAccount) { request, turn in turn.account.rosterSet(request) }
         registration.feature(NS.roster, of: .ownAccount)
+        // The session request of RFC 3921 §3 says nothing any more and is granted for old clients.
+        registration.iq(.set, Names.legacySession, to: .server, .ownAccount) { _, _ in .done }
         // RFC 6121 §2.6.1, §3.4.1
         registration.streamFeature("<ver xmlns='\(NS.rosterVersioning)'/>")
         registration.streamFeature("<sub xmlns='\(NS.preApproval)'/>")
@@ -89,19 +92,16 @@ extension Account {
     /// §2.5: out of the roster, with both subscriptions cancelled.
     private func rosterRemove(_ contact: JID) -> IQReply {
         guard var entry = roster[contact], entry.isListed, !entry.isRemoved else { return .error(StanzaError(.itemNotFound)) }
-        let before = entry.state
-        entry.state = SubscriptionState()
+        let change = entry.state.removed()
+        if change.sendsUnavailable { sendUnavailable(to: contact) }
+        entry.state = change.state
         entry.isListed = false
         entry.isRemoved = true
         entry.name = ""
         entry.groups = []
         forgetRequest(of: contact)
         store(entry, pushed: true)
-        if before.hasTo || before.pendingOut { route(Stanza(kind: .presence, type: .unsubscribe, from: jid, to: contact), nil) }
-        if before.hasFrom || before.preApproved {
-            route(Stanza(kind: .presence, type: .unsubscribed, from: jid, to: contact), nil)
-            if before.hasFrom { sendUnavailable(to: contact) }
-        }
+        for type in change.sends { route(Stanza(kind: .presence, type: type, from: jid, to: contact), nil) }
         return .done
     }
 
@@ -116,7 +116,7 @@ extension Account {
             record.rosterVersion = roster.version
             write(record)
         }
-        let key = Keys.roster(partition, record.number, contact: core.identity.hash128(contact.jid.description))
+        let key = Keys.rosterItem(partition, record.number, core.identity.hash128(contact.jid.description))
         if !contact.isListed, !contact.isRemoved, contact.state == SubscriptionState() {
             roster.forget(contact.jid)
             delete(key)

@@ -1,4 +1,3 @@
-internal import DequeModule
 import Stanzas
 
 /// What an account knows of one of its sessions: enough to decide, nothing to deliver.

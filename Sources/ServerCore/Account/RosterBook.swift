@@ -1,5 +1,5 @@
 public import Stanzas
-public import Store
+import Store
 
 /// A contact as the account knows it: the roster item and the state of both subscriptions.
 public struct Contact: Sendable, Equatable {
@@ -43,7 +43,7 @@ public struct RosterBook {
                 state: SubscriptionState(code: item.state), version: item.version, isRemoved: item.isRemoved, isListed: item.isListed)
         }
         for pending in pendingIn {
-            guard let jid = try? JID(pending.jid), let stanza = try? Stanza.decode(pending.stanza) else { continue }
+            guard let jid = try? JID(pending.jid), let stanza = try? Stanza(encoded: pending.stanza) else { continue }
             requests[jid] = stanza
         }
     }

@@ -1,3 +1,5 @@
+import DequeModule
+import Telemetry
 import Stanzas
 import Store
 

@@ -12,12 +12,15 @@ public struct XEP: Hashable, Comparable, Sendable {
         self.version = version
         self.title = title
     }
+    /// "XEP-0030".
+    public var label: String { "XEP-" + String(repeating: "0", count: max(0, 4 - String(number).count)) + String(number) }
+
     public static func < (a: XEP, b: XEP) -> Bool { a.number < b.number }
 }
 
 /// One XEP (or a family of them): what it handles is data, declared once at start. An instance lives on one loop and is
 /// never touched from another.
-public protocol Module: AnyObject {
+public protocol Module: AnyObject, SendableMetatype {
     /// One word, as in `martletctl module list`.
     static var name: String { get }
     /// Feeds disco, the README's table and `martletctl module list`.

@@ -4,7 +4,7 @@ import Stanzas
 ///
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
-    private enum Kind: UInt8 {
+    fileprivate enum Kind: UInt8 {
         case submit = 1, route, fanOut, bind, unbind, acked, command
         case deliver = 32, completed, bound, end
         case resync = 64, report, reported, serves, commandResult, ask, answer
@@ -278,15 +278,12 @@ enum LetterCodec {
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence, presenceConfirmed: confirmed,
             flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
     }
-
-    /// Visible to the file's helpers below.
-    fileprivate typealias LetterKind = Kind
 }
 
 // MARK: - The pieces letters are made of
 
 extension ByteWriter {
-    fileprivate mutating func kind(_ kind: LetterCodec.LetterKind) { uint8(kind.rawValue) }
+    fileprivate mutating func kind(_ kind: LetterCodec.Kind) { uint8(kind.rawValue) }
     fileprivate mutating func bool(_ value: Bool) { uint8(value ? 1 : 0) }
     fileprivate mutating func jid(_ jid: JID) { string(jid.description) }
     fileprivate mutating func jids(_ jids: [JID]) {

@@ -1,4 +1,3 @@
-public import StreamLogic
 public import Stanzas
 
 /// What is known of a client's socket, for the administrator and for policy.

@@ -1,3 +1,4 @@
+import XMLStream
 import Stanzas
 
 /// What a session remembers of its client's presence, so that a new home can be told after a takeover.
@@ -28,7 +29,7 @@ struct PresenceMemory {
             default: break
             }
         case .iq:
-            if stanza.type == .get, stanza.payload.facts.mask.contains(.roster) { flags |= Resource.Flags.interested.rawValue }
+            if stanza.type == .get, stanza.payload.element(wrappedIn: .iq)?.first(Names.rosterQuery) != nil { flags |= Resource.Flags.interested.rawValue }
         case .message: break
         }
     }

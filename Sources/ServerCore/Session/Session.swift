@@ -1,3 +1,5 @@
+import Settings
+import Telemetry
 internal import DequeModule
 public import Stanzas
 
@@ -79,11 +81,12 @@ public final class Session {
             self.bind = bind
             fullJID = full
             since = shard.core.clock.now
-            shard.core.metrics.sessionsBound.increment()
             guard ended == nil else {
                 // The client left while the home was granting.
                 return depart()
             }
+            shard.core.metrics.sessionsBound.increment()
+            shard.core.metrics.sessions.add(1)
             let completion = bindCompletion
             bindCompletion = nil
             completion?(.success(self))
@@ -256,6 +259,7 @@ public final class Session {
         shard.core.metrics.sessionsEnded(reason)
         bindCompletion = nil
         if bind != nil {
+            shard.core.metrics.sessions.add(-1)
             depart()
         } else if !bindPosted {
             shard.remove(self)

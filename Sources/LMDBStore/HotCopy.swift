@@ -1,0 +1,154 @@
+import Glibc
+import Store
+
+/// Bounds of a hot copy, which is the one long reader of a volume: pages that it sees cannot be used again meanwhile.
+public struct CopyLimits: Sendable {
+    /// Bytes by which the data file may grow while the copy runs.
+    public var growthBytes: UInt64 = 1 << 30
+    /// Bytes that stay free on the target's file system.
+    public var reserveBytes: UInt64 = 64 << 20
+    /// Asked between blocks: true ends the copy.
+    public var isCancelled: @Sendable () -> Bool = { false }
+    public init() {}
+}
+
+/// What a hot copy wrote.
+public struct CopyReport: Sendable, Equatable {
+    public var bytes: UInt64
+    /// Bytes by which the data file grew meanwhile.
+    public var growth: UInt64
+}
+
+/// A copy that LMDB writes into a pipe and this code into a file, so that it can be watched and ended: once the pipe is
+/// closed, LMDB gives up.
+struct HotCopy {
+    private static let blockBytes = 1 << 20
+    /// Bytes between two looks at growth and free space.
+    private static let lookBytes: UInt64 = 8 << 20
+
+    private let environment: Environment
+    private let limits: CopyLimits
+
+    init(_ environment: Environment, _ limits: CopyLimits) {
+        self.environment = environment
+        self.limits = limits
+    }
+
+    func write(to path: String) throws(StoreFailure) -> CopyReport {
+        try environment.holdingOpen { () throws(StoreFailure) in
+            let size = environment.size.used
+            let free = try environment.freeBytes()
+            try requireSpace(size - min(free, size), at: directory(of: path))
+            let partial = path + ".partial"
+            let file = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+            guard file >= 0 else { throw StoreFailure(system: errno, "making \(partial)") }
+            defer {
+                Glibc.close(file)
+                unlink(partial)
+            }
+            let report = try pour(into: file, directory(of: path), startingAt: size)
+            guard fsync(file) == 0 else { throw StoreFailure(system: errno, "syncing \(partial)") }
+            // A link and not a rename: a file that is there already stays.
+            guard link(partial, path) == 0 else { throw StoreFailure(system: errno, "naming \(path)") }
+            try syncDirectory(directory(of: path))
+            return report
+        }
+    }
+
+    private func pour(into file: Int32, _ directory: String, startingAt size: UInt64) throws(StoreFailure) -> CopyReport {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw StoreFailure(system: errno, "making a pipe") }
+        let (outlet, inlet) = (ends[0], ends[1])
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let environment = environment
+        let result = Monitor<Int32?>(nil)
+        let thread: Thread
+        do throws(StoreFailure) {
+            // Threads of the store take no signals, so a closed pipe is an error number and no SIGPIPE.
+            thread = try Thread("store-copy") {
+                let code = environment.copy(to: inlet)
+                Glibc.close(inlet)
+                result.change { $0 = code }
+            }
+        } catch {
+            Glibc.close(outlet)
+            Glibc.close(inlet)
+            throw error
+        }
+        var failure: StoreFailure?
+        var report = CopyReport(bytes: 0, growth: 0)
+        do throws(StoreFailure) { report = try drain(outlet, into: file, directory, startingAt: size) } catch { failure = error }
+        Glibc.close(outlet)
+        thread.join()
+        if let failure { throw failure }
+        let code = result.look { $0 } ?? EIO
+        guard code == 0 else { throw StoreFailure(lmdb: code, "copying the store") }
+        return report
+    }
+
+    private func drain(_ outlet: Int32, into file: Int32, _ directory: String, startingAt size: UInt64) throws(StoreFailure) -> CopyReport {
+        var report = CopyReport(bytes: 0, growth: 0)
+        var nextLook = Self.lookBytes
+        var block = [UInt8](repeating: 0, count: Self.blockBytes)
+        while true {
+            let count = Glibc.read(outlet, &block, block.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { throw StoreFailure(system: errno, "copying the store") }
+            if count == 0 { break }
+            try writeAll(block[..<count], to: file)
+            report.bytes += UInt64(count)
+            if limits.isCancelled() { throw .abandoned("the copy was cancelled") }
+            guard report.bytes >= nextLook else { continue }
+            nextLook = report.bytes + Self.lookBytes
+            report.growth = growth(since: size)
+            guard report.growth <= limits.growthBytes else {
+                throw .abandoned("the store grew by \(report.growth >> 20) MiB while it was copied; copy it at a quieter time")
+            }
+            try requireSpace(0, at: directory)
+        }
+        report.growth = growth(since: size)
+        return report
+    }
+
+    private func growth(since size: UInt64) -> UInt64 {
+        let now = environment.size.used
+        return now > size ? now - size : 0
+    }
+
+    private func writeAll(_ bytes: ArraySlice<UInt8>, to file: Int32) throws(StoreFailure) {
+        let code: Int32 = bytes.withUnsafeBytes { raw in
+            var rest = raw[...]
+            while !rest.isEmpty {
+                let count = Glibc.write(file, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    return errno
+                }
+                rest = rest.dropFirst(count)
+            }
+            return 0
+        }
+        guard code == 0 else { throw StoreFailure(system: code, "writing the copy") }
+    }
+
+    private func requireSpace(_ bytes: UInt64, at directory: String) throws(StoreFailure) {
+        var figures = statvfs()
+        guard statvfs(directory, &figures) == 0 else { throw StoreFailure(system: errno, "looking at \(directory)") }
+        let available = UInt64(figures.f_bavail).multipliedReportingOverflow(by: UInt64(figures.f_frsize))
+        let wanted = bytes.addingReportingOverflow(limits.reserveBytes)
+        guard !wanted.overflow, available.overflow || available.partialValue >= wanted.partialValue else { throw .noSpace }
+    }
+
+    private func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+}
+
+/// Makes the names in a directory durable.
+func syncDirectory(_ path: String) throws(StoreFailure) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw StoreFailure(system: errno, "opening \(path)") }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw StoreFailure(system: errno, "syncing \(path)") }
+}

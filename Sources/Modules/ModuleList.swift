@@ -1,0 +1,13 @@
+
+public import ServerCore
+
+/// Every module of the server, in the order in which they stand within a stage. Reading it is knowing what the server speaks.
+public enum ModuleList {
+    public static let all: [any Module.Type] = [
+        Discovery.self,
+        Ping.self,
+        SoftwareVersion.self,
+        EntityTime.self,
+        LastActivity.self,
+    ]
+}

@@ -1,0 +1,123 @@
+public import ServerCore
+public import Stanzas
+import XMLStream
+
+/// A client without a socket: what the server writes is cut into stanzas, what it sends is read like from the wire.
+public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
+    // @unchecked: the whole cluster runs in one thread.
+    private let shard: Shard
+    private let cluster: MemoryCluster
+    public private(set) var session: Session?
+    public private(set) var bindError: StanzaError?
+    private var received: [String] = []
+    public private(set) var closedWith: String?
+    public private(set) var isReading = true
+    /// While true, what the server writes does not reach the kernel: nothing is acknowledged.
+    public var isStalled = false
+    private var stalledMark: UInt64 = 0
+
+    init(shard: Shard, cluster: MemoryCluster) {
+        self.shard = shard
+        self.cluster = cluster
+    }
+
+    public var facts: ConnectionFacts {
+        ConnectionFacts(remoteAddress: "memory", localPort: 0, mechanism: "none", since: 0)
+    }
+    public var jid: String { session?.fullJID.description ?? "" }
+
+    func bind(_ account: JID, _ resource: String?) {
+        shard.enter { shard in
+            self.session = shard.bind(account: account, resource: resource, connection: self) { result in
+                if case .failure(let error) = result { self.bindError = error }
+            }
+        }
+    }
+
+    // MARK: The server's side
+
+    public func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
+        var framer = StanzaFramer(limits: XMLLimits(), expectsHeader: false)
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            guard case .stanza(let start, let end)? = try? framer.next(UnsafeRawBufferPointer(rebasing: rest)) else {
+                // What no client could read is shown as it is: no expectation matches it.
+                received.append(String(decoding: rest, as: UTF8.self))
+                break
+            }
+            received.append(String(decoding: rest[(rest.startIndex + start)..<(rest.startIndex + end)], as: UTF8.self))
+            rest = rest[(rest.startIndex + end)...]
+        }
+        guard !isStalled else {
+            stalledMark = mark
+            return
+        }
+        shard.enter { _ in self.session?.written(through: mark) }
+    }
+
+    /// Lets what was written reach the kernel.
+    public func unstall() {
+        isStalled = false
+        let mark = stalledMark
+        shard.enter { _ in self.session?.written(through: mark) }
+    }
+
+    public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
+    public func setReading(_ on: Bool) { isReading = on }
+
+    // MARK: The client's side
+
+    /// Sends one stanza; the cluster works it off when it runs.
+    public func post(_ xml: String) throws {
+        let bytes = Array(xml.utf8)
+        let element = try Element.parse(bytes)
+        let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
+        shard.enter { _ in self.session?.submit(stanza, size: bytes.count) }
+    }
+
+    public func send(_ xml: String) async throws { try post(xml) }
+
+    public func takeReceived() -> [String] {
+        let all = received
+        received = []
+        return all
+    }
+
+    public func end(_ reason: StreamEnd) {
+        guard closedWith == nil else { return }
+        closedWith = "closed"
+        shard.enter { _ in self.session?.streamClosed(reason) }
+    }
+
+    public func leave() async throws { end(.closedByPeer) }
+    public func drop() async throws { end(.lost) }
+    public func endCondition() async throws -> String? { closedWith }
+}
+
+/// The first theatre: in memory, on a manual clock; players are spread over the nodes in turn.
+public final class MemoryTheatre: Theatre {
+    private let cluster: MemoryCluster
+    private var known: Set<String> = []
+    private var next = 0
+
+    public init(_ cluster: MemoryCluster) { self.cluster = cluster }
+
+    public var domain: String { cluster.domain }
+
+    public func addAccount(_ name: String) async throws {
+        if known.insert(name).inserted { try cluster.addAccount(name) }
+    }
+
+    public func connect(_ name: String, resource: String) async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        let loop = (next / alive.count) % cluster.nodes[node].shards.count
+        next += 1
+        let client = try cluster.connect(name, resource: resource, node: node, loop: loop)
+        if let error = client.bindError { throw PlayFailure(description: "\(name)/\(resource) cannot bind: \(error)") }
+        return client
+    }
+
+    public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    public func settle(_ players: [any Player]) async throws { cluster.run() }
+}

@@ -1,0 +1,246 @@
+public import ServerCore
+public import Settings
+import Stanzas
+public import Store
+import StreamLogic
+import Synchronization
+import Telemetry
+import XMLStream
+
+/// A whole cluster in one thread on a manual clock: nodes with loops, a loopback bus, one volume in memory. Nothing happens
+/// until `run` is called, and then everything does.
+public final class MemoryCluster {
+    /// One process.
+    public final class Node {
+        public let id: UInt64
+        public internal(set) var shards: [Shard] = []
+        let loops: [ManualLoop]
+        fileprivate(set) public var isAlive = true
+        init(id: UInt64, loops: [ManualLoop]) {
+            self.id = id
+            self.loops = loops
+        }
+    }
+
+    public let domain: String
+    public let volume: MemoryVolume
+    public private(set) var nodes: [Node] = []
+    public let clock = WallClock(standingAt: 1_700_000_000_000_000)
+    let time = ManualTime()
+    private let readers: QueueReaders
+    private let switchboard = Switchboard()
+    private var epoch: UInt64 = 0
+    public private(set) var keeper = 0
+    private let settings: Settings
+    private let modules: [any Module.Type]
+    private var nextNode: UInt64 = 1
+
+    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings()) throws {
+        self.domain = domain
+        self.modules = modules
+        var settings = settings
+        if settings.hosts.isEmpty { settings.hosts = [Settings.Host(domain: domain)] }
+        self.settings = settings
+        volume = MemoryVolume()
+        readers = QueueReaders(volume)
+        for _ in 0..<count { try addNode(loops: loops) }
+        takeOver(by: 0)
+        run()
+    }
+
+    @discardableResult
+    public func addNode(loops count: Int = 1) throws -> Node {
+        let loops = (0..<count).map { ManualLoop(index: $0, time: time) }
+        let node = Node(id: nextNode, loops: loops)
+        nextNode += 1
+        let core = Core(
+            settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers, bus: LoopbackBus(from: node.id, switchboard), clock: clock,
+            software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
+        for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
+        core.install(node.shards)
+        switchboard.add(node)
+        for other in nodes where other.isAlive {
+            let (new, old) = (node.id, other.id)
+            let oldLoops = UInt16(other.shards.count)
+            for shard in other.shards { shard.enter { $0.nodeUp(new, loops: UInt16(count)) } }
+            for shard in node.shards { shard.enter { $0.nodeUp(old, loops: oldLoops) } }
+        }
+        nodes.append(node)
+        return node
+    }
+
+    /// Makes a node the keeper, as the lock would.
+    public func takeOver(by index: Int) {
+        epoch += 1
+        keeper = index
+        let epoch = epoch
+        for shard in nodes[index].shards.reversed() { shard.enter { $0.becomeHome(epoch: epoch) } }
+    }
+
+    /// Kills a node: nothing of it runs any more, what it sent has arrived, the others hear that it is gone.
+    public func kill(_ index: Int) {
+        let dead = nodes[index]
+        dead.isAlive = false
+        switchboard.remove(dead)
+        for loop in dead.loops { loop.stop() }
+        let id = dead.id
+        for node in nodes where node.isAlive { for shard in node.shards { shard.enter { $0.nodeDown(id) } } }
+    }
+
+    /// Runs until nobody has anything left to do.
+    public func run() {
+        var busy = true
+        while busy {
+            busy = false
+            for node in nodes where node.isAlive {
+                for loop in node.loops { if loop.runOne() { busy = true } }
+            }
+            if readers.runOne() { busy = true }
+        }
+    }
+
+    /// Does the regular chores once on every loop, as if their time had come.
+    public func doChores() {
+        for node in nodes where node.isAlive { for shard in node.shards { shard.enter { $0.doChores() } } }
+        run()
+    }
+
+    public func advance(seconds: Int64) {
+        clock.advance(seconds: seconds)
+        time.advance(seconds: UInt64(max(0, seconds)))
+        run()
+    }
+
+    /// Makes an account.
+    public func addAccount(_ name: String) throws {
+        let jid = try JID(local: name, domain: domain, resource: nil)
+        let shard = nodes[nodes.firstIndex { $0.isAlive } ?? 0].shards[0]
+        shard.enter { $0.command(.create(credentials: [1]), for: jid) { _ in } }
+        run()
+    }
+
+    /// Connects a client to a node.
+    public func connect(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
+        let jid = try JID(local: name, domain: domain, resource: nil)
+        let client = MemoryClient(shard: nodes[node].shards[loop], cluster: self)
+        client.bind(jid, resource)
+        run()
+        return client
+    }
+}
+
+/// Time that stands still until it is moved.
+final class ManualTime: Sendable {
+    private let nanoseconds = Atomic<UInt64>(1_000_000_000)
+    var now: MonotonicTime { MonotonicTime(nanoseconds: nanoseconds.load(ordering: .relaxed)) }
+    func advance(seconds: UInt64) { nanoseconds.wrappingAdd(seconds &* 1_000_000_000, ordering: .relaxed) }
+}
+
+/// A loop whose work is done when the test says so.
+final class ManualLoop: Loop {
+    private struct State {
+        var queue: [@Sendable () -> Void] = []
+        var timers: [(at: MonotonicTime, id: Int, body: @Sendable () -> Void)] = []
+        var nextTimer = 0
+        var isStopped = false
+    }
+    private final class Timer: LoopTimer {
+        let loop: ManualLoop
+        let id: Int
+        init(loop: ManualLoop, id: Int) {
+            self.loop = loop
+            self.id = id
+        }
+        func cancel() { loop.state.withLock { state in state.timers.removeAll { $0.id == id } } }
+    }
+
+    let index: Int
+    private let time: ManualTime
+    private let state = Mutex(State())
+
+    init(index: Int, time: ManualTime) {
+        self.index = index
+        self.time = time
+    }
+
+    var now: MonotonicTime { time.now }
+    var inLoop: Bool { true }
+
+    func execute(_ body: @escaping @Sendable () -> Void) {
+        state.withLock { if !$0.isStopped { $0.queue.append(body) } }
+    }
+
+    func schedule(after delay: Duration, _ body: @escaping @Sendable () -> Void) -> any LoopTimer {
+        let at = now + delay
+        let id = state.withLock { state in
+            state.nextTimer += 1
+            if !state.isStopped { state.timers.append((at, state.nextTimer, body)) }
+            return state.nextTimer
+        }
+        return Timer(loop: self, id: id)
+    }
+
+    func stop() {
+        state.withLock { state in
+            state.isStopped = true
+            state.queue.removeAll()
+            state.timers.removeAll()
+        }
+    }
+
+    /// Does the oldest piece of work, due timers first. Returns false when there was none.
+    func runOne() -> Bool {
+        let body: (@Sendable () -> Void)? = state.withLock { state in
+            if let due = state.timers.indices.filter({ state.timers[$0].at <= time.now }).min(by: { state.timers[$0].at < state.timers[$1].at }) {
+                return state.timers.remove(at: due).body
+            }
+            return state.queue.isEmpty ? nil : state.queue.removeFirst()
+        }
+        body?()
+        return body != nil
+    }
+}
+
+/// Reads when the test says so, one after the other.
+final class QueueReaders: StoreReaders {
+    private let volume: MemoryVolume
+    private let queue = Mutex<[@Sendable (any Snapshot) -> Void]>([])
+    init(_ volume: MemoryVolume) { self.volume = volume }
+
+    func read(_ body: @escaping @Sendable (any Snapshot) -> Void) { queue.withLock { $0.append(body) } }
+
+    func runOne() -> Bool {
+        guard let body = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { return false }
+        do {
+            try volume.read { body($0) }
+        } catch {
+            body(UnreadableSnapshot(error as? StoreFailure ?? .closed))
+        }
+        return true
+    }
+}
+
+/// Knows where the nodes of one thread are.
+final class Switchboard: Sendable {
+    private let nodes = Mutex<[UInt64: [Shard]]>([:])
+
+    func add(_ node: MemoryCluster.Node) { nodes.withLock { $0[node.id] = node.shards } }
+    func remove(_ node: MemoryCluster.Node) { nodes.withLock { $0[node.id] = nil } }
+    func shard(_ node: UInt64, _ loop: UInt16) -> Shard? { nodes.withLock { $0[node].flatMap { Int(loop) < $0.count ? $0[Int(loop)] : nil } } }
+}
+
+/// Carries the letters of one node.
+final class LoopbackBus: StanzaBus {
+    private let from: UInt64
+    private let switchboard: Switchboard
+    init(from: UInt64, _ switchboard: Switchboard) {
+        self.from = from
+        self.switchboard = switchboard
+    }
+
+    func post(_ batch: [UInt8], to node: UInt64, fromLoop: UInt16, toLoop: UInt16, lane: LetterLane) {
+        guard let shard = switchboard.shard(node, toLoop) else { return }
+        let sender = ShardAddress(node: from, loop: fromLoop)
+        shard.loop.execute { shard.receiveBatch(batch, from: sender) }
+    }
+}

@@ -1,0 +1,55 @@
+import Testing
+import XMLStream
+
+@Suite struct WriterTests {
+    @Test func writesElements() {
+        var writer = XMLWriter()
+        writer.start("a", xmlns: "urn:x", ("k", "1'<"), ("none", nil))
+        writer.empty("b", ("m", "&"))
+        writer.element("c", text: "a>b\r")
+        writer.element("d", xmlns: "urn:d", text: nil)
+        writer.element("e", ("k", "v")) { $0.raw("<f/>") }
+        writer.raw([0x78])
+        writer.text("\u{1}\u{FFFE}\u{FFFF}\u{FFFD}")
+        writer.end("a")
+        #expect(
+            String(decoding: writer.bytes, as: UTF8.self)
+                == "<a xmlns='urn:x' k='1&apos;&lt;'><b m='&amp;'/><c>a&gt;b&#13;</c><d xmlns='urn:d'/><e k='v'><f/></e>x\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}</a>"
+        )
+    }
+
+    @Test func continuesAndRethrows() {
+        struct Stop: Error, Equatable {}
+        var writer = XMLWriter(Array("<a/>".utf8))
+        #expect(throws: Stop()) { try writer.element("b") { _ throws(Stop) in throw Stop() } }
+        writer.attribute("k", "v")
+        #expect(String(decoding: writer.bytes, as: UTF8.self) == "<a/><b> k='v'")
+    }
+
+    @Test func namesAreEqualWhenTheirPairsAre() throws {
+        #expect(Name("test-a", "urn:t") == Name("test-a", "urn:t"))
+        #expect(Name("test-a", "urn:t") != Name("test-a", "urn:u"))
+        #expect(Name("test-a", "urn:t").local == "test-a" && Name("test-a", "urn:t").namespace == "urn:t")
+        #expect(Name.unknown.local == "" && Name.unknown.index == 0)
+    }
+
+    /// Static names are made on first use, often after the first element that bears them.
+    @Test func aNameMadeLateIsFoundInElementsParsedBefore() throws {
+        let text = Array("<late-root xmlns='urn:late'><late-child/></late-root>".utf8)
+        let element = try Element.parse(text)
+        #expect(element.name == .unknown && element.is(.unknown))
+        let root = Name("late-root", "urn:late")
+        let child = Name("late-child", "urn:late")
+        #expect(element.is(root) && element.name == root && !element.is(child) && !element.is(.unknown))
+        #expect(element.first(child) != nil && element.all(child).count == 1)
+        let again = try Element.parse(text)
+        #expect(again.name == root && again.local == "late-root" && again.first(child)?.namespace == "urn:late")
+    }
+
+    @Test(arguments: ParseError.Reason.allCases) func everyReasonHasAStreamCondition(_ reason: ParseError.Reason) {
+        let defined = [
+            "not-well-formed", "restricted-xml", "bad-format", "unsupported-encoding", "policy-violation", "resource-constraint",
+        ]
+        #expect(defined.contains(ParseError(reason).condition))
+    }
+}

@@ -1,0 +1,144 @@
+/// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
+public enum CommandTable {
+    /// The commands in the order in which help shows them.
+    public static let all: [AdminCommand] = users + sessions + nodes + server
+
+    /// How many rows a list gives when `--limit` does not say.
+    public static let defaultLimit = 1000
+    private static let limit = AdminCommand.Option.value(
+        "limit", "N", .integer(1...1_000_000), "At most N rows; \(defaultLimit) when not given.")
+    private static let jid = AdminCommand.Argument(name: "JID", kind: .bareJID, summary: "The account, as user@host.")
+
+    private static let users: [AdminCommand] = [
+        AdminCommand(
+            path: ["user", "add"], arguments: [jid], effect: .writes, secret: .password,
+            summary: "Make an account.",
+            details: [
+                "The password is asked for, or is the first line of standard input. It is never part of the command.",
+                "Keys for every SCRAM hash are derived from it; the password itself is not kept.",
+            ],
+            examples: ["user add juliet@example.org", "user add juliet@example.org < password-file"]),
+        AdminCommand(
+            path: ["user", "passwd"], arguments: [jid], effect: .writes, secret: .password,
+            summary: "Give an account a new password.",
+            details: ["Sessions that are open stay open; the next login needs the new password."],
+            examples: ["user passwd juliet@example.org"]),
+        AdminCommand(
+            path: ["user", "delete"], arguments: [jid], effect: .writes,
+            summary: "Delete an account and all that is kept for it.",
+            details: ["Its sessions are ended. Roster, messages and settings are gone for good; contacts see the subscription end."],
+            examples: ["user delete juliet@example.org"]),
+        AdminCommand(
+            path: ["user", "list"],
+            options: [
+                .value("host", "HOST", .host, "Only accounts of this host."),
+                .value("pattern", "TEXT", .text, "Only accounts whose JID contains TEXT; with * and ? it must match the whole JID."),
+                .value("after", "JID", .bareJID, "Begin behind this account: the next page."),
+                limit,
+            ],
+            effect: .reads,
+            summary: "List accounts in the order of their JIDs.",
+            examples: ["user list --host example.org --limit 50", "user list --pattern 'jul*'", "--json user list"]),
+        AdminCommand(
+            path: ["user", "show"], arguments: [jid], effect: .reads,
+            summary: "Show what is known of an account: state, login keys, roster, stored messages, sessions.",
+            examples: ["user show juliet@example.org"]),
+        AdminCommand(
+            path: ["user", "enable"], arguments: [jid], effect: .writes,
+            summary: "Let a disabled account log in again.",
+            examples: ["user enable juliet@example.org"]),
+        AdminCommand(
+            path: ["user", "disable"], arguments: [jid],
+            options: [.value("reason", "TEXT", .text, "Kept with the account and shown by `user show`.")],
+            effect: .writes,
+            summary: "Refuse logins of an account and end its sessions; nothing of it is deleted.",
+            examples: ["user disable romeo@example.org --reason 'spam, ticket 4711'"]),
+        AdminCommand(
+            path: ["user", "import"],
+            options: [.flag("keys", "The lines hold ready SCRAM keys instead of passwords.")],
+            effect: .writes, secret: .lines,
+            summary: "Make many accounts from lines on standard input.",
+            details: [
+                "Each line is a JID, one space or tab, and the password, which runs to the end of the line.",
+                "With --keys it is a JID and one or more keys as MECHANISM$ITERATIONS:SALT$STOREDKEY:SERVERKEY, the last three in base64.",
+                "Empty lines are skipped. A line that is refused is named with its number and the reason; the others are done. The exit status is 3 when any was refused.",
+            ],
+            examples: ["user import < accounts.txt", "user import --keys < keys.txt"]),
+    ]
+
+    private static let sessions: [AdminCommand] = [
+        AdminCommand(
+            path: ["session", "list"],
+            options: [
+                .value("user", "JID", .bareJID, "Only sessions of this account."),
+                .value("node", "NODE", .node, "Only sessions whose socket is on this node."),
+                .value("host", "HOST", .host, "Only sessions of this host."),
+                limit,
+            ],
+            effect: .reads,
+            summary: "List the sessions of the whole cluster.",
+            details: ["Nodes that do not answer within 2 seconds are named, and the exit status is 3."],
+            examples: ["session list", "session list --node b --limit 20", "--json session list --user juliet@example.org"]),
+        AdminCommand(
+            path: ["session", "show"],
+            arguments: [.init(name: "FULLJID", kind: .fullJID, summary: "The session, as user@host/resource.")], effect: .reads,
+            summary: "Show everything about one session.",
+            examples: ["session show juliet@example.org/balcony"]),
+        AdminCommand(
+            path: ["session", "kick"],
+            arguments: [.init(name: "JID", kind: .anyJID, summary: "One session, or with a bare JID all sessions of the account.")],
+            options: [.value("reason", "TEXT", .text, "Told to the client in the stream error.")],
+            effect: .writes,
+            summary: "End a session with a stream error; its client may log in again.",
+            examples: ["session kick juliet@example.org/balcony", "session kick romeo@example.org --reason 'please update'"]),
+    ]
+
+    private static let nodes: [AdminCommand] = [
+        AdminCommand(
+            path: ["node", "list"], effect: .reads,
+            summary: "List the nodes of the cluster, who keeps the store, and how they do.",
+            examples: ["node list"]),
+        AdminCommand(
+            path: ["node", "show"],
+            arguments: [.init(name: "NODE", kind: .node, summary: "The node; the one that answers when not given.", isOptional: true)],
+            effect: .reads,
+            summary: "Show one node: process, loops, links, listeners, memory.",
+            examples: ["node show", "node show b"]),
+        AdminCommand(
+            path: ["node", "stop"],
+            arguments: [.init(name: "NODE", kind: .node, summary: "The node; the one that answers when not given.", isOptional: true)],
+            effect: .writes,
+            summary: "Let a node close its streams, hand over what is unacknowledged, and leave.",
+            details: ["Clients are told to come back and find another node at the same port."],
+            examples: ["node stop b"]),
+    ]
+
+    private static let server: [AdminCommand] = [
+        AdminCommand(
+            path: ["module", "list"], effect: .reads,
+            summary: "List the modules with the standards they implement.",
+            examples: ["module list"]),
+        AdminCommand(
+            path: ["status"], effect: .reads,
+            summary: "Show in a few lines whether the cluster is well.",
+            details: ["Nodes, keeper, sessions, accounts, commits a second, and anything that needs a person."],
+            examples: ["status", "--json status"]),
+        AdminCommand(
+            path: ["version"], effect: .reads,
+            summary: "Show the versions of the node that answers and of this language.",
+            examples: ["version"]),
+        AdminCommand(
+            path: ["help"],
+            arguments: [.init(name: "COMMAND", kind: .commandWord, summary: "The words of a command.", isOptional: true, repeats: true)],
+            effect: .reads,
+            summary: "Show the commands, or all about one of them.",
+            examples: ["help", "help user add"]),
+        AdminCommand(
+            path: ["clock"],
+            arguments: [.init(name: "DURATION", kind: .duration, summary: "How far, as +300s, 5m, 2h or 1d.")],
+            effect: .writes, isDebug: true,
+            summary: "Move the protocol clock of the cluster forward.",
+            details: ["Only where [debug] manual_clock is set. Clocks that watch over life stay real."],
+            examples: ["clock +300s"]),
+    ]
+}
