@@ -21,8 +21,11 @@ public final class SASLExchange {
         case failure(SASLFailure)
     }
 
-    /// The most bytes one message of a client may have; RFC 5802 and RFC 4616 need a tenth of it.
-    public static let maximumMessageLength = 65_536
+    /// The most bytes one message of a client may have: PLAIN fits with the longest JIDs and password that are legal, and SCRAM is
+    /// bounded further by `maximumSCRAMMessageLength`.
+    public static let maximumMessageLength = 8192
+    /// What libsasl2 takes: enough for a name of 1,023 bytes, both binding data and a long nonce.
+    public static let maximumSCRAMMessageLength = 2048
 
     /// The mechanism as the client named it.
     public let mechanism: String
@@ -121,7 +124,7 @@ public final class SASLExchange {
         switch state {
         case .prompted: return first(data)
         case .challenged(let connection, let hash):
-            guard data.count <= Self.maximumMessageLength else { return fail(.malformedRequest) }
+            guard data.count <= Self.maximumSCRAMMessageLength else { return fail(.malformedRequest) }
             do {
                 _ = try SCRAMClientFinal(data, hash: hash)
             } catch {
@@ -172,6 +175,7 @@ public final class SASLExchange {
     }
 
     private func scram(_ hash: SCRAMHash, plus: Bool, _ data: [UInt8]) throws(SASLFailure) -> Step {
+        guard data.count <= Self.maximumSCRAMMessageLength else { throw .malformedRequest }
         let message = try SCRAMClientFirst(data)
         let binding = try binding(of: message, plus: plus)
         let identity = try SASLIdentity(authcid: message.authcid, authzid: message.authzid, host: host)

@@ -56,6 +56,9 @@ public final class LMDBVolume: Volume {
             throw .format("there is a volume in \(environment.directory) already")
         }
         try environment.commit(CollectionOfOne(VolumeRows.initial(identity)))
+        // LMDB syncs the file; the names of file and directory are synced here.
+        try syncDirectory(environment.directory)
+        try syncDirectory(environment.directory + "/..")
     }
 
     /// Opens a volume as a follower.

@@ -178,8 +178,7 @@ public final class Node: Sendable {
 
     private func installAnswers() {
         let report = NodeReport(
-            name: settings.node.name, core: core, volume: volume, links: links, started: started,
-            registry: registry)
+            name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let stop = stopRequested
         for shard in shards {
             shard.enter { shard in

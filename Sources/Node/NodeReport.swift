@@ -15,7 +15,6 @@ struct NodeReport: Sendable {
     let volume: LMDBVolume
     let links: StanzaLinks
     let started: Int64
-    let registry: Registry
 
     func facts(isKeeper: Bool, serves: Bool, epoch: UInt64) -> NodeFacts {
         let store = volume.statistics

@@ -80,7 +80,7 @@ public struct AccountSnapshot: Sendable {
         var tail: [Recent] = []
         var highest: UInt64 = 0
         try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: true) { (key, value) throws(StoreFailure) in
-            highest = max(highest, Keys.sequence(ofMessageKey: key) ?? 0)
+            highest = max(highest, Keys.number(of: .message, in: key) ?? 0)
             // A damaged row is named by whoever reads the message itself.
             if let header = try? MessageRecord.header(value, key: key) {
                 tail.append(

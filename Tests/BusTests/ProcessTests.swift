@@ -36,6 +36,23 @@ import Testing
         #expect(node.links.members.isEmpty && node.links.pending(to: id) == 0)
     }
 
+    @Test func whatTheDeadSentComesBeforeItsDeath() throws {
+        let cluster = try Cluster()
+        for _ in 0..<5 {
+            let (node, peer, id) = try pair(cluster)
+            for i in 0..<2000 { node.post(Array("\(i)".utf8) + Array(repeating: 32, count: 1000), to: id) }
+            try eventually("it is in the midst of it") { node.recorder.payloads(from: id).count > 10 }
+            peer.signal(SIGKILL)
+            try eventually("it is reported") { node.recorder.changes.last == .down(id, .died) }
+            _ = try peer.ended()
+            let count = node.recorder.payloads(from: id).count
+            let numbers = node.recorder.payloads(from: id).map { String(decoding: $0.prefix { $0 != 32 }, as: UTF8.self) }
+            #expect(numbers == (0..<count).map { "\($0)" })
+            #expect(node.recorder.all.last == .down(id, .died))
+            node.links.stop()
+        }
+    }
+
     @Test func stoppedNodeIsFenced() throws {
         let cluster = try Cluster()
         let (node, peer, id) = try pair(cluster)

@@ -23,17 +23,19 @@ import Testing
                     isListed: Bool.random(using: &random))),
             Sample(PendingInRecord(jid: random.text(20), stamp: -3, stanza: random.bytes(40))),
             Sample(
+                key: Keys.message(1, 2, sequence: 77),
                 MessageRecord(
-                    sequence: random.next(), stamp: Int64(bitPattern: random.next()), flags: [.owed, .archived],
+                    sequence: 77, stamp: Int64(bitPattern: random.next()), flags: [.owed, .archived],
                     originSession: random.next(),
                     inSeq: UInt32.random(in: 0...UInt32.max, using: &random), originIDHash: random.next(),
                     stanza: random.bytes(Int.random(in: 0...200, using: &random)))),
             Sample(InboxRecord(ackedThrough: random.next(), owed: Array(numbers), spent: Array(numbers.dropFirst()))),
             Sample(
+                key: Keys.sessionRow(1, 2, session: 8),
                 SessionRow(
-                    account: random.text(20), session: random.next(), node: random.next(), resource: random.text(20),
+                    account: random.text(20), session: 8, node: random.next(), resource: random.text(20),
                     isAvailable: Bool.random(using: &random), directed: [random.text(10), random.text(10)])),
-            Sample(TombstoneRecord(jid: random.text(20), number: random.next(), deleted: 4)),
+            Sample(key: Keys.tombstone(1, 9), TombstoneRecord(jid: random.text(20), number: 9, deleted: 4)),
             Sample(SecretRecord.random(.dialback, created: 77)),
         ]
     }
@@ -43,11 +45,12 @@ import Testing
         let value: [UInt8]
         /// Decodes; true when the result equals the original.
         let decodes: ([UInt8]) throws(StoreFailure) -> Bool
-        static let key = Keys.inbox(1, 2)
+        let key: Key
 
-        init<R: Record & Equatable>(_ record: R) {
+        init<R: Record & Equatable>(key: Key = Keys.inbox(1, 2), _ record: R) {
             value = record.encode()
-            decodes = { (bytes) throws(StoreFailure) in try R.decode(bytes, key: Self.key) == record }
+            self.key = key
+            decodes = { (bytes) throws(StoreFailure) in try R.decode(bytes, key: key) == record }
         }
     }
 
@@ -69,7 +72,7 @@ import Testing
                     Issue.record("byte \(index): \(String(describing: failure))")
                     continue
                 }
-                #expect(key == Sample.key.hex)
+                #expect(key == sample.key.hex)
             }
         }
     }
@@ -91,7 +94,7 @@ import Testing
             for fields in [Array(sample.value[5...].dropLast()), sample.value[5...] + [0], []] {
                 let value = Self.seal(version: 1, fields)
                 let failure = #expect(throws: StoreFailure.self) { try sample.decodes(value) }
-                #expect(failure == .damaged(key: Sample.key.hex, reason: failure.map(Self.reason) ?? ""))
+                #expect(failure == .damaged(key: sample.key.hex, reason: failure.map(Self.reason) ?? ""))
             }
         }
     }
@@ -107,7 +110,7 @@ import Testing
 
     @Test func aNewerVersionIsSaidToBeNewer() {
         let value = Self.seal(version: 2, Array(InboxRecord(ackedThrough: 1).encode()[5...]))
-        let failure = #expect(throws: StoreFailure.self) { try InboxRecord.decode(value, key: Sample.key) }
+        let failure = #expect(throws: StoreFailure.self) { try InboxRecord.decode(value, key: Keys.inbox(1, 2)) }
         guard case .format(let reason) = failure else {
             Issue.record("\(String(describing: failure))")
             return
@@ -115,10 +118,19 @@ import Testing
         #expect(reason.contains("version 2"))
     }
 
+    @Test func aRecordInAnotherRowIsDamage() {
+        let message = MessageRecord(sequence: 5, stamp: 1, flags: [], originSession: 0, inSeq: 0, originIDHash: 0, stanza: [])
+        let session = SessionRow(account: "a@b", session: 5, node: 1, resource: "r", isAvailable: false, directed: [])
+        let tombstone = TombstoneRecord(jid: "a@b", number: 5, deleted: 1)
+        #expect(throws: StoreFailure.self) { try MessageRecord.decode(message.encode(), key: Keys.message(1, 5, sequence: 6)) }
+        #expect(throws: StoreFailure.self) { try SessionRow.decode(session.encode(), key: Keys.sessionRow(1, 5, session: 6)) }
+        #expect(throws: StoreFailure.self) { try TombstoneRecord.decode(tombstone.encode(), key: Keys.tombstone(1, 6)) }
+    }
+
     @Test func inboxNumbersAreOrdered() throws {
         let record = InboxRecord(ackedThrough: 9, owed: [5, 3, 5], spent: [1])
         #expect(record.owed == [3, 5])
-        #expect(try InboxRecord.decode(record.encode(), key: Sample.key).owed == [3, 5])
+        #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)).owed == [3, 5])
     }
 
     @Test func secretsDoNotPrint() {

@@ -57,13 +57,17 @@ final class LinkHandler: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { links.failed(self, error) }
 
-    /// Closes after what was written, and takes nothing more.
+    /// Closes after what was written, and takes nothing more. A peer that does not read is not waited for.
     func close() {
         guard !isClosed else { return }
         isClosed = true
         rest = nil
         guard let channel else { return }
-        channel.writeAndFlush(ByteBuffer()).whenComplete { _ in channel.close(promise: nil) }
+        let deadline = channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+        channel.writeAndFlush(ByteBuffer()).whenComplete { _ in
+            deadline.cancel()
+            channel.close(promise: nil)
+        }
     }
 
     /// Closes now.

@@ -17,6 +17,8 @@ final class Link {
     var framesReceived: UInt64 = 0
     var bytesSent: UInt64 = 0
     var bytesReceived: UInt64 = 0
+    /// Whether the present turn has posted to it.
+    var isTouched = false
 
     init(name: String, me: NodeInfo, limits: LinkLimits) {
         self.name = name
@@ -37,12 +39,17 @@ final class LinkLoop {
     let eventLoop: any EventLoop
     let heart: Heart
     let scout: Scout
-    let delegate: any BusDelegate
+    /// Nil once stopped.
+    private var delegate: (any BusDelegate)?
     let logger: Logger
     /// Owns this; broken by `close`.
     var owner: StanzaLinks?
     var listener: (any Channel)?
     private var links: [String: Link] = [:]
+    /// The links of those that are up.
+    private var byIncarnation: [UInt64: Link] = [:]
+    /// The last complaint about each name, so that one who tries for ever is named once.
+    private var complaints: [String: String] = [:]
     /// Connections whose hello has not come.
     private var strangers: [ObjectIdentifier: LinkHandler] = [:]
     private var ticks: RepeatedTask?
@@ -53,7 +60,7 @@ final class LinkLoop {
 
     init(
         me: NodeInfo, directory: RunDirectory, limits: LinkLimits, eventLoop: any EventLoop, heart: Heart, scout: Scout,
-        delegate: any BusDelegate, logger: Logger, owner: StanzaLinks
+        delegate: (any BusDelegate)?, logger: Logger, owner: StanzaLinks
     ) {
         self.me = me
         self.directory = directory
@@ -105,8 +112,10 @@ final class LinkLoop {
         for stranger in strangers.values { stranger.abort() }
         for link in links.values { link.connection?.abort() }
         links.removeAll()
+        byIncarnation.removeAll()
         finishFarewell()
         owner = nil
+        delegate = nil
     }
 
     private func tick() {
@@ -138,31 +147,40 @@ final class LinkLoop {
             defer { shared.outbox = [] }
             return shared.outbox
         }
-        var touched: [ObjectIdentifier: Link] = [:]
-        var byIncarnation: [UInt64: Link] = [:]
-        for link in links.values { if let peer = link.machine.peer { byIncarnation[peer.id.incarnation] = link } }
+        var touched: [Link] = []
         var refused: UInt64 = 0
         for posting in postings {
-            guard let link = byIncarnation[posting.to],
-                link.machine.post(posting.payload, fromLoop: posting.fromLoop, toLoop: posting.toLoop, lane: posting.lane)
-            else {
+            guard let link = byIncarnation[posting.to] else {
                 refused &+= 1
                 continue
             }
-            touched[ObjectIdentifier(link)] = link
+            guard link.machine.post(posting.payload, fromLoop: posting.fromLoop, toLoop: posting.toLoop, lane: posting.lane) else {
+                refused &+= 1
+                sent(posting.payload.count, to: posting.to)
+                logger.error("A payload is too large for the bus", metadata: ["node": "\(link.name)", "bytes": "\(posting.payload.count)"])
+                continue
+            }
+            if !link.isTouched {
+                link.isTouched = true
+                touched.append(link)
+            }
         }
         if refused > 0 {
             let count = refused
             owner.access { $0.undelivered &+= count }
             logger.debug("Payloads had nowhere to go", metadata: ["count": "\(count)"])
         }
-        for link in touched.values { pump(link) }
+        for link in touched {
+            link.isTouched = false
+            pump(link)
+        }
     }
 
     /// Writes what may leave, as long as the connection takes it.
     func pump(_ link: Link) {
         guard let connection = link.connection, let channel = connection.channel, channel.isActive else { return }
         var wrote = false
+        let queued = link.machine.queuedBytes
         while channel.isWritable, link.machine.hasOutput {
             scratch.removeAll(keepingCapacity: true)
             link.machine.write(into: &scratch, limit: Self.batchBytes)
@@ -173,15 +191,24 @@ final class LinkLoop {
         }
         guard wrote else { return }
         channel.flush()
-        if let id = link.machine.peer?.id { settle(id, queued: link.machine.queuedBytes) }
+        if let id = link.machine.peer?.id { sent(queued - link.machine.queuedBytes, to: id.incarnation) }
     }
 
-    /// What is pending is what waits in the outbox and in the link.
-    private func settle(_ id: NodeID, queued: Int) {
+    /// These bytes are pending no more.
+    private func sent(_ bytes: Int, to incarnation: UInt64) {
+        guard bytes > 0 else { return }
         owner?.access { shared in
-            guard shared.pending[id.incarnation] != nil else { return }
-            shared.pending[id.incarnation] = shared.outbox.reduce(queued) { $1.to == id.incarnation ? $0 + $1.payload.count : $0 }
+            if let pending = shared.pending[incarnation] { shared.pending[incarnation] = pending - bytes }
         }
+    }
+
+    /// The same complaint about the same name is made once.
+    private func complain(_ text: String, about link: Link, _ reason: String) {
+        let complaint = "\(text): \(reason)"
+        logger.log(
+            level: complaint == complaints[link.name] ? .debug : .error, "\(text)",
+            metadata: ["node": "\(link.name)", "reason": "\(reason)"])
+        complaints[link.name] = complaint
     }
 
     // MARK: Connections
@@ -238,7 +265,7 @@ final class LinkLoop {
         switch connection.process(claiming: hello.node) {
         case .success(let found): process = found
         case .failure(let objection):
-            logger.error("A hello is not from the process it names", metadata: ["node": "\(link.name)", "reason": "\(objection)"])
+            complain("A hello is not from the process it names", about: link, "\(objection)")
             return refuse(link, connection, .refused)
         }
         var isWatched = false
@@ -251,13 +278,15 @@ final class LinkLoop {
         if let replaced { down(replaced.id, .died) }
         link.attempts = 0
         isWatched = true
+        byIncarnation[node.id.incarnation] = link
+        complaints[link.name] = nil
         heart.watch(node.id, process: process)
         owner?.access { shared in
             shared.membership.up(node)
             shared.pending[node.id.incarnation] = 0
         }
         logger.notice("A node is up", metadata: ["node": "\(node.id)", "pid": "\(node.pid)", "product": "\(node.product)"])
-        delegate.busNodeUp(node)
+        delegate?.busNodeUp(node)
     }
 
     private func refuse(_ link: Link, _ connection: LinkHandler, _ farewell: Farewell) {
@@ -275,14 +304,14 @@ final class LinkLoop {
             logger.info("A link stands again", metadata: ["node": "\(link.name)", "replayed": "\(replayed)"])
         case .deliver(let delivery):
             guard let peer = link.machine.peer else { return }
-            delegate.busReceived(
+            delegate?.busReceived(
                 delivery.payload, from: peer.id, fromLoop: delivery.fromLoop, toLoop: delivery.toLoop, lane: delivery.lane)
         case .farewell(let farewell):
             connection.close()
-            if farewell != .leaving { logger.error("A node ended the link", metadata: ["node": "\(link.name)", "reason": "\(farewell)"]) }
+            if farewell != .leaving { complain("A node ended the link", about: link, "\(farewell)") }
             if let peer = link.machine.peer { end(link, peer.id, farewell == .leaving ? .left : .diverged) }
         case .refused(let refusal):
-            logger.error("A hello was refused", metadata: ["node": "\(link.name)", "reason": "\(refusal)"])
+            complain("A hello was refused", about: link, "\(refusal)")
             pump(link)
             connection.close()
             if refusal == .diverged, let peer = link.machine.peer { end(link, peer.id, .diverged) }
@@ -372,6 +401,7 @@ final class LinkLoop {
             // The end of the process closes its link, and frees its lock: it is reported then, after everything it sent.
             logger.critical("A silent node was killed", metadata: ["incarnation": "\(String(incarnation, radix: 16))"])
         case .notKilled(let incarnation, let number):
+            owner?.access { _ = $0.condemned.remove(incarnation) }
             logger.critical(
                 "A silent node could not be killed",
                 metadata: ["incarnation": "\(String(incarnation, radix: 16))", "error": "\(String(cString: strerror(number)))"])
@@ -389,6 +419,7 @@ final class LinkLoop {
     }
 
     private func down(_ id: NodeID, _ reason: NodeDownReason) {
+        byIncarnation[id.incarnation] = nil
         let state = owner?.access { shared -> (wasUp: Bool, wasKilled: Bool) in
             shared.pending[id.incarnation] = nil
             return (shared.membership.down(id), shared.condemned.remove(id.incarnation) != nil)
@@ -398,7 +429,7 @@ final class LinkLoop {
         scout.clear(id.name)
         let reason = state.wasKilled ? NodeDownReason.fenced : reason
         logger.notice("A node is down", metadata: ["node": "\(id)", "reason": "\(reason)"])
-        delegate.busNodeDown(id, reason: reason)
+        delegate?.busNodeDown(id, reason: reason)
     }
 }
 

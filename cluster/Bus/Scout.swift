@@ -44,7 +44,7 @@ final class Scout: Sendable {
     }
 
     /// It is linked again, or known to be dead.
-    func clear(_ name: String) { state.withLock { $0.suspects[name] = nil } }
+    func clear(_ name: String) { state.withLock { _ = $0.suspects.removeValue(forKey: name) } }
 
     /// Ends the thread, if it was started. Once only.
     func stop() {
@@ -68,6 +68,8 @@ final class Scout: Sendable {
             for (name, incarnation) in suspects where isDead(name, incarnation) {
                 clear(name)
                 report(.dead(name: name, incarnation: incarnation))
+                // Who bears the name now is to be met at once.
+                nextScan = 0
             }
             let now = monotonicNow()
             if now >= nextScan {

@@ -58,11 +58,12 @@ public final class StanzaLinks: Sendable {
     private let directory: RunDirectory
     private let settings: Settings.Cluster
     private let logger: Logger
-    private let delegate: any BusDelegate
+    /// Handed to the loop by `start`, so that nothing of it is held after `stop`.
+    private let delegate: Mutex<(any BusDelegate)?>
     private let shared: Mutex<Shared>
     private let parts = Mutex<Parts?>(nil)
 
-    /// Nothing happens before `start`.
+    /// Nothing happens before `start`. The delegate is held until `stop`, which must follow a `start` that did not throw.
     ///
     /// - Parameter directory: shared by the nodes of a volume and by nobody else; made by `start`, mode 0700. Its path may have about
     ///   60 bytes, because the kernel takes 107 for a socket.
@@ -70,7 +71,7 @@ public final class StanzaLinks: Sendable {
         self.directory = RunDirectory(path: directory)
         self.me = me
         self.settings = settings
-        self.delegate = delegate
+        self.delegate = Mutex(delegate)
         self.logger = logger
         shared = Mutex(Shared(membership: Membership(me: me)))
     }
@@ -111,6 +112,7 @@ public final class StanzaLinks: Sendable {
     }
 
     private func assemble(_ lock: NodeLock, _ heart: Heart, _ scout: Scout) throws(BusError) {
+        let delegate = delegate.withLock { $0.take() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let eventLoop = group.next()
         let links = LinkLoop(
@@ -228,7 +230,7 @@ public final class StanzaLinks: Sendable {
     /// Payloads posted to nodes that were not up, or larger than the limit.
     public var undelivered: UInt64 { shared.withLock { $0.undelivered } }
 
-    /// For the loop of the links.
+    /// For the loop of the links. Nothing may be waited for inside.
     func access<Result: Sendable>(_ body: (inout sending Shared) -> sending Result) -> Result { shared.withLock { body(&$0) } }
 }
 
