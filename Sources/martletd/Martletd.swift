@@ -24,9 +24,16 @@ struct Martletd: AsyncParsableCommand {
     @Flag(help: "Print a configuration with every setting and its meaning, and end.")
     var sampleConfig = false
 
+    @Flag(help: "Print the standards that are followed as a table in Markdown, and end.")
+    var xepTable = false
+
     mutating func run() async throws {
         if sampleConfig {
             print(Settings.sample(), terminator: "")
+            return
+        }
+        if xepTable {
+            print(Node.xepTable, terminator: "")
             return
         }
         if checkConfig {
