@@ -1,5 +1,5 @@
 import Glibc
-import XMLStream
+public import XMLStream
 
 /// A client on a socket: used by one thread at a time, every wait bounded. It reads while it writes, so that a server which stops
 /// reading does not stop it.
@@ -16,7 +16,6 @@ public final class XMPPClient {
     private var sent = 0
     private var stanzas: [String] = []
     private var taken = 0
-    private var hasClosed = false
 
     /// Full JID, once bound.
     public private(set) var jid = ""
@@ -108,6 +107,16 @@ public final class XMPPClient {
         }
     }
 
+    /// The next stanza that is wanted; what comes before it is dropped.
+    @discardableResult
+    public func receive(within patience: Duration = .seconds(20), where isWanted: (Element) -> Bool) throws -> Element {
+        let deadline = Deadline(in: patience)
+        while true {
+            let element = try Element.parse(Array(try next(by: deadline).utf8))
+            if isWanted(element) { return element }
+        }
+    }
+
     /// What has arrived, without waiting.
     public func receiveAll() -> [String] {
         if end == nil { _ = read() }
@@ -127,17 +136,21 @@ public final class XMPPClient {
         }
     }
 
-    /// Closes the stream and waits until the server has closed it too; then the socket.
+    /// Closes the stream and waits until the server has closed it too; then the socket. What came meanwhile is there to be received.
     public func close(within patience: Duration = .seconds(10)) throws {
         guard end == nil else { return drop() }
+        try write("</stream:stream>", by: Deadline(in: patience))
+        try waitForEnd(within: patience)
+        drop()
+    }
+
+    /// Waits until the server ends the stream. What came meanwhile is there to be received.
+    public func waitForEnd(within patience: Duration) throws {
         let deadline = Deadline(in: patience)
-        hasClosed = true
-        try write("</stream:stream>", by: deadline)
         while end == nil {
-            guard !deadline.isOver else { throw ProcessFailure("\(jid): the server does not close the stream") }
+            guard !deadline.isOver else { throw ProcessFailure("\(jid): the server does not end the stream") }
             wait(by: deadline)
         }
-        drop()
     }
 
     /// Closes the socket without a word.
