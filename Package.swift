@@ -49,7 +49,7 @@ let package = Package(
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
-        room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
+        room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
         room("Store", ["Stanzas", "XMLStream"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.

@@ -24,9 +24,16 @@ struct Martletd: AsyncParsableCommand {
     @Flag(help: "Print a configuration with every setting and its meaning, and end.")
     var sampleConfig = false
 
+    @Flag(help: "Print the standards that are followed as a table in Markdown, and end.")
+    var xepTable = false
+
     mutating func run() async throws {
         if sampleConfig {
             print(Settings.sample(), terminator: "")
+            return
+        }
+        if xepTable {
+            print(Node.xepTable, terminator: "")
             return
         }
         if checkConfig {
@@ -72,6 +79,7 @@ struct Martletd: AsyncParsableCommand {
     }
 
     private func complain(_ sentence: String) {
-        fputs(sentence + "\n", stderr)
+        var line = sentence + "\n"
+        line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
     }
 }
