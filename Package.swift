@@ -49,7 +49,7 @@ let package = Package(
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
-        room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
+        room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
         room("Store", ["Stanzas", "XMLStream"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
@@ -79,7 +79,8 @@ let package = Package(
         suite("MartletctlTests", ["martletctl"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
-        suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
+        suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
+        .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
         room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
         suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),

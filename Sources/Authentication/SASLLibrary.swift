@@ -140,14 +140,13 @@ private func copyRecord(
     _: UnsafeMutableRawPointer?, parameters: UnsafeMutablePointer<sasl_server_params_t>?, flags: UInt32, _: UnsafePointer<CChar>?,
     _: UInt32
 ) -> Int32 {
+    // Asked again about the authorization identity, we have nothing to add: it is always the same account.
+    guard flags & UInt32(SASL_AUXPROP_AUTHZID) == 0 else { return SASL_OK }
     guard let parameters, let slot = SASLSlot.find(in: parameters.pointee.callbacks) else { return SASL_FAIL }
-    // The authorization identity is asked for as well, by names without "*"; it is always the same account.
-    let forAuthorization = flags & UInt32(SASL_AUXPROP_AUTHZID) != 0
     guard let context = parameters.pointee.propctx, var value = prop_get(context) else { return SASL_OK }
     while let name = value.pointee.name {
-        let starred = name.pointee == CChar(UInt8(ascii: "*"))
-        let bare = starred ? name + 1 : name
-        if starred != forAuthorization, strcmp(bare, "authPassword") == 0 {
+        // With the star: of who authenticates. "*userPassword" is asked for too, and there is none.
+        if strcmp(name, "*authPassword") == 0 {
             let code = prop_set(context, name, slot.pointee.record, Int32(truncatingIfNeeded: slot.pointee.recordLength))
             guard code == SASL_OK else { return code }
         }

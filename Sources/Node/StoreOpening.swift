@@ -26,8 +26,11 @@ enum StoreOpening {
         var last: StoreFailure?
         for attempt in 0..<100 {
             do throws(StoreFailure) {
-                if access(directory + "/data.mdb", F_OK) != 0 {
-                    try LMDBVolume.initialise(at: directory, identity: .random(created: WallClock().now, unicodeVersion: JID.unicodeVersion), options: options)
+                // A crash in the first moment can leave a file without a volume in it, so the file alone proves nothing;
+                // `initialise` refuses where a volume is.
+                if access(directory + "/data.mdb", F_OK) != 0 || holdsNoVolume(last) {
+                    try LMDBVolume.initialise(
+                        at: directory, identity: .random(created: WallClock().now, unicodeVersion: JID.unicodeVersion), options: options)
                 }
                 return try LMDBVolume(at: directory, options: options, stateChanged: stateChanged)
             } catch {
@@ -36,6 +39,12 @@ enum StoreOpening {
             }
         }
         throw StartFailure("the store in \(directory) cannot be opened: \(last.map { "\($0)" } ?? "unknown")")
+    }
+}
+
+extension StoreOpening {
+    private static func holdsNoVolume(_ failure: StoreFailure?) -> Bool {
+        if case .format? = failure { true } else { false }
     }
 }
 

@@ -13,6 +13,8 @@ struct RunDirectory: Sendable {
     let path: String
 
     func linkSocket(of name: String) -> String { "\(path)/node-\(name).sock" }
+    /// Where the socket for links stands until it accepts connections.
+    func newLinkSocket(of name: String) -> String { linkSocket(of: name) + ".new" }
     func beatSocket(of name: String) -> String { "\(path)/node-\(name).beat" }
     func lockFile(of name: String) -> String { "\(path)/node-\(name).lock" }
 

@@ -93,6 +93,8 @@ public final class StanzaLinks: Sendable {
     }
 
     private func assemble() throws(BusError) {
+        // Before anything is made; the event loop would only say that binding failed.
+        _ = try withAddress(directory.newLinkSocket(of: me.id.name)) { _, _ in 0 }
         try directory.prepare()
         let lock = try NodeLock(me, in: directory)
         do throws(BusError) { try assemble(lock) } catch {
@@ -137,9 +139,7 @@ public final class StanzaLinks: Sendable {
     /// The socket gets its name when it accepts connections, so that nobody meets it before.
     private func listen(_ loop: NIOLoopBoundBox<LinkLoop>, _ eventLoop: any EventLoop) throws(BusError) {
         let path = directory.linkSocket(of: me.id.name)
-        let unnamed = path + ".new"
-        // `bind` of the event loop would only say that it failed.
-        _ = try withAddress(unnamed) { _, _ in 0 }
+        let unnamed = directory.newLinkSocket(of: me.id.name)
         unlink(unnamed)
         do {
             let channel = try ServerBootstrap(group: eventLoop)
