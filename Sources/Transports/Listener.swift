@@ -51,7 +51,8 @@ struct Listener: Sendable {
         guard descriptor >= 0 else { throw failure(address) }
         var on: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
-        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0, setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
+        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0,
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
             bindSocket(descriptor, address) == 0, listen(descriptor, CInt(clamping: backlog)) == 0
         else {
             let error = failure(address)
@@ -68,7 +69,9 @@ struct Listener: Sendable {
             to.sin6_port = in_port_t(truncatingIfNeeded: address.port).bigEndian
             guard inet_pton(AF_INET6, address.address, &to.sin6_addr) == 1 else { return -1 }
             return withUnsafePointer(to: &to) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
+                }
             }
         }
         var to = sockaddr_in()
