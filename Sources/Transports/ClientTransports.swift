@@ -9,7 +9,7 @@ import Synchronization
 /// Clients over TCP: the listeners of a node, their connections, and the certificates they are shown.
 public final class ClientTransports: Sendable {
     private let service: ClientService
-    private let loops: [ClientLoop]
+    let loops: [ClientLoop]
     private let listeners = Mutex<[Listener]>([])
 
     /// Loads the certificates; nothing listens yet.

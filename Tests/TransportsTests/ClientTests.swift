@@ -223,6 +223,52 @@ struct ClientTests {
         }
     }
 
+    @Test func silenceIsAnsweredWithASpace() async throws {
+        try await withServer { server in
+            let client = try TestClient.ready(server, "romeo", "orchard")
+            func look(_ times: Int) {
+                for clients in server.transports.loops { clients.loop.execute { for _ in 0..<times { clients.lookAfterSettled() } } }
+            }
+            let ping = "<message to='romeo@plain.example/orchard'><body>here</body></message>"
+            // The first look sees what was said before it, the next three a silence that is still short.
+            look(4)
+            client.send(ping)
+            #expect(try client.expect("</message>").hasPrefix("<message"))
+            look(5)
+            client.send(ping)
+            #expect(try client.expect("</message>").hasPrefix(" <message"))
+        }
+    }
+
+    @Test func whateverIsSentTheServerStands() async throws {
+        try await withServer(certificates: certificates()) { server in
+            var state: UInt64 = 99
+            func next(_ bound: Int) -> Int {
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return Int(state >> 33) % bound
+            }
+            let pieces = [
+                "<?xml version='1.0'?>",
+                "<stream:stream to='plain.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+                "<stream:stream to='tls.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+                startTLS,
+                "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>biwsbj1hLHI9Yg==</auth>",
+                "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>Yz1iaXdz</response>",
+                "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+                "<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>", "<message to='a@b'><body>x</body></message>",
+                "</stream:stream>",
+            ].map { Array($0.utf8) }
+            for _ in 0..<150 {
+                var bytes = (0..<next(6) + 1).flatMap { _ in pieces[next(pieces.count)] }
+                for _ in 0..<next(4) { bytes[next(bytes.count)] = UInt8(next(256)) }
+                let socket = try TestSocket(port: next(4) == 0 ? server.directPort : server.port)
+                socket.send(bytes)
+                if next(2) == 0 { _ = try socket.receive() }
+            }
+            _ = try TestClient.ready(server, "romeo", "orchard")
+        }
+    }
+
     @Test func connectionsAreBounded() async throws {
         try await withServer(adjust: { $0.limits.connectionsPerAddress = 2 }) { server in
             let one = try TestClient(port: server.port)
