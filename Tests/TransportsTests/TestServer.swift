@@ -174,6 +174,9 @@ final class TestSocket {
         }
     }
 
+    /// Says that nothing more will be sent.
+    func finish() { shutdown(descriptor, CInt(SHUT_WR)) }
+
     /// The next bytes; empty at the end of the connection. Throws when nothing came in time.
     func receive() throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 65_536)
