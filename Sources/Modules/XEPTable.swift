@@ -32,7 +32,8 @@ public enum XEPTable {
         lines += ["", "| XEP | Version | Title | Where |", "|---|---|---|---|"]
         for row in rows {
             let label = row.xep.label
-            lines.append("| [\(label)](https://xmpp.org/extensions/\(label.lowercased()).html) | \(row.xep.version) | \(row.xep.title) | \(row.place) |")
+            let page = "https://xmpp.org/extensions/\(label.lowercased()).html"
+            lines.append("| [\(label)](\(page)) | \(row.xep.version) | \(row.xep.title) | \(row.place) |")
         }
         return lines.joined(separator: "\n") + "\n"
     }

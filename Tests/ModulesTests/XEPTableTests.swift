@@ -23,7 +23,9 @@ import Testing
         let readme = try text(of: "README.md")
         let behind = try #require(readme.firstRange(of: Self.begin)?.upperBound, "README.md has lost the line \(Self.begin)")
         let before = try #require(readme[behind...].firstRange(of: Self.end)?.lowerBound, "README.md has lost the line \(Self.end)")
-        #expect(String(readme[behind..<before]) == XEPTable.markdown, "put what martletd --xep-table prints between the two marks of README.md")
+        #expect(
+            String(readme[behind..<before]) == XEPTable.markdown,
+            "put what martletd --xep-table prints between the two marks of README.md")
     }
 
     @Test func everyExtensionStandsOnceInTheTable() {
@@ -34,7 +36,8 @@ import Testing
             for xep in module.implements { #expect(XEPTable.rows.contains { $0.xep == xep && $0.place == module.name }) }
         }
         for row in XEPTable.rows {
-            #expect(XEPTable.markdown.contains("| [\(row.xep.label)](https://xmpp.org/extensions/\(row.xep.label.lowercased()).html) | \(row.xep.version) | "))
+            let page = "https://xmpp.org/extensions/\(row.xep.label.lowercased()).html"
+            #expect(XEPTable.markdown.contains("| [\(row.xep.label)](\(page)) | \(row.xep.version) | \(row.xep.title) | \(row.place) |\n"))
         }
     }
 
