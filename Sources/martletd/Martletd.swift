@@ -79,6 +79,7 @@ struct Martletd: AsyncParsableCommand {
     }
 
     private func complain(_ sentence: String) {
-        fputs(sentence + "\n", stderr)
+        var line = sentence + "\n"
+        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 }
