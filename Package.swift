@@ -82,7 +82,10 @@ let package = Package(
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
-        room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
+        room(
+            "TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
+            path: "Tests/TestKit"),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),

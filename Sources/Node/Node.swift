@@ -61,9 +61,9 @@ public final class Node: Sendable {
         let storeLog = Logger(label: "store")
         volume = try StoreOpening.open(settings.node.directory + "/store", settings.store) { state in
             switch state {
-            case .writing: storeLog.notice("the store takes writes")
-            case .following: storeLog.debug("the store follows")
-            default: storeLog.critical("the store takes no writes; a probe is tried every second", metadata: ["state": "\(state)"])
+            case .keeping: storeLog.notice("the store takes writes")
+            case .following, .closed: storeLog.debug("the store takes no writes from this node")
+            case .readOnly: storeLog.critical("the store takes no writes; a probe is tried every second", metadata: ["state": "\(state)"])
             }
         }
 

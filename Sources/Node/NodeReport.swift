@@ -1,6 +1,7 @@
 import AdminLanguage
 import AdminSocket
 import Bus
+import BusProtocol
 import Glibc
 import LMDBStore
 import ServerCore
@@ -52,8 +53,9 @@ struct NodeReport: Sendable {
     private static func word(for state: VolumeState) -> String {
         switch state {
         case .following: "following"
-        case .writing: "writing"
-        default: "read-only"
+        case .keeping: "writing"
+        case .readOnly: "read-only"
+        case .closed: "closed"
         }
     }
 

@@ -1,6 +1,6 @@
 import Glibc
-import LMDBStore
-import ServerCore
+public import LMDBStore
+public import ServerCore
 import Settings
 import Stanzas
 import Store

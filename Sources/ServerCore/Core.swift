@@ -26,7 +26,8 @@ public final class Core: Sendable {
     private let servingLoops = Mutex<(epoch: UInt64, loops: Int)>((0, 0))
 
     public init(
-        settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders, bus: any StanzaBus,
+        settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders,
+        bus: any StanzaBus,
         clock: WallClock, software: Software, metrics: CoreMetrics
     ) {
         self.settings = settings

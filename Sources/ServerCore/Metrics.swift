@@ -18,6 +18,13 @@ public final class CoreMetrics: Sendable {
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
+    public let rateLimited: Counter
+    /// Levels of the whole process: each loop adds what changed since it last looked.
+    let sessions: Gauge
+    let accounts: Gauge
+    let gatedAccounts: Gauge
+    let unhandledBytes: Gauge
+    let owedRows: Gauge
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {
@@ -27,17 +34,27 @@ public final class CoreMetrics: Sendable {
         sessions = try registry.gauge("martlet_sessions", help: "Sessions with a resource on this node.")
         var ended: [String: Counter] = [:]
         for label in EndReason.labels {
-            ended[label] = try registry.counter("martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
+            ended[label] = try registry.counter(
+                "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
-        commitLatency = try registry.histogram("martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
+        commitLatency = try registry.histogram(
+            "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
         failedLoads = try registry.counter("martlet_account_loads_failed_total", help: "Accounts that could not be read from the store.")
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
-        refusedOffline = try registry.counter("martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
+        refusedOffline = try registry.counter(
+            "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
+        rateLimited = try registry.counter(
+            "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        sessions = try registry.gauge("martlet_sessions", help: "Sessions, bound or ending.")
+        accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
+        gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
+        unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
+        owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 

@@ -28,6 +28,11 @@ public final class Shard: @unchecked Sendable {
     var touchedInboxes: [Account] = []
     var housekeeping: (any LoopTimer)?
     var choreRound: UInt64 = 0
+    var levelsReported = Levels()
+    /// A step of the purge is being read; the next partition to look at; whether the last step found something.
+    var isPurging = false
+    var purgeNext: UInt16 = .max
+    var purgeGoesOn = false
     var drainCompletion: (@Sendable () -> Void)?
     var drainTimer: (any LoopTimer)?
     /// Effects of this tick, and the number of the batch they will be.
@@ -35,11 +40,20 @@ public final class Shard: @unchecked Sendable {
     var openBatch: UInt64 = 1
     private let lane: CommitLane
     var durableBatch: UInt64 = 0
+    /// Batches that were submitted and not answered.
+    private var outstanding = 0
+    /// A commit failed and the lane refuses everything until the last answer is in.
+    private var laneIsShut = false
+    /// Waiting for everything to be durable.
+    var settled: [@Sendable () -> Void]?
     /// Accounts with output behind a batch, in the order of their batches.
     var gated: Deque<(batch: UInt64, account: Account)> = []
     var nextSessionID: UInt64
     var nextBind: UInt64 = 0
+    var lastAccountNumber: UInt64 = 0
     var takeover: Takeover?
+    /// The last epoch in which this process was, or is, the owner.
+    var homeEpoch: UInt64 = 0
     var waitingForHome: Deque<(letter: Letter, from: ShardAddress)> = []
     var pendingCommands: [UInt64: PendingCommand] = [:]
     var pendingQuestions: [UInt64: PendingQuestion] = [:]
@@ -88,11 +102,18 @@ public final class Shard: @unchecked Sendable {
     public func endTick() {
         guard !inTick else { return }
         inTick = true
-        while let letter = ownMail.popFirst() { receive(letter, from: address) }
-        commitEffects()
-        postMail()
-        flushSessions()
+        // A socket may take what it is given at once and say so while it is flushed: that is work of this tick too.
+        while !ownMail.isEmpty || !effects.isEmpty || !mailroom.isEmpty || !dirty.isEmpty {
+            while let letter = ownMail.popFirst() { receive(letter, from: address) }
+            commitEffects()
+            postMail()
+            flushSessions()
+        }
         inTick = false
+        if let waiting = settled, isSettled {
+            settled = nil
+            for done in waiting { done() }
+        }
     }
 
     private func commitEffects() {
@@ -102,13 +123,20 @@ public final class Shard: @unchecked Sendable {
         let asked = effects
         effects = Effects()
         let started = loop.now
+        outstanding += 1
         lane.commit(asked) { [loop] result in
             loop.execute {
+                self.outstanding -= 1
                 switch result {
                 case .success:
                     self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
                     self.batchDurable(batch)
-                case .failure(let failure): self.batchFailed(batch, failure)
+                case .failure: self.batchFailed(batch)
+                }
+                // Open again only when no failure of what was submitted before can shut the lane once more.
+                if self.laneIsShut, self.outstanding == 0 {
+                    self.laneIsShut = false
+                    self.lane.resume()
                 }
                 self.endTick()
             }
@@ -125,18 +153,22 @@ public final class Shard: @unchecked Sendable {
     }
 
     /// Account memory is derived state: everything that stands behind the failed batch is dropped and loaded anew.
-    private func batchFailed(_ batch: UInt64, _ failure: StoreFailure) {
+    ///
+    /// The refusal of a later batch may arrive before the failure that caused it, but never before the success of an earlier one:
+    /// whatever is not known to be durable now has failed, or will.
+    private func batchFailed(_ batch: UInt64) {
         core.metrics.failedCommits.increment()
+        laneIsShut = true
         guard batch > durableBatch else { return }
-        // Batches after this one were executed on memory that never became true: the lane refused them too, and stays shut until
-        // their accounts are gone with this one's.
-        let touched = accounts.values.filter { $0.reached >= batch }
+        let touched = accounts.values.filter { $0.wrote > durableBatch }
         durableBatch = openBatch - 1
-        for account in touched { account.dropAfterFailedCommit() }
-        gated.removeAll { entry in touched.contains { $0 === entry.account } }
         effects = Effects()
-        lane.resume()
+        gated.removeAll()
+        for account in touched { account.dropAfterFailedCommit() }
     }
+
+    /// Whether nothing that this shard asked for is still on its way to the disk.
+    var isSettled: Bool { outstanding == 0 && effects.isEmpty && ownMail.isEmpty }
 
     private func postMail() {
         guard !mailroom.isEmpty else { return }
@@ -189,11 +221,11 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .command:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
-            sessions[session]?.deliver(stanza, message: message)
+            if let session = sessions[session] { session.deliver(stanza, message: message) } else { deliveredToNobody(session, stanza) }
         case .completed(let session, let inSeq, let half, let refusal):
             sessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
@@ -203,8 +235,9 @@ public final class Shard: @unchecked Sendable {
         case .resync(let owner, let loops, let epoch):
             reportSessions(owner: owner, loops: loops, epoch: epoch)
         case .report(let report):
-            if let takeover { takeover.add(report) } else { account(report.account).receive(.claim([report], orphans: [])) }
+            reported(report)
         case .reported(let epoch, let from):
+            if epoch > placement.epoch { becomeHome(epoch: epoch) }
             takeover?.shardReported(from, epoch: epoch, self)
         case .serves(let owner, let epoch):
             ownerServes(owner: owner, epoch: epoch)
@@ -241,6 +274,7 @@ public final class Shard: @unchecked Sendable {
         case .unbind(let jid, let session, let bind, let reason, let unacked):
             account(jid).receive(.unbind(session, bind, reason, unacked))
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
+        case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

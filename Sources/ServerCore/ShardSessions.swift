@@ -1,6 +1,8 @@
 import DequeModule
 import Settings
 public import Stanzas
+import Store
+import Telemetry
 
 /// Sessions of this shard, and the small chores of a loop.
 extension Shard {
@@ -19,8 +21,22 @@ extension Shard {
         let session = Session(
             id: nextSessionID, account: account.bare, resource: resource, connection: connection, shard: self, completion: completion)
         sessions[session.id] = session
-        session.requestBind()
+        if ending {
+            let id = session.id
+            enter { shard in
+                shard.sessions[id]?.bound(.refused(StanzaError(.serviceUnavailable, type: .wait, text: "The server is shutting down")))
+            }
+        } else {
+            session.requestBind()
+        }
         return session
+    }
+
+    /// A stanza for a session that is gone: the account may still list it, and what nobody keeps goes back.
+    func deliveredToNobody(_ session: UInt64, _ stanza: Stanza) {
+        guard let account = stanza.to?.bare, account.local != nil, let home = placement.home(of: account) else { return }
+        let ref = SessionRef(shard: address, id: session)
+        post(.returned(account: account, session: ref, stanzas: stanza.isMissedWhenLost ? [stanza] : []), to: home)
     }
 
     func remove(_ session: Session) {
@@ -52,9 +68,17 @@ extension Shard {
         guard let done = drainCompletion else { return }
         drainCompletion = nil
         drainTimer?.cancel()
-        // After the mail of this tick left.
+        // After the mail of this tick left, and what the accounts here know is written down.
+        settle(done)
+    }
+
+    /// Writes down what the accounts of this loop know and the store does not, and calls `done` when it is durable. A node that stops
+    /// does this on every loop when the sessions of all its loops are gone: an acknowledgement that is not written is a message
+    /// that comes again.
+    public func settle(_ done: @escaping @Sendable () -> Void) {
+        flushInboxes()
+        settled = (settled ?? []) + [done]
         endTick()
-        done()
     }
 
     // MARK: Chores
@@ -80,23 +104,91 @@ extension Shard {
 
     /// One round of chores; tests call it instead of waiting for it.
     public func doChores() {
+        flushInboxes()
+        choreRound &+= 1
+        if choreRound % 40 == 0 {
+            let now = core.clock.now
+            for account in accounts.values where account.spent.hasDue(now: now) { account.flushInbox() }
+        }
+        purge()
+        sleep()
+        report()
+    }
+
+    private func flushInboxes() {
         let touched = touchedInboxes
         touchedInboxes.removeAll()
         for account in touched { account.flushInbox() }
-        choreRound &+= 1
-        if choreRound % 40 == 0 {
-            for account in accounts.values where !account.spent.isEmpty { account.flushInbox() }
-        }
-        while accounts.count > core.settings.store.idleAccounts, let jid = idle.popFirst() {
-            if let account = accounts[jid], account.canSleep { accounts[jid] = nil }
+    }
+
+    /// Puts accounts to sleep that nobody needed longest, while there are too many.
+    private func sleep() {
+        let bound = core.settings.store.idleAccounts
+        var looks = idle.count
+        while accounts.count > bound, looks > 0, let jid = idle.popFirst() {
+            looks -= 1
+            guard let account = accounts[jid] else { continue }
+            account.isNotedIdle = false
+            if account.canSleep { accounts[jid] = nil } else { noteIdle(account) }
         }
     }
 
-    /// Remembers that an account has no session and nothing waiting, so that it may sleep when memory is wanted.
+    /// Remembers that an account has no session, so that it may sleep when memory is wanted. Whether it can is seen then.
     func noteIdle(_ account: Account) {
-        guard account.canSleep else { return }
+        guard !account.isNotedIdle, account.resources.isEmpty, accounts[account.jid] === account else { return }
+        account.isNotedIdle = true
         idle.append(account.jid)
-        // Names may stand in the queue more than once; keep it in proportion.
-        if idle.count > 4 * max(1_000, core.settings.store.idleAccounts) { idle = .init(accounts.keys.filter { accounts[$0]?.canSleep == true }) }
+    }
+
+    /// Adds to the levels of the process what changed here since the last time.
+    private func report() {
+        var levels = Levels(sessions: sessions.count, accounts: accounts.count, unhandledBytes: unhandledBytes)
+        for account in accounts.values {
+            if !account.gate.isEmpty { levels.gated += 1 }
+            levels.owed += account.inbox.owed
+        }
+        let metrics = core.metrics
+        metrics.sessions.add(Int64(levels.sessions - levelsReported.sessions))
+        metrics.accounts.add(Int64(levels.accounts - levelsReported.accounts))
+        metrics.gatedAccounts.add(Int64(levels.gated - levelsReported.gated))
+        metrics.unhandledBytes.add(Int64(levels.unhandledBytes - levelsReported.unhandledBytes))
+        metrics.owedRows.add(Int64(levels.owed - levelsReported.owed))
+        levelsReported = levels
+    }
+
+    /// What this loop last added to the levels of the process.
+    struct Levels {
+        var sessions = 0
+        var accounts = 0
+        var unhandledBytes = 0
+        var gated = 0
+        var owed = 0
+    }
+
+    // MARK: Purge
+
+    /// Removes rows of deleted accounts in small steps: one partition of this loop at a time, the same again while there is more.
+    private func purge() {
+        guard placement.owner?.node == core.node, takeover == nil, !isPurging, purgeGoesOn || choreRound % 8 == 0 else { return }
+        let loops = UInt16(max(1, core.loopCount))
+        let count = core.identity.partitions
+        if !purgeGoesOn { purgeNext = purgeNext &+ loops }
+        if purgeNext >= count { purgeNext = address.loop % loops }
+        guard purgeNext < count else { return }
+        isPurging = true
+        let partition = purgeNext
+        let epoch = placement.epoch
+        core.readers.read { snapshot in
+            let step = try? Purge.step(partition: partition, limit: 500, in: snapshot)
+            self.enter { shard in
+                shard.isPurging = false
+                shard.purgeGoesOn = false
+                guard let step, !step.isEmpty, shard.placement.epoch == epoch, shard.placement.owner?.node == shard.core.node else {
+                    return
+                }
+                shard.purgeGoesOn = true
+                shard.effects.append(step)
+            }
+        }
     }
 }

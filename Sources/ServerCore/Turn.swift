@@ -14,6 +14,9 @@ public final class Turn {
         self.ticket = ticket
     }
 
+    /// Whether the stanza may have been worked on before by a home that died: what it asks for may be true already.
+    public var isRepeat: Bool { ticket?.isRepeat ?? false }
+
     /// Wall clock µs.
     public var now: Int64 { account.shard.core.clock.now }
 
@@ -56,8 +59,10 @@ public final class LaterAnswer {
             account.answer(request, xml)
             account.complete(ticket, half)
         case .error(let error): account.complete(ticket, half, refusal: error)
-        case .sent: account.complete(ticket, half)
-        case .later: return
+        case .sent, .later: account.complete(ticket, half)
         }
     }
+
+    /// Every request is answered: by its handler, or by its absence.
+    deinit { reply(.error(StanzaError(.internalServerError))) }
 }

@@ -33,8 +33,16 @@ public struct AccountSnapshot: Sendable {
     /// Message and session rows that could not be read; the rest of the account is whole. Anything else damaged fails the load.
     public var damaged: [StoreFailure] = []
 
+    /// Message records that may be looked at for repeated submissions.
+    public static let repeatedMessages = 10_000
+
     /// Loads an account; nil when there is none of this name.
-    public static func load(jid: String, from snapshot: any Snapshot, identity: VolumeIdentity) throws(StoreFailure) -> AccountSnapshot? {
+    ///
+    /// - Parameter repeatsSince: µs since 1970: submissions kept since then may come again, so `recent` reaches back to them, up to
+    ///   `repeatedMessages`.
+    public static func load(
+        jid: String, from snapshot: any Snapshot, identity: VolumeIdentity, repeatsSince: Int64 = .max
+    ) throws(StoreFailure) -> AccountSnapshot? {
         guard let record = try AccountRecord.find(jid, in: snapshot, identity: identity) else { return nil }
         var loaded = AccountSnapshot(account: record)
         let partition = identity.partition(of: jid)
@@ -52,12 +60,12 @@ public struct AccountSnapshot: Sendable {
         }
         let inboxKey = Keys.inbox(partition, number)
         let inbox = try snapshot.get(inboxKey).map { (value) throws(StoreFailure) in try InboxRecord.decode(value, key: inboxKey) }
-        try loaded.loadMessages(partition, number, inbox: inbox ?? InboxRecord(ackedThrough: 0), from: snapshot)
+        try loaded.loadMessages(partition, number, inbox: inbox ?? InboxRecord(ackedThrough: 0), repeatsSince: repeatsSince, from: snapshot)
         return loaded
     }
 
     private mutating func loadMessages(
-        _ partition: UInt16, _ number: UInt64, inbox: InboxRecord, from snapshot: any Snapshot
+        _ partition: UInt16, _ number: UInt64, inbox: InboxRecord, repeatsSince: Int64, from snapshot: any Snapshot
     ) throws(StoreFailure) {
         owed = inbox.owed
         spent = inbox.spent
@@ -79,14 +87,17 @@ public struct AccountSnapshot: Sendable {
         }
         var tail: [Recent] = []
         var highest: UInt64 = 0
+        var rows = 0
         try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: true) { (key, value) throws(StoreFailure) in
             highest = max(highest, Keys.number(of: .message, in: key) ?? 0)
             // A damaged row is named by whoever reads the message itself.
+            rows += 1
             if let header = try? MessageRecord.header(value, key: key) {
+                guard tail.count < Self.recentMessages || header.stamp >= repeatsSince else { return false }
                 tail.append(
                     Recent(originHash: header.originIDHash, session: header.originSession, inSeq: header.inSeq, stamp: header.stamp))
             }
-            return tail.count < Self.recentMessages
+            return rows < Self.repeatedMessages
         }
         lastMessage = max(lastMessage, highest)
         recent = tail.reversed()

@@ -44,8 +44,6 @@ public enum StreamWriting {
         if offer.binding {
             writer.element("bind", xmlns: NS.bind) { $0.empty("required") }
             writer.element("session", xmlns: NS.session) { $0.empty("optional") }
-            writer.empty("ver", xmlns: NS.rosterVersioning)
-            writer.empty("sub", xmlns: NS.preApproval)
         }
         writer.raw(more)
         writer.end("stream:features")
@@ -89,11 +87,6 @@ public enum StreamWriting {
         writer.element("iq", ("type", "result"), ("id", id)) { writer in
             writer.element("bind", xmlns: NS.bind) { $0.element("jid", text: jid.description) }
         }
-    }
-
-    /// An empty result.
-    public static func result(id: String, into writer: inout XMLWriter) {
-        writer.empty("iq", ("type", "result"), ("id", id))
     }
 
     /// An error that answers an iq of the negotiation.

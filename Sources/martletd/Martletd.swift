@@ -80,6 +80,6 @@ struct Martletd: AsyncParsableCommand {
 
     private func complain(_ sentence: String) {
         var line = sentence + "\n"
-        line.withUTF8 { bytes in _ = write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
     }
 }

@@ -15,8 +15,18 @@ public final class Account {
         case bind(BindRequest)
         case unbind(SessionRef, BindID, Departure, [UInt64])
         case acked(SessionRef, [UInt64])
+        case returned(SessionRef, [Stanza])
         case command(CommandLetter)
-        case claim([SessionReport], orphans: [SessionRow])
+        case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
+        case nodeLost(UInt64)
+
+        /// Whether it says what happened, so that it waits as long as the store cannot be read; a question is refused instead.
+        var isNotice: Bool {
+            switch self {
+            case .submit, .incoming, .bind, .command: false
+            case .unbind, .acked, .returned, .claim, .nodeLost: true
+            }
+        }
     }
 
     enum Phase {
@@ -24,6 +34,8 @@ public final class Account {
         /// No such account on this server.
         case absent
         case live
+
+        var isLive: Bool { if case .live = self { true } else { false } }
     }
 
     public let jid: JID
@@ -38,22 +50,32 @@ public final class Account {
     /// The roster, by contact.
     public internal(set) var roster = RosterBook()
     var resources: [Resource] = []
+    /// Sessions that were ended from here and have not left yet, with what they held: they may still acknowledge it.
+    var departing: [SessionRef: Set<UInt64>] = [:]
     var inbox = Inbox()
-    /// Messages acknowledged but still in the store, with the µs after which they may go.
-    var spent: Deque<(message: UInt64, after: Int64)> = []
+    /// Messages acknowledged but still in the store.
+    var spent = SpentMessages()
     var inboxTouched = false
     var lastMessage: UInt64 = 0
     /// What recently came in: for repeats after a takeover and for clients that send again.
     var recent = RecentMessages()
     var gate = Gate()
-    /// The batch of this account's last effects.
-    var reached: UInt64 = 0
+    /// The batch of the last effects that output has to wait for.
+    private(set) var reached: UInt64 = 0
+    /// The batch of the last effects of all.
+    private(set) var wrote: UInt64 = 0
     private var registeredBatch: UInt64 = 0
-    /// A page of owed messages is being read.
-    var isPumping = false
+    /// The page of owed messages that is being read, for the session that gets it.
+    var page: InboxPage?
+    var pagesAsked = 0
     /// Never-stored messages that must not overtake waiting ones.
     var heldBack: Deque<Stanza> = []
+    /// Stands in the shard's queue of those that may sleep.
+    var isNotedIdle = false
     private var generation = 0
+    private var reloadTimer: (any LoopTimer)?
+
+    var isPumping: Bool { page != nil }
 
     init(_ jid: JID, shard: Shard) {
         self.jid = jid
@@ -73,9 +95,10 @@ public final class Account {
         let core = core
         let jid = jid
         let shard = shard
+        let repeatsSince = core.clock.now &- RecentMessages.graceMicroseconds
         core.readers.read { snapshot in
             let result = Result<AccountSnapshot?, StoreFailure> { () throws(StoreFailure) in
-                try AccountSnapshot.load(jid: jid.description, from: snapshot, identity: core.identity)
+                try AccountSnapshot.load(jid: jid.description, from: snapshot, identity: core.identity, repeatsSince: repeatsSince)
             }
             shard.enter { shard in shard.accounts[jid]?.loaded(result, generation: generation) }
         }
@@ -88,8 +111,7 @@ public final class Account {
         case .success(nil): phase = .absent
         case .failure(let failure):
             core.metrics.failedLoads.increment()
-            refuseAll(waiting, failure)
-            return
+            return refuseAll(waiting, failure)
         }
         for work in waiting { run(work) }
         shard.noteIdle(self)
@@ -98,19 +120,41 @@ public final class Account {
     private func adopt(_ snapshot: AccountSnapshot) {
         record = snapshot.account
         roster = RosterBook(items: snapshot.roster, pendingIn: snapshot.pendingIn, version: snapshot.account.rosterVersion)
-        inbox = Inbox()
-        for message in snapshot.owed { inbox.add(message, sessions: 0) }
+        inbox = Inbox(owed: snapshot.owed, through: snapshot.lastMessage)
         for resource in resources { for message in resource.inFlight { inbox.claim(message) } }
-        lastMessage = snapshot.lastMessage
+        for held in departing.values { for message in held { inbox.claim(message) } }
+        lastMessage = max(lastMessage, snapshot.lastMessage)
         recent = RecentMessages(snapshot.recent)
-        let now = core.clock.now
-        spent = Deque(snapshot.spent.map { ($0, now &+ RecentMessages.graceMicroseconds) })
+        let after = core.clock.now &+ RecentMessages.graceMicroseconds
+        // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
+        for message in spent.messages { _ = inbox.acknowledge(message) }
+        spent.adopt(snapshot.spent, after: after)
         phase = .live
+        if wrote > 0 {
+            for row in snapshot.sessions where resource(ofRow: row) == nil { delete(rowKey(row.ref), waits: false) }
+            for resource in resources { writeRow(resource) }
+            touchInbox()
+        }
     }
 
-    /// The store could not read the account: everything that waited is answered, and the next letter tries again.
+    /// The store could not read the account: questions that waited are answered, notices are kept, and it is tried again in a
+    /// second or with the next letter.
     private func refuseAll(_ waiting: Deque<Work>, _ failure: StoreFailure) {
-        shard.accounts[jid] = nil
+        let notices = waiting.filter(\.isNotice)
+        if notices.isEmpty, resources.isEmpty, departing.isEmpty {
+            shard.accounts[jid] = nil
+        } else {
+            phase = .loading(notices)
+            let jid = jid
+            let shard = shard
+            let generation = generation
+            reloadTimer = shard.loop.schedule(after: .seconds(1)) {
+                shard.enter { shard in
+                    guard let account = shard.accounts[jid], account.generation == generation else { return }
+                    account.load()
+                }
+            }
+        }
         let error = StanzaError(.resourceConstraint, type: .wait, text: "The account cannot be read at the moment")
         for work in waiting {
             switch work {
@@ -119,7 +163,7 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .claim: break
+            case .unbind, .acked, .returned, .claim, .nodeLost: break
             }
         }
     }
@@ -140,14 +184,17 @@ public final class Account {
         case .bind(let request): bind(request)
         case .unbind(let session, let bind, let departure, let unacked): unbind(session, bind, departure, unacked: unacked)
         case .acked(let session, let messages): acknowledged(session, messages)
+        case .returned(let session, let stanzas): takeBack(stanzas, from: session)
+        case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
-        case .claim(let reports, let orphans): claim(reports, orphans: orphans)
+        case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)
         }
     }
 
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
-        guard resources.isEmpty, gate.isEmpty, reached <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty else { return false }
+        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, wrote <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty
+        else { return false }
         if case .loading = phase { return false }
         return true
     }
@@ -157,12 +204,14 @@ public final class Account {
     /// Asks for a put. What the account says from now on waits for it, unless nobody needs to (`waits: false`).
     func put(_ key: Key, _ value: [UInt8], waits: Bool = true) {
         shard.effects.put(key, value)
+        wrote = shard.openBatch
         if waits { reached = shard.openBatch }
     }
 
     /// Asks for a delete.
     func delete(_ key: Key, waits: Bool = true) {
         shard.effects.delete(key)
+        wrote = shard.openBatch
         if waits { reached = shard.openBatch }
     }
 
@@ -198,7 +247,7 @@ public final class Account {
         case .letter(let letter, let to): shard.post(letter, to: to)
         case .completion(let ticket, let half, let refusal):
             shard.post(.completed(session: ticket.session.id, inSeq: ticket.inSeq, half: half, refusal: refusal), to: ticket.session.shard)
-        case .perform(let body): body(true)
+        case .perform(let body): body()
         }
     }
 
@@ -214,18 +263,35 @@ public final class Account {
                     to: ticket.session.shard)
             case .letter(.commandResult(let id, _), let to):
                 shard.post(.commandResult(id: id, .failed("the store refused to write; see the log of the keeper")), to: to)
-            case .letter(.bound(let session, _), let to): shard.post(.bound(session: session, .refused(error)), to: to)
-            case .letter(.end(let session, let reason), let to): shard.post(.end(session: session, reason), to: to)
-            case .letter: break
-            case .perform(let body): body(false)
+            // A binding stands on nothing that is stored.
+            case .letter(.bound(let session, let answer), let to): shard.post(.bound(session: session, answer), to: to)
+            case .letter(.deliver(let session, let epoch, let message, let stanza), let to):
+                if message != 0 {
+                    // Never became true, or is read from the store again.
+                    resource(of: SessionRef(shard: to, id: session))?.inFlight.remove(message)
+                } else if saysOthers(stanza) {
+                    shard.post(.deliver(session: session, epoch: epoch, message: 0, stanza: stanza), to: to)
+                }
+            case .letter, .perform: break
             }
         }
+        abandonPage()
+        wrote = max(wrote, shard.durableBatch)
         reached = shard.durableBatch
         registeredBatch = reached
-        isPumping = false
-        heldBack.removeAll()
         record = nil
-        phase = .loading([])
+        if case .loading(let waiting) = phase { phase = .loading(waiting) } else { phase = .loading([]) }
         load()
+    }
+
+    /// Whether a stanza for one of the sessions says only what somebody else is or answers, so that it holds without this account's
+    /// memory, and nobody would say it again.
+    private func saysOthers(_ stanza: Stanza) -> Bool {
+        guard stanza.from?.bare != jid else { return stanza.kind == .presence }
+        switch stanza.kind {
+        case .presence: return [.none, .unavailable, .error].contains(stanza.type)
+        case .iq: return !stanza.mayBeAnswered
+        case .message: return stanza.type == .error
+        }
     }
 }

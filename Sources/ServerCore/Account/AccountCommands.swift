@@ -4,7 +4,7 @@ import Store
 /// Writes by the administrator, at the home of the account: applied once, answered when durable.
 extension Account {
     func obey(_ letter: CommandLetter) {
-        let answer = { (result: CommandResult) in self.emit(.commandResult(id: letter.id, result), to: letter.replyTo) }
+        func answer(_ result: CommandResult) { emit(.commandResult(id: letter.id, result), to: letter.replyTo) }
         switch letter.command {
         case .create(let credentials):
             guard host != nil else { return answer(.failed("\(jid.domain) is not a host of this server; add it to the configuration")) }
@@ -52,15 +52,19 @@ extension Account {
         inbox = Inbox()
         recent = RecentMessages()
         spent.removeAll()
+        heldBack.removeAll()
+        departing.removeAll()
+        abandonPage()
         lastMessage = 0
         phase = .live
         write(record)
     }
 
-    /// Account numbers are never reused: the µs of creation, the loop and a random part.
+    /// Account numbers are never reused: the µs of creation and the loop, and always above the last one of the loop.
     private func newAccountNumber() -> UInt64 {
-        shard.nextBind += 1
-        return (UInt64(bitPattern: max(0, core.clock.now)) << 10) &+ (shard.nextBind & 0x3F) << 4 &+ UInt64(shard.address.loop & 0xF)
+        let wanted = (UInt64(bitPattern: max(0, core.clock.now)) << 10) | UInt64(shard.address.loop & 0x3FF)
+        shard.lastAccountNumber = wanted > shard.lastAccountNumber ? wanted : shard.lastAccountNumber &+ 1_024
+        return shard.lastAccountNumber
     }
 
     func write(_ record: AccountRecord) {
@@ -73,19 +77,27 @@ extension Account {
         for resource in resources { endSession(resource, .accountGone) }
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
-        put(Keys.tombstone(partition, record.number), TombstoneRecord(jid: record.jid, number: record.number, deleted: core.clock.now).encode())
+        put(
+            Keys.tombstone(partition, record.number),
+            TombstoneRecord(jid: record.jid, number: record.number, deleted: core.clock.now).encode())
         self.record = nil
         roster = RosterBook()
         inbox = Inbox()
         spent.removeAll()
+        recent = RecentMessages()
         heldBack.removeAll()
+        departing.removeAll()
+        abandonPage()
         phase = .absent
     }
 
     /// This process is no longer the home: nothing of the account is said any more.
     func retire() {
         _ = gate.takeAll()
+        abandonPage()
         phase = .absent
         resources.removeAll()
+        departing.removeAll()
+        inboxTouched = false
     }
 }

@@ -8,7 +8,9 @@ import XMLStream
 /// What others send to the account (RFC 6121 §8.5), and the inbox (XEP-0160, DESIGN §4a).
 extension Account {
     func incoming(_ stanza: Stanza, _ ticket: Ticket?) {
-        guard let to = stanza.to, case .live = phase, record?.isEnabled == true else { return incomingToNobody(stanza, ticket) }
+        spent.note(ticket)
+        guard let to = stanza.to, case .live = phase, let record else { return incomingToNobody(stanza, ticket) }
+        guard record.isEnabled else { return incomingToDisabled(stanza, to: to, ticket) }
         switch stanza.kind {
         case .presence: incomingPresence(stanza, to: to, ticket)
         case .message: incomingMessage(stanza, to: to, ticket)
@@ -16,7 +18,25 @@ extension Account {
         }
     }
 
-    /// RFC 6121 §8.5.1: no such user. A disabled account answers no differently.
+    /// A disabled account answers like none at all, but its subscriptions live on: it must not wake up with a roster that is wrong.
+    private func incomingToDisabled(_ stanza: Stanza, to: JID, _ ticket: Ticket?) {
+        guard stanza.kind == .presence else { return incomingToNobody(stanza, ticket) }
+        if stanza.type == .probe { complete(ticket, .theirs) } else { incomingPresence(stanza, to: to, ticket) }
+    }
+
+    /// A stanza that a session gave back: no stage sees it again, and nobody waits for its completion.
+    func incomingAgain(_ stanza: Stanza) {
+        guard let to = stanza.to else { return }
+        let refusal: StanzaError?
+        switch stanza.kind {
+        case .message where phase.isLive && record?.isEnabled == true: refusal = place(stanza, to: to, nil, origin: 0)
+        case .presence: refusal = nil
+        case .message, .iq: refusal = StanzaError(.serviceUnavailable)
+        }
+        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) { route(bounce, nil) }
+    }
+
+    /// RFC 6121 §8.5.1: no such user.
     private func incomingToNobody(_ stanza: Stanza, _ ticket: Ticket?) {
         guard stanza.mayBeAnswered else { return complete(ticket, .theirs) }
         switch stanza.kind {
@@ -42,7 +62,8 @@ extension Account {
             isVisible(to: from.bare) || addressed.map { $0.directed.contains(from) || $0.directed.contains(from.bare) } == true
         }
         switch DeliveryRules.chooseIQ(
-            type: stanza.type, resource: to.resource, senderSeesPresence: sees ?? false, sessions: resources.map(DeliveryRules.Candidate.init))
+            type: stanza.type, resource: to.resource, senderSeesPresence: sees ?? false,
+            sessions: resources.map(DeliveryRules.Candidate.init))
         {
         case .sessions: deliver(stanza, to: addressed)
         case .refuse(let condition): return complete(ticket, .theirs, refusal: StanzaError(condition))
@@ -68,51 +89,73 @@ extension Account {
             // Already written: it is in the inbox, or was acknowledged.
             return complete(ticket, .theirs)
         }
-        let choice = DeliveryRules.choose(type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
-        switch choice {
-        case .refuse(let condition):
-            return complete(ticket, .theirs, refusal: stanza.mayBeAnswered ? StanzaError(condition) : nil)
-        case .drop: return complete(ticket, .theirs)
-        case .offline: keepOrRefuse(stanza, ticket, origin: origin)
-        case .sessions(let indexes): handOver(stanza, to: indexes.map { resources[$0] }, ticket, origin: origin, isBare: to.resource == nil)
-        }
+        complete(ticket, .theirs, refusal: place(stanza, to: to, ticket, origin: origin))
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
     }
 
-    /// Nobody takes it now: owed, or refused (RFC 6121 §8.5.2.2.1).
-    private func keepOrRefuse(_ stanza: Stanza, _ ticket: Ticket?, origin: UInt64) {
-        guard stanza.isKeepable else {
-            return complete(ticket, .theirs, refusal: stanza.mayBeKept ? StanzaError(.serviceUnavailable) : nil)
+    /// To the sessions that should have it, or into the inbox. Returns what its sender must hear instead.
+    private func place(_ stanza: Stanza, to: JID, _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+        let choice = DeliveryRules.choose(
+            type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
+        switch choice {
+        case .refuse(let condition): return stanza.mayBeAnswered ? StanzaError(condition) : nil
+        case .drop: return nil
+        case .offline: return keepOrRefuse(stanza, ticket, origin: origin)
+        case .sessions(let indexes): return handOver(stanza, to: indexes.map { resources[$0] }, ticket, origin: origin)
         }
-        let bound = core.settings.offline.messages
-        guard bound == 0 || inbox.owed < bound else {
-            core.metrics.refusedOffline.increment()
-            return complete(ticket, .theirs, refusal: StanzaError(.serviceUnavailable, text: "The recipient's inbox is full"))
-        }
-        keep(stanza, ticket, origin: origin, sessions: 0)
-        complete(ticket, .theirs)
     }
 
-    private func handOver(_ stanza: Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64, isBare: Bool) {
+    /// Nobody takes it now: owed, or refused (RFC 6121 §8.5.2.2.1).
+    private func keepOrRefuse(_ stanza: Stanza, _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+        guard stanza.isKeepable else { return stanza.mayBeKept ? StanzaError(.serviceUnavailable) : nil }
+        if let refusal = inboxIsFull() { return refusal }
+        keep(stanza, ticket, origin: origin, sessions: 0)
+        return nil
+    }
+
+    private func inboxIsFull() -> StanzaError? {
+        let bound = core.settings.offline.messages
+        guard bound > 0, inbox.owed >= bound else { return nil }
+        core.metrics.refusedOffline.increment()
+        return StanzaError(.serviceUnavailable, text: "The recipient's inbox is full")
+    }
+
+    private func handOver(_ stanza: Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+        // What waits goes first, to the session that the inbox goes to; the others never see what waits.
+        let queue = inbox.waiting.isEmpty && !isPumping ? nil : page.flatMap { resource(of: $0.session) } ?? bestForInbox()
+        let mustQueue = queue.map { queue in chosen.contains { $0 === queue } } ?? false
         guard stanza.isKeepable, host?.durability == .kept else {
             // Never stored by its own type, or an account that asked for relay: it still must not overtake what waits.
-            if stanza.type != .error, isBare, !inbox.waiting.isEmpty || isPumping {
-                if stanza.isKeepable { return keepOrRefuse(stanza, ticket, origin: origin) }
-                if heldBack.count < 64 { heldBack.append(stanza) }
-            } else {
+            guard mustQueue, stanza.type != .error else {
                 for resource in chosen { deliver(stanza, to: resource) }
+                return nil
             }
-            return complete(ticket, .theirs)
+            if stanza.isKeepable {
+                if let refusal = keepOrRefuse(stanza, ticket, origin: origin) { return refusal }
+                pump()
+                return nil
+            }
+            guard heldBack.count < Self.heldBackBound else {
+                return stanza.mayBeKept ? StanzaError(.resourceConstraint, type: .wait, text: "Too much is waiting for the recipient") : nil
+            }
+            heldBack.append(stanza)
+            return nil
         }
-        // What waits goes first; who has too much in flight reads it from the store in its turn.
-        let ready = inbox.waiting.isEmpty && !isPumping ? chosen.filter { !isFull($0) } : []
+        // Who has too much in flight reads it from the store in its turn.
+        let ready = mustQueue ? [] : chosen.filter { !isFull($0) }
+        if ready.isEmpty, let refusal = inboxIsFull() { return refusal }
         let message = keep(stanza, ticket, origin: origin, sessions: ready.count)
         for resource in ready { deliver(stanza, to: resource, message: message) }
-        complete(ticket, .theirs)
         if ready.isEmpty { pump() }
+        return nil
     }
 
+    /// Never-stored messages that wait behind stored ones.
+    private static let heldBackBound = 64
+
     private func isFull(_ resource: Resource) -> Bool {
+        // Only the session that the inbox goes to is spared: what waits would go to it, and not to another.
+        guard resource === bestForInbox() else { return false }
         if resource.inFlight.count >= Resource.flightBound { resource.isLagging = true }
         return resource.isLagging
     }
@@ -127,11 +170,12 @@ extension Account {
         encoded.reserveCapacity(stanza.payload.bytes.count + 160)
         stanza.encode(into: &encoded)
         let value = MessageRecord(
-            sequence: message, stamp: stamp, flags: .owed, originSession: RecentMessages.key(ticket), inSeq: ticket?.inSeq ?? 0, originIDHash: origin,
+            sequence: message, stamp: stamp, flags: .owed, originSession: RecentMessages.key(ticket), inSeq: ticket?.inSeq ?? 0,
+            originIDHash: origin,
             stanza: encoded)
         put(Keys.message(partition, record.number, sequence: message), value.encode())
         recent.note(origin: origin)
-        inbox.add(message, sessions: sessions)
+        inbox.add(message, sessions: sessions, origin: Origin(ticket))
         return message
     }
 
@@ -142,89 +186,13 @@ extension Account {
         else { return 0 }
         return core.identity.hash128(from.bare.description + "\n" + id).0
     }
-
-    // MARK: The pump: owed messages to a session, in pages, in order
-
-    /// Hands the next page of waiting messages to the session that should have it, when there is one.
-    func pump() {
-        guard case .live = phase, !isPumping else { return }
-        guard !inbox.waiting.isEmpty else { return releaseHeldBack() }
-        guard let resource = bestForInbox() else { return }
-        guard resource.inFlight.count <= Resource.flightBound / 2, let number = record?.number else { return }
-        isPumping = true
-        let page = inbox.take(100)
-        for message in page { resource.inFlight.insert(message) }
-        let session = resource.session
-        // Behind the gate: only when the last of them is durable does a snapshot show them all.
-        pass(
-            .perform { isDurable in
-                guard isDurable else { return self.isPumping = false }
-                self.readPage(page, number: number, for: session)
-            })
-    }
-
-    /// RFC 6121 §8.5.2.1.1: the session with the highest priority that is not negative.
-    private func bestForInbox() -> Resource? {
-        resources.filter { $0.isAvailable && $0.priority >= 0 }.max { ($0.priority, $1.bind) < ($1.priority, $0.bind) }
-    }
-
-    private func readPage(_ page: [UInt64], number: UInt64, for session: SessionRef) {
-        let core = core
-        let partition = partition
-        let jid = jid
-        let shard = shard
-        core.readers.read { snapshot in
-            var records: [MessageRecord] = []
-            var damaged: [UInt64] = []
-            for message in page {
-                do throws(StoreFailure) {
-                    let key = Keys.message(partition, number, sequence: message)
-                    if let value = try snapshot.get(key) { records.append(try MessageRecord.decode(value, key: key)) } else { damaged.append(message) }
-                } catch {
-                    damaged.append(message)
-                }
-            }
-            let read = records
-            let unreadable = damaged
-            shard.enter { shard in shard.accounts[jid]?.pageRead(read, unreadable: unreadable, page: page, for: session) }
-        }
-    }
-
-    private func pageRead(_ records: [MessageRecord], unreadable: [UInt64], page: [UInt64], for session: SessionRef) {
-        guard isPumping else { return }
-        isPumping = false
-        guard let resource = resource(of: session) else {
-            // The session left while the page was read: `leave` gave the messages back.
-            return pump()
-        }
-        for message in unreadable {
-            core.metrics.damagedRecords.increment()
-            resource.inFlight.remove(message)
-            _ = inbox.acknowledge(message)
-        }
-        for record in records {
-            guard resource.inFlight.contains(record.sequence), var stanza = try? Stanza(encoded: record.stanza) else { continue }
-            // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
-            var delay = XMLWriter()
-            Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)
-            stanza.payload = stanza.payload.appending(delay.bytes, as: .delay)
-            deliver(stanza, to: resource, message: record.sequence)
-        }
-        pump()
-    }
-
-    private func releaseHeldBack() {
-        while let stanza = heldBack.popFirst() {
-            guard let resource = bestForInbox() else { continue }
-            deliver(stanza, to: resource)
-        }
-    }
 }
 
 extension Stanza {
     /// Payloads that make a message worth keeping; chat states, hints and stamps alone do not (XEP-0160 §3).
     private static let worthKeeping: PayloadMask = [
-        .body, .encrypted, .receipt, .marker, .retraction, .moderation, .replacement, .reactions, .directInvitation, .outOfBand, .jingleMessage,
+        .body, .encrypted, .receipt, .marker, .retraction, .moderation, .replacement, .reactions, .directInvitation, .outOfBand,
+        .jingleMessage,
         .subject, .attention, .event, .other,
     ]
 
@@ -237,5 +205,8 @@ extension Stanza {
     }
 
     /// Whether nobody being there is worth an error: not for chat states and the like.
-    var mayBeKept: Bool { kind == .message && (type == .chat || type == .normal || type == .groupchat) && !payload.facts.mask.isDisjoint(with: Stanza.worthKeeping) }
+    var mayBeKept: Bool {
+        kind == .message && (type == .chat || type == .normal || type == .groupchat)
+            && !payload.facts.mask.isDisjoint(with: Stanza.worthKeeping)
+    }
 }

@@ -57,8 +57,12 @@ extension Account {
     /// Finds the one handler of a request and sends its answer, exactly once, to the asker.
     func dispatch(_ stanza: Stanza, _ addressee: Addressee, ticket: Ticket?) {
         let half: CompletionHalf = addressee == .otherAccount ? .theirs : .whole
-        guard let from = stanza.from, let wrapped = stanza.payload.element(wrappedIn: .iq), let payload = wrapped.children.first(where: { _ in true })
-        else { return complete(ticket, half, refusal: StanzaError(.badRequest)) }
+        guard let from = stanza.from, let wrapped = stanza.payload.element(wrappedIn: .iq) else {
+            return complete(ticket, half, refusal: StanzaError(.badRequest))
+        }
+        // RFC 6120 §8.2.3: exactly one child.
+        let payloads = Array(wrapped.children.prefix(2))
+        guard payloads.count == 1, let payload = payloads.first else { return complete(ticket, half, refusal: StanzaError(.badRequest)) }
         guard let handler = shard.table.handler(isSet: stanza.type == .set, payload.name, addressee) else {
             return complete(ticket, half, refusal: StanzaError(.serviceUnavailable))
         }
@@ -77,7 +81,9 @@ extension Account {
     /// The result of a request, to the asker.
     func answer(_ request: Stanza, _ xml: [UInt8]) {
         guard let asker = request.from else { return }
-        let result = Stanza(kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker, payload: xml.isEmpty ? .empty : Payload(written: xml))
+        let result = Stanza(
+            kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker,
+            payload: xml.isEmpty ? .empty : Payload(written: xml))
         if asker.bare == jid {
             // Its own session: straight down, behind everything this account already said.
             deliver(result, to: resource(jid: asker))

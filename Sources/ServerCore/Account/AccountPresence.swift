@@ -50,7 +50,9 @@ extension Account {
         case .none:
             if !roster.sendsPresence(to: to.bare) || !resource.isAvailable {
                 guard resource.directed.count < Resource.directedBound else {
-                    return complete(ticket, .whole, refusal: StanzaError(.resourceConstraint, type: .wait, text: "Too many addresses of directed presence"))
+                    return complete(
+                        ticket, .whole,
+                        refusal: StanzaError(.resourceConstraint, type: .wait, text: "Too many addresses of directed presence"))
                 }
                 if resource.directed.insert(to).inserted { writeRow(resource) }
             }
@@ -63,7 +65,7 @@ extension Account {
     }
 
     private func becameAvailable(_ stanza: Stanza, _ resource: Resource) {
-        let wasInitial = !resource.isAvailable
+        let wasInitial = !resource.isAvailable || !resource.sawPresence
         let couldReceive = resource.isAvailable && resource.priority >= 0
         resource.presence = stanza
         resource.priority = Self.priority(of: stanza)
@@ -98,6 +100,7 @@ extension Account {
     private func goUnavailable(_ resource: Resource, _ stanza: Stanza) {
         let wasAvailable = resource.isAvailable
         resource.presence = nil
+        resource.sawPresence = false
         let directed = resource.directed
         resource.directed.removeAll()
         if wasAvailable {
@@ -105,7 +108,8 @@ extension Account {
             for other in resources where other.isAvailable || other === resource { deliver(readdressed(stanza, other.jid), to: other) }
             if !isOnline, var record {
                 record.lastUnavailable = core.clock.now
-                record.lastStatus = stanza.payload.bytes.isEmpty ? nil : stanza.payload.element(wrappedIn: .presence)?.first(Names.status)?.text
+                record.lastStatus =
+                    stanza.payload.bytes.isEmpty ? nil : stanza.payload.element(wrappedIn: .presence)?.first(Names.status)?.text
                 self.record = record
                 put(Keys.account(partition, core.identity.hash128(jid.description)), record.encode(), waits: false)
             }
@@ -128,8 +132,15 @@ extension Account {
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }
-        for (home, contacts) in byHome { shard.post(.fanOut(to: contacts, stanza: stanza), to: home) }
+        for (home, contacts) in byHome {
+            for start in stride(from: 0, to: contacts.count, by: Self.fanOutBound) {
+                shard.post(.fanOut(to: Array(contacts[start..<min(start + Self.fanOutBound, contacts.count)]), stanza: stanza), to: home)
+            }
+        }
     }
+
+    /// Addresses in one letter: it must fit a frame of the bus.
+    private static let fanOutBound = 250
 
     /// §4.3.1: asks for the presence of everybody this account may see.
     private func probeContacts(for resource: Resource) {
@@ -161,13 +172,14 @@ extension Account {
     private func answerProbe(_ probe: Stanza) {
         guard let asker = probe.from else { return }
         guard isVisible(to: asker.bare) else {
-            return route(Stanza(kind: .presence, type: .unsubscribed, from: jid, to: asker.bare), nil)
+            return route(Stanza(kind: .presence, type: .unsubscribed, id: probe.id, from: jid, to: asker.bare), nil)
         }
         if let wanted = probe.to?.resource, let resource = resource(named: wanted) {
             // §4.3.2 last paragraph: a full JID.
             let presence = resource.presence ?? Stanza(kind: .presence, type: .unavailable, from: resource.jid)
             return route(readdressed(presence, asker), nil)
         }
+        // Rule 3 would have an unavailable presence for each contact that is away: what a login costs would be mostly that.
         for resource in resources {
             if let presence = resource.presence { route(readdressed(presence, asker), nil) }
         }

@@ -7,7 +7,9 @@ import XMLStream
 enum RosterRequests {
     static func register(in registration: inout Registration) {
         registration.iq(.get, Names.rosterQuery, to: .ownAccount) { request, turn in turn.account.rosterGet(request) }
-        registration.iq(.set, Names.rosterQuery, to: .ownAccount) { request, turn in turn.account.rosterSet(request) }
+        registration.iq(.set, Names.rosterQuery, to: .ownAccount) { request, turn in
+            turn.account.rosterSet(request, isRepeat: turn.isRepeat)
+        }
         registration.feature(NS.roster, of: .ownAccount)
         // The session request of RFC 3921 §3 says nothing any more and is granted for old clients.
         registration.iq(.set, Names.legacySession, to: .server, .ownAccount) { _, _ in .done }
@@ -58,14 +60,14 @@ extension Account {
 
     // MARK: Set
 
-    func rosterSet(_ request: Request) -> IQReply {
+    func rosterSet(_ request: Request, isRepeat: Bool) -> IQReply {
         // §2.3.3
         if let to = request.stanza.to, to != jid { return .error(StanzaError(.forbidden)) }
         let items = request.payload.all(Names.rosterItem)
         guard items.count == 1, let item = items.first, let text = item["jid"] else { return .error(StanzaError(.badRequest)) }
         guard let parsed = try? JID(text) else { return .error(StanzaError(.jidMalformed)) }
         let contact = parsed.bare
-        if item["subscription"] == "remove" { return rosterRemove(contact) }
+        if item["subscription"] == "remove" { return rosterRemove(contact, isRepeat: isRepeat) }
         let groups = item.all(Names.rosterGroup).map(\.text)
         guard Set(groups).count == groups.count else { return .error(StanzaError(.badRequest, text: "A group stands twice")) }
         guard !groups.contains("") else { return .error(StanzaError(.notAcceptable, text: "A group has no name")) }
@@ -78,7 +80,8 @@ extension Account {
         var entry = roster[contact] ?? Contact(jid: contact)
         if !entry.isListed || entry.isRemoved {
             guard roster.count < core.settings.limits.rosterItems else {
-                return .error(StanzaError(.resourceConstraint, text: "The roster holds \(core.settings.limits.rosterItems) contacts at most"))
+                return .error(
+                    StanzaError(.resourceConstraint, text: "The roster holds \(core.settings.limits.rosterItems) contacts at most"))
             }
         }
         entry.name = name
@@ -90,7 +93,9 @@ extension Account {
     }
 
     /// §2.5: out of the roster, with both subscriptions cancelled.
-    private func rosterRemove(_ contact: JID) -> IQReply {
+    private func rosterRemove(_ contact: JID, isRepeat: Bool) -> IQReply {
+        // Asked again after a takeover: the first time already did it.
+        if isRepeat, roster[contact]?.isRemoved == true { return .done }
         guard var entry = roster[contact], entry.isListed, !entry.isRemoved else { return .error(StanzaError(.itemNotFound)) }
         let change = entry.state.removed()
         if change.sendsUnavailable { sendUnavailable(to: contact) }
@@ -125,7 +130,8 @@ extension Account {
             put(
                 key,
                 RosterItemRecord(
-                    jid: contact.jid.description, name: contact.name, groups: contact.groups, state: contact.state.code, version: contact.version,
+                    jid: contact.jid.description, name: contact.name, groups: contact.groups, state: contact.state.code,
+                    version: contact.version,
                     isRemoved: contact.isRemoved, isListed: contact.isListed
                 ).encode())
         }

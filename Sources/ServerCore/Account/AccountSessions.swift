@@ -6,16 +6,18 @@ import Store
 extension Account {
     func resource(of session: SessionRef) -> Resource? { resources.first { $0.session == session } }
 
+    /// The session that a row speaks of.
+    func resource(ofRow row: SessionRow) -> Resource? {
+        resources.first { $0.session.id == row.session && $0.session.shard.node == row.node }
+    }
+
     func resource(named name: String) -> Resource? { resources.first { $0.name == name } }
 
     // MARK: Bind
 
     func bind(_ request: BindRequest) {
-        let refuse = { (error: StanzaError) in
-            self.emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
-        }
         guard case .live = phase, let record, record.isEnabled, host != nil else {
-            return refuse(StanzaError(.notAllowed, text: "The account does not exist or is disabled"))
+            return refuse(request, StanzaError(.notAllowed, text: "The account does not exist or is disabled"))
         }
         if let bound = resources.first(where: { $0.session == request.session }) {
             // Asked again after a takeover that already knew the session.
@@ -24,23 +26,15 @@ extension Account {
                 to: request.session.shard)
         }
         let settings = core.settings.sessions
-        var name: String
-        if let wanted = request.resource {
-            name = wanted
-        } else {
-            repeat { name = Self.randomResource() } while resource(named: name) != nil
+        let isTaken = isHeld(request.resource)
+        let places = settings.resourcesPerAccount + (isTaken && settings.conflict == .replace ? 1 : 0)
+        guard resources.count < places else {
+            return refuse(request, StanzaError(.resourceConstraint, type: .wait, text: "The account has too many sessions"))
         }
-        if let holder = resource(named: name) {
-            switch settings.conflict {
-            case .replace: endSession(holder, .replaced)
-            case .refuse: return refuse(StanzaError(.conflict))
-            case .rename: repeat { name = "\(request.resource ?? "").\(Self.randomResource())" } while resource(named: name) != nil
-            }
-        }
-        guard resources.count < settings.resourcesPerAccount else {
-            return refuse(StanzaError(.resourceConstraint, type: .wait, text: "The account has too many sessions"))
-        }
-        guard let full = try? jid.with(resource: name) else { return refuse(StanzaError(.badRequest)) }
+        if isTaken, settings.conflict == .refuse { return refuse(request, StanzaError(.conflict)) }
+        let name = grantedName(request.resource)
+        guard let full = try? jid.with(resource: name) else { return refuse(request, StanzaError(.badRequest)) }
+        if let holder = resource(named: name) { endSession(holder, .replaced) }
         shard.nextBind += 1
         let bind = BindID(epoch: shard.placement.epoch, counter: shard.nextBind << 8 | UInt64(shard.address.loop & 0xFF))
         let resource = Resource(name: name, jid: full, session: request.session, bind: bind)
@@ -51,6 +45,33 @@ extension Account {
             to: request.session.shard)
     }
 
+    private func refuse(_ request: BindRequest, _ error: StanzaError) {
+        emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
+    }
+
+    private func isHeld(_ name: String?) -> Bool {
+        guard let name else { return false }
+        return resource(named: name) != nil
+    }
+
+    /// The resource that a client gets: its own choice, unless a session holds it that is to stay.
+    private func grantedName(_ wanted: String?) -> String {
+        if let wanted, core.settings.sessions.conflict != .rename || resource(named: wanted) == nil { return wanted }
+        var name = ""
+        repeat { name = wanted.map(Self.renamed) ?? Self.randomResource() } while resource(named: name) != nil
+        return name
+    }
+
+    /// Another name that shows where it comes from and stays within the 1,023 bytes of a resourcepart (RFC 7622 §3.4).
+    private static func renamed(_ name: String) -> String {
+        var start = ""
+        for character in name {
+            guard start.utf8.count + character.utf8.count <= 1_000 else { break }
+            start.append(character)
+        }
+        return start + "." + randomResource()
+    }
+
     private static func randomResource() -> String {
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz0123456789")
         return String((0..<16).map { _ in alphabet[Int.random(in: 0..<alphabet.count)] })
@@ -59,32 +80,62 @@ extension Account {
     // MARK: Departure
 
     func unbind(_ session: SessionRef, _ bind: BindID, _ departure: Departure, unacked: [UInt64]) {
+        if let held = departing.removeValue(forKey: session) {
+            // Behind everything it acknowledged.
+            for message in held { _ = inbox.giveBack(message) }
+            pump()
+            return shard.noteIdle(self)
+        }
         guard let resource = resources.first(where: { $0.session == session && $0.bind == bind }) else { return }
         for message in unacked { resource.inFlight.insert(message) }
         leave(resource)
     }
 
-    /// Ends a session from the home: it leaves the list at once, its socket is told.
+    /// Ends a session from the home: it leaves the list at once, its socket is told. What it holds comes back when it has said
+    /// what of it was acknowledged.
     func endSession(_ resource: Resource, _ reason: EndReason) {
         shard.post(.end(session: resource.session.id, reason), to: resource.session.shard)
+        departing[resource.session] = resource.inFlight
+        resource.inFlight.removeAll()
         leave(resource)
+    }
+
+    /// A session could not hand these to its client: whoever is there now gets them, or the inbox, or they are bounced.
+    func takeBack(_ stanzas: [Stanza], from session: SessionRef) {
+        // It says so behind its departure: a session still listed is one that nobody knows there.
+        if let resource = resource(of: session) { leave(resource) }
+        if let held = departing.removeValue(forKey: session) { for message in held { _ = inbox.giveBack(message) } }
+        for stanza in stanzas { incomingAgain(stanza) }
+        pump()
     }
 
     /// The one exit, in the one order: out of the list, unacknowledged messages back, unavailable presence (DESIGN §4b).
     func leave(_ resource: Resource) {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
-        delete(Keys.sessionRow(partition, record?.number ?? 0, session: resource.session.id), waits: false)
+        delete(rowKey(resource.session), waits: false)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
+        if !resources.contains(where: { $0.isAvailable && $0.priority >= 0 }) { releaseHeldBack() }
         pump()
         shard.noteIdle(self)
     }
 
+    /// Whether a node's death concerns the account, as far as it knows yet.
+    func knowsSessions(ofNode node: UInt64) -> Bool {
+        if !phase.isLive { return true }
+        return resources.contains { $0.session.shard.node == node } || departing.keys.contains { $0.shard.node == node }
+    }
+
     /// Every session of a node that died.
     func dropSessions(ofNode node: UInt64) {
+        for (session, held) in departing where session.shard.node == node {
+            departing[session] = nil
+            for message in held { _ = inbox.giveBack(message) }
+        }
         for resource in resources where resource.session.shard.node == node { leave(resource) }
+        pump()
     }
 
     // MARK: Acknowledgement
@@ -94,16 +145,23 @@ extension Account {
         let resource = resource(of: session)
         for message in messages {
             resource?.inFlight.remove(message)
-            guard inbox.acknowledge(message) else { continue }
+            departing[session]?.remove(message)
+            guard settle(message) else { continue }
             for other in resources where other !== resource { other.inFlight.remove(message) }
-            spent.append((message, core.clock.now &+ RecentMessages.graceMicroseconds))
-            touchInbox()
         }
         if let resource, resource.isLagging, resource.inFlight.count <= Resource.flightBound / 2 { resource.isLagging = false }
         pump()
     }
 
-    private func touchInbox() {
+    /// A message is owed no more. Returns false when it was not owed.
+    private func settle(_ message: UInt64) -> Bool {
+        guard let origin = inbox.acknowledge(message) else { return false }
+        spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
+        touchInbox()
+        return true
+    }
+
+    func touchInbox() {
         guard !inboxTouched else { return }
         inboxTouched = true
         shard.touchedInboxes.append(self)
@@ -114,60 +172,63 @@ extension Account {
         inboxTouched = false
         guard case .live = phase, let record else { return }
         let now = core.clock.now
-        var removed = 0
-        while removed < 256, let first = spent.first, first.after <= now {
-            spent.removeFirst()
-            delete(Keys.message(partition, record.number, sequence: first.message), waits: false)
-            removed += 1
+        for message in spent.take(Self.flushBound, now: now) {
+            delete(Keys.message(partition, record.number, sequence: message), waits: false)
         }
-        let owed = inbox.all
         // Acknowledged = at or below the mark and not an exception; what is owed below the mark is the shorter list to write.
-        let mark = InboxRecord(ackedThrough: inbox.highest, owed: owed.filter { $0 <= inbox.highest }, spent: spent.map(\.message))
+        let mark = InboxRecord(ackedThrough: inbox.highest, owed: inbox.all, spent: spent.messages)
         put(Keys.inbox(partition, record.number), mark.encode(), waits: false)
-        if let next = spent.first, next.after <= now { touchInbox() }
+        if spent.hasDue(now: now) { touchInbox() }
+        shard.noteIdle(self)
     }
+
+    /// Rows that one flush removes at most.
+    private static let flushBound = 8_192
 
     // MARK: Takeover
 
     /// What the living sessions told a new home, and the rows of sessions that nobody claimed.
-    func claim(_ reports: [SessionReport], orphans: [SessionRow]) {
+    ///
+    /// - Parameter isLate: the home serves already: contacts may have been told that the sessions are gone.
+    func claim(_ reports: [SessionReport], orphans: [SessionRow], isLate: Bool) {
         guard case .live = phase, let record, record.isEnabled else {
             for report in reports { shard.post(.end(session: report.session.id, .accountGone), to: report.session.shard) }
             return
         }
-        var unconfirmed: [Resource] = []
         for report in reports.sorted(by: { $0.bind > $1.bind }) {
-            guard resource(named: report.resource) == nil, let full = try? jid.with(resource: report.resource) else {
-                // Two sessions claim one resource: the higher binding stays.
+            // Asked twice, it answered twice.
+            guard resource(of: report.session) == nil else { continue }
+            // Two sessions claim one resource: the higher binding stays.
+            let holder = resource(named: report.resource)
+            guard holder.map({ $0.bind < report.bind }) ?? true, let full = try? jid.with(resource: report.resource) else {
                 shard.post(.end(session: report.session.id, .replaced), to: report.session.shard)
                 continue
             }
+            if let holder { endSession(holder, .replaced) }
             let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind)
             resource.flags = Resource.Flags(rawValue: report.flags)
             resource.directed = Set(report.directed)
-            for message in report.acked where inbox.acknowledge(message) { spent.append((message, core.clock.now &+ RecentMessages.graceMicroseconds)) }
+            for message in report.acked { _ = settle(message) }
             for message in report.unacked {
                 inbox.claim(message)
                 resource.inFlight.insert(message)
             }
             resources.append(resource)
             if let presence = report.presence {
+                // Unconfirmed, it may have been seen or not: the session sends it again, and then it counts as its first.
+                resource.presence = presence
+                resource.priority = Self.priority(of: presence)
                 resource.sawPresence = report.presenceConfirmed
-                if report.presenceConfirmed {
-                    resource.presence = presence
-                    resource.priority = Self.priority(of: presence)
-                } else {
-                    unconfirmed.append(resource)
-                }
             }
             writeRow(resource)
+            if isLate, let presence = resource.presence, resource.sawPresence { broadcast(presence) }
         }
         touchInbox()
-        for row in orphans {
-            // A session that died with its keeper: its contacts see it go.
+        for row in orphans where resource(ofRow: row) == nil {
+            delete(rowKey(row.ref), waits: false)
+            // A session that died with its keeper: its contacts see it go, unless another has its name by now.
             guard let full = try? jid.with(resource: row.resource), resource(named: row.resource) == nil else { continue }
-            delete(Keys.sessionRow(partition, record.number, session: row.session), waits: false)
-            let ghost = Resource(name: row.resource, jid: full, session: SessionRef(shard: ShardAddress(node: row.node, loop: 0), id: row.session), bind: BindID(epoch: 0, counter: 0))
+            let ghost = Resource(name: row.resource, jid: full, session: row.ref, bind: BindID(epoch: 0, counter: 0))
             ghost.directed = Set(row.directed.compactMap { try? JID($0) })
             if row.isAvailable { ghost.presence = Stanza(kind: .presence, type: .none, from: full) }
             announceGone(ghost)
@@ -177,10 +238,17 @@ extension Account {
 
     /// The small row that proves, after the keeper's death, that the session existed. Nobody waits for it.
     func writeRow(_ resource: Resource) {
-        guard let record else { return }
+        guard record != nil else { return }
         let row = SessionRow(
             account: jid.description, session: resource.session.id, node: resource.session.shard.node, resource: resource.name,
             isAvailable: resource.isAvailable, directed: resource.directed.map(\.description))
-        put(Keys.sessionRow(partition, record.number, session: resource.session.id), row.encode(), waits: false)
+        put(rowKey(resource.session), row.encode(), waits: false)
     }
+
+    func rowKey(_ session: SessionRef) -> Key { Keys.sessionRow(partition, record?.number ?? 0, session: session.key) }
+}
+
+extension SessionRow {
+    /// The session it speaks of. Which loop it lived on is not kept: its number is unique in its node.
+    var ref: SessionRef { SessionRef(shard: ShardAddress(node: node, loop: 0), id: session) }
 }

@@ -6,53 +6,73 @@ internal import DequeModule
 struct Inbox {
     /// Owed and handed to nobody, ascending.
     private(set) var waiting: Deque<UInt64> = []
-    /// Owed and handed to sessions that have not acknowledged it: how many of them.
-    private(set) var inFlight: [UInt64: Int] = [:]
+    /// Owed and handed to sessions that have not acknowledged it.
+    private(set) var inFlight: [UInt64: Flight] = [:]
     /// Everything up to here is acknowledged, but for `owed`.
     private(set) var highest: UInt64 = 0
+
+    /// A message on its way.
+    struct Flight {
+        /// How many sessions hold it.
+        var sessions: Int
+        var origin = Origin()
+    }
+
+    init() {}
+
+    /// - Parameters:
+    ///   - owed: what the store says is owed, ascending.
+    ///   - highest: the highest number the account ever gave: everything up to there that is not owed is acknowledged.
+    init(owed: [UInt64], through highest: UInt64) {
+        waiting = Deque(owed)
+        self.highest = max(highest, owed.last ?? 0)
+    }
 
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
     var owed: Int { waiting.count + inFlight.count }
 
     /// Adds a message, handed to `sessions` sessions (0: it waits).
-    mutating func add(_ message: UInt64, sessions: Int) {
+    mutating func add(_ message: UInt64, sessions: Int, origin: Origin = Origin()) {
         highest = max(highest, message)
-        if sessions > 0 { inFlight[message] = sessions } else { insertWaiting(message) }
+        if sessions > 0 { inFlight[message] = Flight(sessions: sessions, origin: origin) } else { insertWaiting(message) }
     }
 
     /// Takes up to `count` waiting messages for one session.
     mutating func take(_ count: Int) -> [UInt64] {
         let taken = Array(waiting.prefix(count))
         waiting.removeFirst(taken.count)
-        for message in taken { inFlight[message] = 1 }
+        for message in taken { inFlight[message] = Flight(sessions: 1) }
         return taken
     }
+
+    /// Says which submission a message in flight came from, once its record was read.
+    mutating func note(_ message: UInt64, origin: Origin) { inFlight[message]?.origin = origin }
 
     /// Takes one particular waiting message for one more session, as a takeover finds it in flight.
     mutating func claim(_ message: UInt64) {
         if let index = waitingIndex(message) {
             waiting.remove(at: index)
-            inFlight[message] = 1
-        } else if let count = inFlight[message] {
-            inFlight[message] = count + 1
+            inFlight[message] = Flight(sessions: 1)
+        } else {
+            inFlight[message]?.sessions += 1
         }
     }
 
-    /// A session acknowledged: the message is owed no more. Returns false when it was not owed.
-    mutating func acknowledge(_ message: UInt64) -> Bool {
-        if inFlight.removeValue(forKey: message) != nil { return true }
+    /// A session acknowledged: the message is owed no more. Returns where it came from, nil when it was not owed.
+    mutating func acknowledge(_ message: UInt64) -> Origin? {
+        if let flight = inFlight.removeValue(forKey: message) { return flight.origin }
         if let index = waitingIndex(message) {
             waiting.remove(at: index)
-            return true
+            return Origin()
         }
-        return false
+        return nil
     }
 
     /// A session that held the message is gone. Returns true when the message waits again.
     mutating func giveBack(_ message: UInt64) -> Bool {
-        guard let count = inFlight[message] else { return false }
-        if count > 1 {
-            inFlight[message] = count - 1
+        guard let flight = inFlight[message] else { return false }
+        if flight.sessions > 1 {
+            inFlight[message]?.sessions -= 1
             return false
         }
         inFlight[message] = nil

@@ -51,6 +51,6 @@ struct RecentMessages {
     /// A number for the session that is the same in the record and in the ticket.
     static func key(_ ticket: Ticket?) -> UInt64 {
         guard let ticket else { return 0 }
-        return ticket.session.shard.node ^ ticket.session.id
+        return ticket.session.key
     }
 }

@@ -15,6 +15,8 @@ final class Resource {
     static let directedBound = 1_000
     /// Messages in flight to one session beyond which the rest waits in the store.
     static let flightBound = 256
+    /// Owed messages that are read at once.
+    static let pageBound = 100
 
     let name: String
     let jid: JID

@@ -14,7 +14,10 @@ public struct Contact: Sendable, Equatable {
     /// In the roster as clients see it (a pending request alone is not: RFC 6121 A.2.1 "None + Pending In").
     public var isListed: Bool
 
-    public init(jid: JID, name: String = "", groups: [String] = [], state: SubscriptionState = .init(), version: UInt64 = 0, isRemoved: Bool = false, isListed: Bool = false) {
+    public init(
+        jid: JID, name: String = "", groups: [String] = [], state: SubscriptionState = .init(), version: UInt64 = 0,
+        isRemoved: Bool = false, isListed: Bool = false
+    ) {
         self.jid = jid
         self.name = name
         self.groups = groups

@@ -17,7 +17,9 @@ struct PendingQuestion {
 
 extension Shard {
     /// Sends a write to the home of an account. The completion comes on this loop, once; after `deadline` without a home it fails.
-    public func command(_ command: AccountCommand, for account: JID, deadline: Duration = .seconds(10), completion: @escaping (CommandResult) -> Void) {
+    public func command(
+        _ command: AccountCommand, for account: JID, deadline: Duration = .seconds(10), completion: @escaping (CommandResult) -> Void
+    ) {
         nextCommand += 1
         let letter = CommandLetter(id: nextCommand, replyTo: address, account: account.bare, command: command)
         pendingCommands[letter.id] = PendingCommand(letter: letter, completion: completion)
@@ -25,7 +27,9 @@ extension Shard {
         _ = loop.schedule(after: deadline) {
             self.enter { shard in
                 shard.pendingCommands.removeValue(forKey: id)?.completion(
-                    .failed("nobody answered for \(account.bare) in time; the command may or may not have been carried out, look and repeat it"))
+                    .failed(
+                        "nobody answered for \(account.bare) in time; the command may or may not have been carried out, look and repeat it")
+                )
             }
         }
         send(letter)
@@ -39,7 +43,8 @@ extension Shard {
     /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that did not
     /// answer within `deadline`.
     public func ask(
-        _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void, done: @escaping (_ silentNodes: Set<UInt64>) -> Void
+        _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void,
+        done: @escaping (_ silentNodes: Set<UInt64>) -> Void
     ) {
         nextCommand += 1
         let id = nextCommand

@@ -48,7 +48,9 @@ public struct SessionFilter: Sendable, Equatable {
 
     init?(_ question: [UInt8]) {
         var reader = ByteReader(question)
-        guard (try? reader.uint8()) == Self.kind, let jid = try? reader.string(), let host = try? reader.string(), let node = try? reader.string() else {
+        guard (try? reader.uint8()) == Self.kind, let jid = try? reader.string(), let host = try? reader.string(),
+            let node = try? reader.string()
+        else {
             return nil
         }
         self.init(jid: jid.isEmpty ? nil : try? JID(jid), host: host.isEmpty ? nil : host, node: node.isEmpty ? nil : node)

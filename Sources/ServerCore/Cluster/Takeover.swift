@@ -61,10 +61,12 @@ extension Shard {
     // MARK: As the new keeper's shard
 
     /// This process became the keeper: ask every shard of the cluster for its sessions. Called on each loop of the process.
+    ///
+    /// Other loops may be faster: their letters about this epoch begin it here too, and then this call finds it begun.
     public func becomeHome(epoch: UInt64) {
-        for account in accounts.values { account.retire() }
-        accounts.removeAll()
-        gated.removeAll()
+        guard epoch > homeEpoch else { return }
+        homeEpoch = epoch
+        ceaseHome()
         placement.owner = .init(node: core.node, loops: core.loopCount, epoch: epoch, serves: false)
         var awaited: Set<ShardAddress> = []
         for (node, loops) in members { for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) } }
@@ -77,16 +79,43 @@ extension Shard {
         core.readers.read { snapshot in
             // Rows of the partitions that this loop serves.
             var rows: [SessionRow] = []
+            var isWhole = true
             for partition in stride(from: loop, to: UInt16(core.identity.partitions), by: Int(core.loopCount).clampedToUInt16) {
-                let found = try? SessionRow.all(ofPartition: partition, in: snapshot)
-                rows.append(contentsOf: found ?? [])
+                guard let found = try? SessionRow.all(ofPartition: partition, in: snapshot) else {
+                    isWhole = false
+                    continue
+                }
+                rows.append(contentsOf: found)
             }
             let collected = rows
+            let failed = !isWhole
             self.enter { shard in
+                if failed { shard.core.metrics.failedLoads.increment() }
                 guard let takeover = shard.takeover, takeover.epoch == epoch else { return }
                 takeover.rowsRead(collected, shard)
             }
         }
+    }
+
+    /// Nothing of what this shard knew as a home counts any more.
+    func ceaseHome() {
+        for account in accounts.values { account.retire() }
+        accounts.removeAll()
+        idle.removeAll()
+        gated.removeAll()
+        touchedInboxes.removeAll()
+        effects = Effects()
+        // Submitted again, or told again, to the home that serves next.
+        waitingForHome.removeAll()
+        takeover = nil
+    }
+
+    /// What a session says of itself: to the takeover that runs, or to an account that serves already.
+    func reported(_ report: SessionReport) {
+        if report.epoch > placement.epoch { becomeHome(epoch: report.epoch) }
+        if let takeover { return takeover.add(report) }
+        guard placement.owner?.node == core.node, report.epoch == placement.epoch else { return }
+        account(report.account).receive(.claim([report], orphans: [], isLate: true))
     }
 
     /// Every session is known or properly ended: serve.
@@ -94,7 +123,7 @@ extension Shard {
         // `placement` says so only when every loop serves: until then sessions keep what they have, in order (`ownerServes`).
         takeover = nil
         for jid in Set(reports.keys).union(orphans.keys) {
-            account(jid).receive(.claim(reports[jid] ?? [], orphans: orphans[jid] ?? []))
+            account(jid).receive(.claim(reports[jid] ?? [], orphans: orphans[jid] ?? [], isLate: false))
         }
         let waiting = waitingForHome
         waitingForHome.removeAll()
@@ -108,7 +137,12 @@ extension Shard {
     /// A new keeper asks. What is unhandled stays here until it serves.
     func reportSessions(owner: UInt64, loops: UInt16, epoch: UInt64) {
         guard epoch >= placement.epoch else { return }
-        if owner != core.node { placement.owner = .init(node: owner, loops: loops, epoch: epoch, serves: false) }
+        if owner == core.node {
+            becomeHome(epoch: epoch)
+        } else if placement.owner?.node != owner || placement.epoch != epoch {
+            if placement.owner?.node == core.node { ceaseHome() }
+            placement.owner = .init(node: owner, loops: loops, epoch: epoch, serves: false)
+        }
         for session in sessions.values {
             guard let report = session.report(epoch: epoch) else { continue }
             let partition = placement.partition(of: session.account)
@@ -122,7 +156,7 @@ extension Shard {
 
     /// The keeper serves: submit again what is unhandled, in order, and open commands.
     func ownerServes(owner: UInt64, epoch: UInt64) {
-        guard let current = placement.owner, current.node == owner, current.epoch == epoch else { return }
+        guard let current = placement.owner, current.node == owner, current.epoch == epoch, !current.serves else { return }
         placement.owner?.serves = true
         for session in sessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
         for command in pendingCommands.values.sorted(by: { $0.letter.id < $1.letter.id }) { send(command.letter) }
@@ -161,7 +195,7 @@ extension Shard {
             questionLost(id, node: node)
         }
         guard placement.owner?.node == core.node, takeover == nil else { return }
-        for account in Array(accounts.values) { account.dropSessions(ofNode: node) }
+        for account in Array(accounts.values) where account.knowsSessions(ofNode: node) { account.receive(.nodeLost(node)) }
     }
 }
 

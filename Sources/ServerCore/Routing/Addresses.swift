@@ -18,6 +18,15 @@ public struct SessionRef: Hashable, Sendable, CustomStringConvertible {
         self.id = id
     }
     public var description: String { "\(shard)/\(id)" }
+
+    /// One number for the session, where the store needs one: different for the sessions of different nodes, whose own numbers may
+    /// be the same.
+    public var key: UInt64 {
+        var mixed = shard.node &+ 0x9E37_79B9_7F4A_7C15
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return (mixed ^ (mixed >> 31)) &+ id
+    }
 }
 
 /// Which submission of which session a letter belongs to: the address of its completion, and what a repeat is known by.
@@ -27,10 +36,13 @@ public struct Ticket: Hashable, Sendable {
     public var inSeq: UInt32
     /// True when the session submits it again after a takeover.
     public var isRepeat: Bool
-    public init(session: SessionRef, inSeq: UInt32, isRepeat: Bool = false) {
+    /// Every submission of the session up to this one is handled, so none of them will ever be repeated.
+    public var settled: UInt32
+    public init(session: SessionRef, inSeq: UInt32, isRepeat: Bool = false, settled: UInt32 = 0) {
         self.session = session
         self.inSeq = inSeq
         self.isRepeat = isRepeat
+        self.settled = settled
     }
 }
 

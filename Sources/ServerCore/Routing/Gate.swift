@@ -9,7 +9,7 @@ struct Gate {
         /// The end of a submission: on a failed commit its sender hears `<resource-constraint/>` instead.
         case completion(Ticket, CompletionHalf, refusal: StanzaError?)
         /// Something to do once everything before it is durable.
-        case perform((Bool) -> Void)
+        case perform(() -> Void)
     }
 
     private var waiting: Deque<(batch: UInt64, output: Output)> = []

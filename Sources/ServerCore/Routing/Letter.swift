@@ -11,6 +11,9 @@ public enum Letter: Sendable {
     case bind(BindRequest)
     case unbind(account: JID, session: SessionRef, bind: BindID, reason: Departure, unacked: [UInt64])
     case acked(account: JID, session: SessionRef, messages: [UInt64])
+    /// Stanzas that a session could not hand to its client any more: chosen anew, or bounced. Those that are owed are in the store and
+    /// need no letter.
+    case returned(account: JID, session: SessionRef, stanzas: [Stanza])
     case command(CommandLetter)
 
     // To a session's shard.

@@ -5,7 +5,7 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned
         case deliver = 32, completed, bound, end
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
@@ -79,6 +79,12 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.numbers(messages)
+        case .returned(let account, let session, let stanzas):
+            w.kind(.returned)
+            w.jid(account)
+            w.session(session)
+            w.count(stanzas.count)
+            for stanza in stanzas { w.stanza(stanza) }
         case .command(let letter):
             w.kind(.command)
             w.uint64(letter.id)
@@ -212,6 +218,12 @@ enum LetterCodec {
             guard let departure = Departure(rawValue: try r.uint8()) else { throw .malformed }
             return .unbind(account: account, session: session, bind: bind, reason: departure, unacked: try r.numbers())
         case .acked: return .acked(account: try r.jid(), session: try r.session(), messages: try r.numbers())
+        case .returned:
+            let account = try r.jid()
+            let session = try r.session()
+            var stanzas: [Stanza] = []
+            for _ in 0..<(try r.count()) { stanzas.append(try r.stanza()) }
+            return .returned(account: account, session: session, stanzas: stanzas)
         case .command:
             let id = try r.uint64()
             let replyTo = try r.shard()
@@ -275,7 +287,8 @@ enum LetterCodec {
         let deliveredThrough = try r.uint64()
         let unacked = try r.numbers()
         return SessionReport(
-            epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence, presenceConfirmed: confirmed,
+            epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence,
+            presenceConfirmed: confirmed,
             flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
     }
 }
@@ -306,6 +319,7 @@ extension ByteWriter {
         session(ticket.session)
         uint32(ticket.inSeq)
         bool(ticket.isRepeat)
+        uint32(ticket.settled)
     }
     fileprivate mutating func bindID(_ bind: BindID) {
         uint64(bind.epoch)
@@ -350,7 +364,7 @@ extension ByteReader {
     fileprivate mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try uint64(), loop: try uint16()) }
     fileprivate mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64()) }
     fileprivate mutating func ticket() throws(CodecError) -> Ticket {
-        Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool())
+        Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool(), settled: try uint32())
     }
     fileprivate mutating func bindID() throws(CodecError) -> BindID { BindID(epoch: try uint64(), counter: try uint64()) }
     fileprivate mutating func numbers() throws(CodecError) -> [UInt64] {
@@ -360,7 +374,9 @@ extension ByteReader {
     }
     fileprivate mutating func stanza() throws(CodecError) -> Stanza { try Stanza.decode(&self) }
     fileprivate mutating func error() throws(CodecError) -> StanzaError {
-        guard let condition = StanzaError.Condition(rawValue: try uint8()), let type = StanzaError.Kind(rawValue: try uint8()) else { throw .malformed }
+        guard let condition = StanzaError.Condition(rawValue: try uint8()), let type = StanzaError.Kind(rawValue: try uint8()) else {
+            throw .malformed
+        }
         var error = StanzaError(condition, type: type, text: try optional())
         error.address = try optional()
         let application = try bytes()

@@ -17,7 +17,8 @@ public struct ConnectionFacts: Sendable, Equatable {
     public var bytesIn: UInt64 = 0
     public var bytesOut: UInt64 = 0
 
-    public init(remoteAddress: String, localPort: Int, tlsVersion: String? = nil, tlsCipher: String? = nil, mechanism: String, since: Int64) {
+    public init(remoteAddress: String, localPort: Int, tlsVersion: String? = nil, tlsCipher: String? = nil, mechanism: String, since: Int64)
+    {
         self.remoteAddress = remoteAddress
         self.localPort = localPort
         self.tlsVersion = tlsVersion

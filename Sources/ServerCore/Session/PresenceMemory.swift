@@ -1,16 +1,21 @@
-import XMLStream
 import Stanzas
+import XMLStream
 
 /// What a session remembers of its client's presence, so that a new home can be told after a takeover.
+///
+/// What ends presence counts only when it was handled: until then somebody may still have to hear of the end.
 struct PresenceMemory {
-    /// The last available presence without an address.
+    /// The last available presence without an address, until its end was handled.
     private(set) var available: Stanza?
     private var submittedAt: UInt32 = 0
+    private var endsAt: UInt32?
     private(set) var isConfirmed = true
-    /// Addresses that got directed presence and no unavailable since.
-    private(set) var directed: Set<JID> = []
+    /// Addresses that got directed presence and no unavailable since, and when.
+    private var addressed: [JID: UInt32] = [:]
     /// Bits of `Resource.Flags` that the client asked for.
     private(set) var flags: UInt8 = 0
+
+    var directed: [JID] { Array(addressed.keys) }
 
     mutating func noteSubmitted(_ stanza: Stanza, inSeq: UInt32) {
         switch stanza.kind {
@@ -20,21 +25,30 @@ struct PresenceMemory {
                 available = stanza
                 submittedAt = inSeq
                 isConfirmed = false
-            case (.unavailable, nil):
-                available = nil
-                directed.removeAll()
-                isConfirmed = true
-            case (.none, let to?): if directed.count < Resource.directedBound { directed.insert(to) }
-            case (.unavailable, let to?): directed.remove(to)
+                endsAt = nil
+            case (.unavailable, nil): endsAt = inSeq
+            case (.none, let to?): if addressed.count < Resource.directedBound || addressed[to] != nil { addressed[to] = inSeq }
+            case (.unavailable, let to?): addressed[to] = nil
             default: break
             }
         case .iq:
-            if stanza.type == .get, stanza.payload.element(wrappedIn: .iq)?.first(Names.rosterQuery) != nil { flags |= Resource.Flags.interested.rawValue }
+            if stanza.type == .get, stanza.payload.element(wrappedIn: .iq)?.first(Names.rosterQuery) != nil {
+                flags |= Resource.Flags.interested.rawValue
+            }
         case .message: break
         }
     }
 
     mutating func noteHandled(through seq: UInt32) {
-        if !isConfirmed, Int32(bitPattern: seq &- submittedAt) >= 0 { isConfirmed = true }
+        if !isConfirmed, Self.isHandled(submittedAt, through: seq) { isConfirmed = true }
+        if let end = endsAt, Self.isHandled(end, through: seq) {
+            endsAt = nil
+            available = nil
+            isConfirmed = true
+            addressed = addressed.filter { !Self.isHandled($0.value, through: end) }
+        }
     }
+
+    /// Numbers wrap: the difference decides.
+    private static func isHandled(_ number: UInt32, through seq: UInt32) -> Bool { Int32(bitPattern: seq &- number) >= 0 }
 }

@@ -19,20 +19,20 @@ public final class Session {
     unowned let shard: Shard
 
     var inbound = InboundLedger()
-    /// Messages written to the socket but not yet handed to the kernel: (flush mark, message number).
-    private var written: Deque<(mark: UInt64, message: UInt64)> = []
+    /// Written and not yet handed to the kernel.
+    private var queue = OutQueue()
     private var ackedNow: [UInt64] = []
-    /// The last acknowledged messages, for a home that died before it heard of them.
-    private var ackedLately: Deque<UInt64> = []
+    /// The last acknowledged messages, for a home that died before it wrote that down.
+    private var ackedLately: Deque<(message: UInt64, at: MonotonicTime)> = []
     private(set) var deliveredThrough: UInt64 = 0
     private var out: [UInt8] = []
-    private var mark: UInt64 = 0
-    private var flushedMark: UInt64 = 0
-    private var queuedBytes: Deque<(mark: UInt64, bytes: Int)> = []
-    public private(set) var bytesWaiting = 0
-    public private(set) var stanzasWaiting = 0
+    /// The last presence of each sender that came while the queue was full, in the order of their first.
+    private var latePresence: [JID: Stanza] = [:]
+    private var latePresenceOrder: [JID] = []
     private var isDirty = false
     private var reading = true
+    private var pace = Pace()
+    private var paceTimer: (any LoopTimer)?
     public private(set) var stanzasIn: UInt64 = 0
     public private(set) var stanzasOut: UInt64 = 0
     public private(set) var lastActivity: MonotonicTime
@@ -64,6 +64,10 @@ public final class Session {
     public var ref: SessionRef { SessionRef(shard: shard.address, id: id) }
     /// Submissions that are not handled yet.
     public var unhandled: Int { inbound.count }
+    /// Bytes that the socket has not taken yet.
+    public var bytesWaiting: Int { queue.bytes + out.count }
+    /// Stanzas that the socket has not taken yet.
+    public var stanzasWaiting: Int { queue.count }
 
     // MARK: Binding
 
@@ -76,7 +80,9 @@ public final class Session {
     func bound(_ answer: BindAnswer) {
         guard bind == nil else { return }
         switch answer {
-        case .granted(let resource, let bind, _):
+        case .granted(let resource, let bind, let epoch):
+            // From a home that died: the next one is asked anew, and knows nothing of this.
+            guard epoch == shard.placement.epoch else { return }
             guard let full = try? account.with(resource: resource) else { return refuse(StanzaError(.badRequest)) }
             self.bind = bind
             fullJID = full
@@ -117,14 +123,31 @@ public final class Session {
         let entry = inbound.add(stanza, size: size)
         shard.unhandledBytes += size
         post(entry)
+        checkPace()
         checkReading()
+    }
+
+    /// `limits.stanzasPerSecond`: a client that sends faster is read no further until its time has come.
+    private func checkPace() {
+        guard paceTimer == nil, let wait = pace.note(at: shard.loop.now, perSecond: shard.core.settings.limits.stanzasPerSecond) else {
+            return
+        }
+        shard.core.metrics.rateLimited.increment()
+        let id = id
+        paceTimer = shard.loop.schedule(after: wait) { [shard] in
+            shard.enter { shard in
+                guard let session = shard.sessions[id] else { return }
+                session.paceTimer = nil
+                session.checkReading()
+            }
+        }
     }
 
     private func post(_ entry: InboundLedger.Entry) {
         guard let home = shard.placement.home(of: account) else { return }
         guard entry.sentEpoch != shard.placement.epoch else { return }
         inbound.markSent(entry.seq, epoch: shard.placement.epoch)
-        let ticket = Ticket(session: ref, inSeq: entry.seq, isRepeat: entry.sentEpoch != 0)
+        let ticket = Ticket(session: ref, inSeq: entry.seq, isRepeat: entry.sentEpoch != 0, settled: inbound.handledThrough)
         shard.post(.submit(account: account, ticket: ticket, stanza: entry.stanza), to: home)
     }
 
@@ -132,10 +155,12 @@ public final class Session {
     func submitAgain() {
         if bind == nil {
             bindPosted = false
-            requestBind()
+            // The client left while a home was granting that died: the new one knows of no grant.
+            if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
-        for entry in inbound.unhandled { post(entry) }
+        for entry in inbound.unhandled where !entry.isHandled { post(entry) }
+        postAcknowledgements()
         if ended != nil {
             departurePosted = false
             depart()
@@ -160,14 +185,17 @@ public final class Session {
     private func checkReading() {
         let limits = shard.core.settings.limits
         if reading {
-            if inbound.count >= limits.unhandledStanzas || inbound.bytes >= limits.unhandledBytes
+            if paceTimer != nil {
+                reading = false
+                if ended == nil { connection.setReading(false) }
+            } else if inbound.count >= limits.unhandledStanzas || inbound.bytes >= limits.unhandledBytes
                 || shard.unhandledBytes >= limits.nodeUnhandledBytes / max(1, Int(shard.core.loopCount))
             {
                 reading = false
                 connection.setReading(false)
                 shard.core.metrics.pauses.increment()
             }
-        } else if inbound.count <= limits.unhandledStanzas / 2, inbound.bytes <= limits.unhandledBytes / 2 {
+        } else if paceTimer == nil, inbound.count <= limits.unhandledStanzas / 2, inbound.bytes <= limits.unhandledBytes / 2 {
             reading = true
             if ended == nil { connection.setReading(true) }
         }
@@ -179,20 +207,79 @@ public final class Session {
     ///
     /// - Parameter message: The record's number when the account is owed it, 0 otherwise.
     func deliver(_ stanza: Stanza, message: UInt64) {
-        guard ended == nil, bind != nil else { return }
-        let limits = shard.core.settings.limits
-        if bytesWaiting + out.count > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
-            return end(.overrun)
+        guard ended == nil, bind != nil else {
+            // Owed messages come back with the departure; the rest is handed back from here.
+            if message == 0, stanza.isMissedWhenLost { handBack([stanza]) }
+            return
         }
+        let limits = shard.core.settings.limits
+        if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
+            guard message == 0, deferred(stanza) else {
+                end(.overrun)
+                return deliver(stanza, message: message)
+            }
+            return
+        }
+        // What waits of this sender is out of date now.
+        if stanza.kind == .presence, !latePresence.isEmpty, stanza.type == .none || stanza.type == .unavailable, let from = stanza.from {
+            latePresence[from] = nil
+        }
+        write(stanza, message: message)
+    }
+
+    private func write(_ stanza: Stanza, message: UInt64) {
         stanza.write(into: &out)
         stanzasOut &+= 1
-        stanzasWaiting += 1
         shard.core.metrics.stanzasOut.increment()
         if message != 0 {
             deliveredThrough = max(deliveredThrough, message)
-            written.append((mark + 1, message))
+            queue.add(.owed(message))
+        } else {
+            queue.add(stanza.isMissedWhenLost ? .unkept(stanza) : nil)
         }
         touch()
+    }
+
+    /// A full queue (DESIGN §9): of presence the last of each sender is enough, requests are refused, what is worth nothing later is
+    /// dropped. Returns false for what cannot be deferred.
+    private func deferred(_ stanza: Stanza) -> Bool {
+        switch stanza.kind {
+        case .presence:
+            guard stanza.type == .none || stanza.type == .unavailable, let from = stanza.from else { return false }
+            if latePresence.updateValue(stanza, forKey: from) == nil {
+                guard latePresenceOrder.count < shard.core.settings.limits.sessionQueueStanzas else { return false }
+                latePresenceOrder.append(from)
+            }
+            return true
+        case .iq:
+            guard stanza.mayBeAnswered, let from = stanza.from, from.bare != account, let home = shard.placement.home(of: from.bare),
+                let reply = StanzaError(.resourceConstraint, type: .wait).reply(to: stanza)
+            else { return false }
+            shard.post(.route(to: from, stanza: reply, ticket: nil), to: home)
+            return true
+        case .message: return !stanza.mayBeKept && stanza.type != .error
+        }
+    }
+
+    private func writeLatePresence() {
+        let limits = shard.core.settings.limits
+        guard !latePresenceOrder.isEmpty, ended == nil, bytesWaiting <= limits.sessionQueueBytes / 2,
+            stanzasWaiting <= limits.sessionQueueStanzas / 2
+        else { return }
+        var left: [JID] = []
+        for from in latePresenceOrder {
+            guard bytesWaiting <= limits.sessionQueueBytes, stanzasWaiting <= limits.sessionQueueStanzas else {
+                left.append(from)
+                continue
+            }
+            if let stanza = latePresence.removeValue(forKey: from) { write(stanza, message: 0) }
+        }
+        latePresenceOrder = left
+    }
+
+    private func handBack(_ stanzas: [Stanza]) {
+        guard let home = shard.placement.home(of: account) else { return }
+        shard.post(.returned(account: account, session: ref, stanzas: stanzas), to: home)
     }
 
     private func touch() {
@@ -206,30 +293,30 @@ public final class Session {
     func flush() {
         isDirty = false
         if !out.isEmpty, ended == nil {
-            mark += 1
-            bytesWaiting += out.count
-            queuedBytes.append((mark, out.count))
+            let mark = queue.flushed(out.count)
             out.withUnsafeBytes { connection.write($0, mark: mark) }
         }
         if out.capacity > 65_536 { out = [] } else { out.removeAll(keepingCapacity: true) }
-        stanzasWaiting = bytesWaiting == 0 ? 0 : stanzasWaiting
     }
 
     /// The socket handed everything up to `mark` to the kernel. Without stream management that is the acknowledgement.
     public func written(through mark: UInt64) {
-        flushedMark = max(flushedMark, mark)
-        while let first = queuedBytes.first, first.mark <= mark {
-            bytesWaiting -= first.bytes
-            queuedBytes.removeFirst()
-        }
-        if bytesWaiting == 0 { stanzasWaiting = 0 }
-        while let first = written.first, first.mark <= mark {
-            written.removeFirst()
-            ackedNow.append(first.message)
-        }
+        ackedNow.append(contentsOf: queue.written(through: mark))
+        writeLatePresence()
+        postAcknowledgements()
+    }
+
+    /// How long an acknowledgement is told again to a new home: well above the time that a home takes to write it down.
+    private static let acknowledgementMemory = Duration.seconds(5)
+    private static let acknowledgementBound = 4_096
+
+    private func postAcknowledgements() {
         guard !ackedNow.isEmpty, let home = shard.placement.home(of: account) else { return }
-        for message in ackedNow { ackedLately.append(message) }
-        while ackedLately.count > 512 { ackedLately.removeFirst() }
+        let now = shard.loop.now
+        while let first = ackedLately.first, first.at + Self.acknowledgementMemory < now || ackedLately.count > Self.acknowledgementBound {
+            ackedLately.removeFirst()
+        }
+        for message in ackedNow { ackedLately.append((message, now)) }
         shard.post(.acked(account: account, session: ref, messages: ackedNow), to: home)
         ackedNow.removeAll(keepingCapacity: true)
     }
@@ -256,6 +343,10 @@ public final class Session {
     private func finish(_ reason: EndReason) {
         guard ended == nil else { return }
         ended = reason
+        paceTimer?.cancel()
+        paceTimer = nil
+        latePresence.removeAll()
+        latePresenceOrder.removeAll()
         shard.core.metrics.sessionsEnded(reason)
         bindCompletion = nil
         if bind != nil {
@@ -278,8 +369,10 @@ public final class Session {
             case .lost, .none: .lost
             default: .ended
             }
-        shard.post(
-            .unbind(account: account, session: ref, bind: bind, reason: departure, unacked: written.map(\.message)), to: home)
+        postAcknowledgements()
+        shard.post(.unbind(account: account, session: ref, bind: bind, reason: departure, unacked: queue.owed), to: home)
+        let unkept = queue.takeUnkept()
+        if !unkept.isEmpty { handBack(unkept) }
         shard.forgetIfDone(self)
     }
 
@@ -290,10 +383,11 @@ public final class Session {
 
     /// What a new home must know; nil while the session has no resource.
     func report(epoch: UInt64) -> SessionReport? {
-        guard let bind, let resource = fullJID.resource, !departurePosted else { return nil }
+        // One that left and still has something unhandled counts as there: its submissions come first, then its departure.
+        guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, flags: presence.flags, directed: Array(presence.directed),
-            deliveredThrough: deliveredThrough, unacked: written.map(\.message), acked: Array(ackedLately) + ackedNow)
+            presenceConfirmed: presence.isConfirmed, flags: presence.flags, directed: presence.directed,
+            deliveredThrough: deliveredThrough, unacked: queue.owed, acked: ackedLately.map(\.message) + ackedNow)
     }
 }
