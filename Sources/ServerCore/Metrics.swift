@@ -20,7 +20,6 @@ public final class CoreMetrics: Sendable {
     public let takeovers: Counter
     public let rateLimited: Counter
     /// Levels of the whole process: each loop adds what changed since it last looked.
-    let sessions: Gauge
     let accounts: Gauge
     let gatedAccounts: Gauge
     let unhandledBytes: Gauge
@@ -50,7 +49,6 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
-        sessions = try registry.gauge("martlet_sessions", help: "Sessions, bound or ending.")
         accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
