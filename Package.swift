@@ -97,5 +97,6 @@ let package = Package(
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )
