@@ -93,7 +93,7 @@ let package = Package(
             "TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
-        suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
