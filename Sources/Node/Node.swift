@@ -75,7 +75,7 @@ public final class Node: Sendable {
             name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
             volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
         let volume = volume
-        bridge = BusBridge(log: Logger(label: "bus")) { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
+        bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         started = WallClock().now
         core = Core(
