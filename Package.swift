@@ -10,6 +10,7 @@ let strict: [SwiftSetting] = [
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -78,6 +79,12 @@ let package = Package(
         suite("AdminLanguageTests", ["AdminLanguage"]),
         suite("MartletctlTests", ["martletctl"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
+        suite(
+            "TransportsTests",
+            [
+                "Transports", "ServerCore", "Authentication", "Store", "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", nio,
+                nioPosix, nioEmbedded, log,
+            ]),
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
@@ -90,5 +97,6 @@ let package = Package(
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )

@@ -32,11 +32,11 @@ extension Shard {
         return session
     }
 
-    /// A stanza for a session that is gone: the account may still list it, and what nobody keeps goes back.
-    func deliveredToNobody(_ session: UInt64, _ stanza: Stanza) {
+    /// A stanza for a session that is gone: the account may still list it, and what nobody keeps goes back; what is owed waits there.
+    func deliveredToNobody(_ session: UInt64, _ stanza: Stanza, _ message: UInt64) {
         guard let account = stanza.to?.bare, account.local != nil, let home = placement.home(of: account) else { return }
         let ref = SessionRef(shard: address, id: session)
-        post(.returned(account: account, session: ref, stanzas: stanza.isMissedWhenLost ? [stanza] : []), to: home)
+        post(.returned(account: account, session: ref, stanzas: message == 0 && stanza.isMissedWhenLost ? [stanza] : []), to: home)
     }
 
     func remove(_ session: Session) {

@@ -67,6 +67,14 @@ public final class MemoryVolume: Volume {
         for waiting in released { carryOut(waiting) }
     }
 
+    /// Forgets the commits that wait, as the death of their keeper would. Nobody hears of them.
+    public func dropCommits() {
+        state.withLock { state in
+            state.waiting.removeAll()
+            state.statistics.waiting = 0
+        }
+    }
+
     /// Lets the next `count` commits fail. A failed commit changes nothing.
     public func failNext(_ count: Int = 1, with failure: StoreFailure = .noSpace) {
         guard count > 0 else { return }

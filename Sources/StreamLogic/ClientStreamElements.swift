@@ -86,7 +86,8 @@ extension ClientStream {
 
     private mutating func receiveStartTLS(_ element: Element, followed: Bool) -> Received {
         let offered = domain.flatMap { policy.hosts[$0] }?.offersTLS ?? false
-        guard state == .negotiating, !isSecure, account == nil, offered, !followed, element.children.first(where: { _ in true }) == nil else {
+        guard state == .negotiating, !isSecure, account == nil, offered, !followed, element.children.first(where: { _ in true }) == nil
+        else {
             state = .closing
             return .refuseTLS
         }

@@ -12,7 +12,8 @@ public enum StreamWriting {
     public static func header(_ header: ResponseHeader, id: String, into writer: inout XMLWriter) {
         writer.raw("<?xml version='1.0'?>")
         writer.start(
-            "stream:stream", xmlns: NS.client, ("xmlns:stream", NS.stream), ("from", header.from), ("to", header.to?.description), ("id", id),
+            "stream:stream", xmlns: NS.client, ("xmlns:stream", NS.stream), ("from", header.from), ("to", header.to?.description),
+            ("id", id),
             ("version", header.hasVersion ? "1.0" : nil), ("xml:lang", language))
     }
 

@@ -9,7 +9,7 @@ import Synchronization
 /// Clients over TCP: the listeners of a node, their connections, and the certificates they are shown.
 public final class ClientTransports: Sendable {
     private let service: ClientService
-    private let loops: [ClientLoop]
+    let loops: [ClientLoop]
     private let listeners = Mutex<[Listener]>([])
 
     /// Loads the certificates; nothing listens yet.
@@ -19,7 +19,8 @@ public final class ClientTransports: Sendable {
     ///   - log: gets warnings about certificates at once.
     /// - Throws: `TLSConfigurationError` for a certificate, a key or a TLS setting that cannot be used.
     public init(
-        settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool, fake: FakeCredentials,
+        settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool,
+        fake: FakeCredentials,
         credentials: any CredentialSource, log: Logger
     ) throws(TLSConfigurationError) {
         let service = try ClientService(

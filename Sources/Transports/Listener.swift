@@ -1,3 +1,4 @@
+import CShims
 internal import Glibc
 internal import NIOCore
 internal import NIOPosix
@@ -51,7 +52,8 @@ struct Listener: Sendable {
         guard descriptor >= 0 else { throw failure(address) }
         var on: CInt = 1
         let size = socklen_t(MemoryLayout<CInt>.size)
-        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0, setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
+        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0,
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
             bindSocket(descriptor, address) == 0, listen(descriptor, CInt(clamping: backlog)) == 0
         else {
             let error = failure(address)
@@ -62,22 +64,7 @@ struct Listener: Sendable {
     }
 
     private static func bindSocket(_ descriptor: CInt, _ address: ListenAddress) -> CInt {
-        if address.isIPv6 {
-            var to = sockaddr_in6()
-            to.sin6_family = sa_family_t(AF_INET6)
-            to.sin6_port = in_port_t(truncatingIfNeeded: address.port).bigEndian
-            guard inet_pton(AF_INET6, address.address, &to.sin6_addr) == 1 else { return -1 }
-            return withUnsafePointer(to: &to) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in6>.size)) }
-            }
-        }
-        var to = sockaddr_in()
-        to.sin_family = sa_family_t(AF_INET)
-        to.sin_port = in_port_t(truncatingIfNeeded: address.port).bigEndian
-        guard inet_pton(AF_INET, address.address, &to.sin_addr) == 1 else { return -1 }
-        return withUnsafePointer(to: &to) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
-        }
+        martlet_bind(descriptor, address.address, UInt16(truncatingIfNeeded: address.port))
     }
 
     private static func failure(_ address: ListenAddress) -> ListenError {

@@ -5,7 +5,8 @@ import Testing
 /// The configuration for measurements, as `ops/run` fills it.
 @Suite struct LoadConfigurationTests {
     @Test func itIsGoodOnceItsPlacesAreFilled() throws {
-        let file = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/") + "/ops/load/bench.toml"
+        let top = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let file = top + "/ops/load/bench.toml"
         var text = try SettingsFile.text(of: file)
         for (place, value) in [("@DIRECTORY@", "/d"), ("@DOMAIN@", "bench.local"), ("@PORT@", "15622")] { text.replace(place, with: value) }
         for offset in [1, 11, 12, 13] { text.replace("@PORT+\(offset)@", with: "\(15622 + offset)") }

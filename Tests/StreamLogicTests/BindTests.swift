@@ -42,7 +42,10 @@ struct BindTests {
     }
 
     @Test func nothingElseIsHeardBefore() throws {
-        for xml in ["<message to='example.com'/>", "<presence/>", "<iq type='set' id='1' to='romeo@example.com'><x xmlns='u'/></iq>", "<iq type='result' id='1'/>"] {
+        for xml in [
+            "<message to='example.com'/>", "<presence/>", "<iq type='set' id='1' to='romeo@example.com'><x xmlns='u'/></iq>",
+            "<iq type='result' id='1'/>",
+        ] {
             var stream = try Given.authenticated()
             #expect(stream.receive(try Wire.element(xml)) == .fail(Closing(error: StreamError(.notAuthorized))))
         }
@@ -71,7 +74,8 @@ struct BindTests {
     @Test func writing() throws {
         #expect(
             Wire.text { StreamWriting.bound(try! JID("juliet@example.com/<>"), id: "1", into: &$0) }
-                == "<iq type='result' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@example.com/&lt;&gt;</jid></bind></iq>")
+                == "<iq type='result' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>juliet@example.com/&lt;&gt;</jid></bind></iq>"
+        )
         #expect(
             Wire.text { StreamWriting.refusal(StanzaError(.conflict), id: "1", into: &$0) }
                 == "<iq type='error' id='1'><error type='cancel'><conflict xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")
@@ -114,7 +118,8 @@ struct StanzaFlowTests {
 
     @Test func badShapesAreBounced() throws {
         let cases: [(String, String)] = [
-            ("<message id='1' to='@'/>", "jid-malformed"), ("<iq id='1' type='get'/>", "bad-request"), ("<iq id='1' type='x'/>", "bad-request"),
+            ("<message id='1' to='@'/>", "jid-malformed"), ("<iq id='1' type='get'/>", "bad-request"),
+            ("<iq id='1' type='x'/>", "bad-request"),
             ("<presence id='1' type='x'/>", "bad-request"),
         ]
         for (xml, condition) in cases {
@@ -137,8 +142,10 @@ struct StanzaFlowTests {
 
     @Test func elementsThatAreNoStanzas() throws {
         let cases: [(String, StreamError.Condition)] = [
-            ("<x xmlns='urn:x'/>", .unsupportedStanzaType), ("<query/>", .unsupportedStanzaType), ("<message xmlns='jabber:server'/>", .invalidNamespace),
-            ("<message xmlns=''/>", .invalidNamespace), ("<auth xmlns='\(NS.sasl)'/>", .notAuthorized), ("<starttls xmlns='\(NS.tls)'/>", .notAuthorized),
+            ("<x xmlns='urn:x'/>", .unsupportedStanzaType), ("<query/>", .unsupportedStanzaType),
+            ("<message xmlns='jabber:server'/>", .invalidNamespace),
+            ("<message xmlns=''/>", .invalidNamespace), ("<auth xmlns='\(NS.sasl)'/>", .notAuthorized),
+            ("<starttls xmlns='\(NS.tls)'/>", .notAuthorized),
         ]
         for (xml, condition) in cases {
             var stream = try Given.ready()

@@ -47,7 +47,8 @@ struct HeaderTests {
     @Test func withoutToTheOnlyHostIsMeant() throws {
         var many = ClientStream(policy: Given.policy)
         #expect(many.header(try Wire.header(to: nil)) == refused(.hostUnknown))
-        var one = ClientStream(policy: StreamPolicy(hosts: ["only.example": .init(offersTLS: true, requiresTLS: true)], domain: "only.example"))
+        var one = ClientStream(
+            policy: StreamPolicy(hosts: ["only.example": .init(offersTLS: true, requiresTLS: true)], domain: "only.example"))
         #expect(
             one.header(try Wire.header(to: nil)) == .open(ResponseHeader(from: "only.example", to: nil), Offer(startTLS: .required)))
     }
@@ -162,7 +163,9 @@ struct HeaderTests {
     }
 
     @Test func languages() throws {
-        for (value, expected) in [("de-CH", "de-CH"), ("x y", nil), ("", nil), (String(repeating: "a", count: 65), nil)] as [(String, String?)] {
+        for (value, expected) in [("de-CH", "de-CH"), ("x y", nil), ("", nil), (String(repeating: "a", count: 65), nil)]
+            as [(String, String?)]
+        {
             var stream = ClientStream(policy: Given.policy)
             _ = stream.header(try Wire.header(lang: value))
             #expect(stream.language == expected)

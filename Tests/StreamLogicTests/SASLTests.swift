@@ -71,7 +71,9 @@ struct SASLTests {
         #expect(stream.stepped(.success(user: "juliet")) == .authenticated(try JID(Given.juliet)))
         #expect(stream.account == (try JID(Given.juliet)))
         // Nothing but a header may follow.
-        #expect(stream.receive(try Wire.element("<iq id='1' type='get'/>")) == .fail(Closing(header: ResponseHeader(from: "example.com", to: nil), error: StreamError(.badFormat))))
+        #expect(
+            stream.receive(try Wire.element("<iq id='1' type='get'/>"))
+                == .fail(Closing(header: ResponseHeader(from: "example.com", to: nil), error: StreamError(.badFormat))))
     }
 
     @Test func initialResponses() throws {
@@ -173,7 +175,9 @@ struct SASLTests {
     }
 
     @Test func stanzasBeforeAuthenticationEndTheStream() throws {
-        for xml in ["<message to='a@b'/>", "<presence/>", "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>", "<x xmlns='urn:x'/>"] {
+        for xml in [
+            "<message to='a@b'/>", "<presence/>", "<iq type='get' id='1'><query xmlns='jabber:iq:auth'/></iq>", "<x xmlns='urn:x'/>",
+        ] {
             var stream = try Given.authenticating()
             #expect(stream.receive(try Wire.element(xml)) == .fail(Closing(error: StreamError(.notAuthorized))))
             #expect(stream.receive(try Wire.element(xml)) == .ignore)
@@ -199,7 +203,9 @@ struct SASLTests {
 @Suite("Base 64")
 struct Base64Tests {
     /// RFC 4648 §10.
-    @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")])
+    @Test(arguments: [
+        ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
+    ])
     func vectors(plain: String, encoded: String) {
         #expect(Base64.encode(Array(plain.utf8)) == encoded)
         #expect(Base64.decode(encoded) == Array(plain.utf8))

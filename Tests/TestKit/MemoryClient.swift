@@ -15,6 +15,8 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     /// While true, what the server writes does not reach the kernel: nothing is acknowledged.
     public var isStalled = false
     private var stalledMark: UInt64 = 0
+    /// Written while stalled: it arrives with `unstall`, or never.
+    private var stuck: [String] = []
 
     init(shard: Shard, cluster: MemoryCluster) {
         self.shard = shard
@@ -37,27 +39,36 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     // MARK: The server's side
 
     public func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
+        // The client is gone: the kernel takes it, and nobody reads it.
+        guard closedWith == nil else { return }
+        var arrived: [String] = []
         var framer = StanzaFramer(limits: XMLLimits(), expectsHeader: false)
         var rest = bytes[...]
         while !rest.isEmpty {
             guard case .stanza(let start, let end)? = try? framer.next(UnsafeRawBufferPointer(rebasing: rest)) else {
                 // What no client could read is shown as it is: no expectation matches it.
-                received.append(String(decoding: rest, as: UTF8.self))
+                arrived.append(String(decoding: rest, as: UTF8.self))
                 break
             }
-            received.append(String(decoding: rest[(rest.startIndex + start)..<(rest.startIndex + end)], as: UTF8.self))
+            arrived.append(String(decoding: rest[(rest.startIndex + start)..<(rest.startIndex + end)], as: UTF8.self))
             rest = rest[(rest.startIndex + end)...]
         }
         guard !isStalled else {
             stalledMark = mark
+            stuck += arrived
             return
         }
+        received += arrived
         shard.enter { _ in self.session?.written(through: mark) }
     }
 
     /// Lets what was written reach the kernel.
     public func unstall() {
+        guard isStalled else { return }
         isStalled = false
+        guard closedWith == nil else { return }
+        received += stuck
+        stuck = []
         let mark = stalledMark
         shard.enter { _ in self.session?.written(through: mark) }
     }

@@ -27,8 +27,8 @@ public final class MemoryCluster {
     public private(set) var nodes: [Node] = []
     public let clock = WallClock(standingAt: 1_700_000_000_000_000)
     let time = ManualTime()
-    private let readers: QueueReaders
-    private let switchboard = Switchboard()
+    let readers: QueueReaders
+    let switchboard = Switchboard()
     private var epoch: UInt64 = 0
     public private(set) var keeper = 0
     private let settings: Settings
@@ -41,7 +41,11 @@ public final class MemoryCluster {
         var settings = settings
         if settings.hosts.isEmpty { settings.hosts = [Settings.Host(domain: domain)] }
         self.settings = settings
-        volume = MemoryVolume()
+        // The same partitions in every run.
+        volume = MemoryVolume(
+            identity: VolumeIdentity(
+                volumeID: [UInt8](repeating: 7, count: 16), partitions: VolumeIdentity.defaultPartitions, hashKey: SipKey(1, 2),
+                featureLevel: VolumeIdentity.currentFeatureLevel, created: 0, unicodeVersion: ""))
         readers = QueueReaders(volume)
         for _ in 0..<count { try addNode(loops: loops) }
         takeOver(by: 0)
@@ -74,13 +78,15 @@ public final class MemoryCluster {
         epoch += 1
         keeper = index
         let epoch = epoch
-        for shard in nodes[index].shards.reversed() { shard.enter { $0.becomeHome(epoch: epoch) } }
+        for shard in nodes[index].shards { shard.enter { $0.becomeHome(epoch: epoch) } }
     }
 
-    /// Kills a node: nothing of it runs any more, what it sent has arrived, the others hear that it is gone.
-    public func kill(_ index: Int) {
+    /// Kills a node: nothing of it runs any more, the others hear that it is gone. Of what it sent the first `arrives` batches of each
+    /// link have arrived.
+    public func kill(_ index: Int, arrives: Int = .max) {
         let dead = nodes[index]
         dead.isAlive = false
+        switchboard.cut(dead.id, arrives: arrives)
         switchboard.remove(dead)
         for loop in dead.loops { loop.stop() }
         let id = dead.id
@@ -96,6 +102,7 @@ public final class MemoryCluster {
                 for loop in node.loops { if loop.runOne() { busy = true } }
             }
             if readers.runOne() { busy = true }
+            if switchboard.deliverAll() { busy = true }
         }
     }
 
@@ -121,10 +128,16 @@ public final class MemoryCluster {
 
     /// Connects a client to a node.
     public func connect(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
+        let client = try begin(name, resource: resource, node: node, loop: loop)
+        run()
+        return client
+    }
+
+    /// As `connect`, but the cluster does not run: the binding is under way.
+    public func begin(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
         let jid = try JID(local: name, domain: domain, resource: nil)
         let client = MemoryClient(shard: nodes[node].shards[loop], cluster: self)
         client.bind(jid, resource)
-        run()
         return client
     }
 }
@@ -188,6 +201,12 @@ final class ManualLoop: Loop {
         }
     }
 
+    /// Whether there is something to do now.
+    var isBusy: Bool {
+        let now = time.now
+        return state.withLock { state in !state.queue.isEmpty || state.timers.contains { $0.at <= now } }
+    }
+
     /// Does the oldest piece of work, due timers first. Returns false when there was none.
     func runOne() -> Bool {
         let body: (@Sendable () -> Void)? = state.withLock { state in
@@ -209,6 +228,8 @@ final class QueueReaders: StoreReaders {
 
     func read(_ body: @escaping @Sendable (any Snapshot) -> Void) { queue.withLock { $0.append(body) } }
 
+    var isBusy: Bool { queue.withLock { !$0.isEmpty } }
+
     func runOne() -> Bool {
         guard let body = queue.withLock({ $0.isEmpty ? nil : $0.removeFirst() }) else { return false }
         do {
@@ -217,30 +238,5 @@ final class QueueReaders: StoreReaders {
             body(UnreadableSnapshot(error as? StoreFailure ?? .closed))
         }
         return true
-    }
-}
-
-/// Knows where the nodes of one thread are.
-final class Switchboard: Sendable {
-    private let nodes = Mutex<[UInt64: [Shard]]>([:])
-
-    func add(_ node: MemoryCluster.Node) { nodes.withLock { $0[node.id] = node.shards } }
-    func remove(_ node: MemoryCluster.Node) { nodes.withLock { $0[node.id] = nil } }
-    func shard(_ node: UInt64, _ loop: UInt16) -> Shard? { nodes.withLock { $0[node].flatMap { Int(loop) < $0.count ? $0[Int(loop)] : nil } } }
-}
-
-/// Carries the letters of one node.
-final class LoopbackBus: StanzaBus {
-    private let from: UInt64
-    private let switchboard: Switchboard
-    init(from: UInt64, _ switchboard: Switchboard) {
-        self.from = from
-        self.switchboard = switchboard
-    }
-
-    func post(_ batch: [UInt8], to node: UInt64, fromLoop: UInt16, toLoop: UInt16, lane: LetterLane) {
-        guard let shard = switchboard.shard(node, toLoop) else { return }
-        let sender = ShardAddress(node: from, loop: fromLoop)
-        shard.loop.execute { shard.receiveBatch(batch, from: sender) }
     }
 }

@@ -96,7 +96,9 @@ struct TLSTests {
         #expect(wiring.witness.events == [.established(wiring.handler.facts)])
         #expect(wiring.handler.facts.version == wiring.client.version)
         let question = Array("<stream:stream>".utf8) + [UInt8](repeating: 0x61, count: 40_000)
-        for part in stride(from: 0, to: question.count, by: 16_000) { wiring.client.send(Array(question[part..<min(part + 16_000, question.count)])) }
+        for part in stride(from: 0, to: question.count, by: 16_000) {
+            wiring.client.send(Array(question[part..<min(part + 16_000, question.count)]))
+        }
         wiring.run()
         #expect(wiring.witness.plain == question)
         let done = wiring.write(String(repeating: "x", count: 100_000))
@@ -123,7 +125,8 @@ struct TLSTests {
 
     @Test func theNamedHostIsShown() throws {
         for (name, host, shown) in [
-            ("a.example", nil, "a.example"), ("b.example", nil, "b.example"), ("B.Example", nil, "b.example"), ("c.example", nil, "a.example"),
+            ("a.example", nil, "a.example"), ("b.example", nil, "b.example"), ("B.Example", nil, "b.example"),
+            ("c.example", nil, "a.example"),
             (nil, "b.example", "b.example"), ("a.example", "b.example", "a.example"), ("c.example", "b.example", "b.example"),
         ] as [(String?, String?, String)] {
             let wiring = try Wiring(table, try TestTLSClient(serverName: name), host: host)
@@ -343,7 +346,8 @@ struct CertificateTests {
         try certificates.make("other", domain: "b.example")
         func warnings(_ name: String) throws -> [String] {
             try TLSContext(
-                domain: "a.example", certificate: certificates.path(name + ".crt"), key: certificates.path(name + ".key"), settings: Settings.TLS()
+                domain: "a.example", certificate: certificates.path(name + ".crt"), key: certificates.path(name + ".key"),
+                settings: Settings.TLS()
             ).warnings
         }
         #expect(try warnings("good") == [])

@@ -1,10 +1,15 @@
 import Settings
 import Stanzas
+import Store
 import XMLStream
 
 /// What the account's own sessions send (RFC 6120 §10, RFC 6121 §8.1).
 extension Account {
     func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
+        if stanza.kind == .message, departing[ticket.session] != nil, record?.isEnabled == true {
+            // Ended from here while it was under way: what the client said before it knew still counts.
+            return outgoingMessage(stanza, ticket)
+        }
         guard case .live = phase, let resource = resource(of: ticket.session) else {
             // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
             shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)

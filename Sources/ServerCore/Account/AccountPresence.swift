@@ -132,7 +132,7 @@ extension Account {
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }
-        for (home, contacts) in byHome {
+        for (home, contacts) in byHome.sorted(by: { $0.key < $1.key }) {
             for start in stride(from: 0, to: contacts.count, by: Self.fanOutBound) {
                 shard.post(.fanOut(to: Array(contacts[start..<min(start + Self.fanOutBound, contacts.count)]), stanza: stanza), to: home)
             }

@@ -72,7 +72,7 @@ extension Shard {
         for (node, loops) in members { for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) } }
         takeover = Takeover(epoch: epoch, awaiting: awaited)
         if address.loop == 0 {
-            for shard in awaited { post(.resync(owner: core.node, loops: core.loopCount, epoch: epoch), to: shard) }
+            for shard in awaited.sorted() { post(.resync(owner: core.node, loops: core.loopCount, epoch: epoch), to: shard) }
         }
         let core = core
         let loop = address.loop
@@ -143,7 +143,7 @@ extension Shard {
             if placement.owner?.node == core.node { ceaseHome() }
             placement.owner = .init(node: owner, loops: loops, epoch: epoch, serves: false)
         }
-        for session in sessions.values {
+        for session in sessions.values.sorted(by: { $0.id < $1.id }) {
             guard let report = session.report(epoch: epoch) else { continue }
             let partition = placement.partition(of: session.account)
             guard let home = placement.shard(ofPartition: partition) else { continue }

@@ -1,11 +1,12 @@
 /// A loop of a node. `node` is the node's incarnation (`NodeID.incarnation`), so a restarted node never gets old mail.
-public struct ShardAddress: Hashable, Sendable, CustomStringConvertible {
+public struct ShardAddress: Hashable, Comparable, Sendable, CustomStringConvertible {
     public var node: UInt64
     public var loop: UInt16
     public init(node: UInt64, loop: UInt16) {
         self.node = node
         self.loop = loop
     }
+    public static func < (a: ShardAddress, b: ShardAddress) -> Bool { (a.node, a.loop) < (b.node, b.loop) }
     public var description: String { "\(String(node, radix: 16))/\(loop)" }
 }
 

@@ -79,17 +79,18 @@ extension ClientHandler: ClientConnection {
     /// Our closing tag is written: closes the connection when it is out and the peer's has come, or after a while.
     func endOutput() {
         guard let context else { return }
+        deadline = clients.loop.now + .seconds(Self.closeSeconds)
+        clients.hurry(self)
+        sessionReads = true
+        clients.later(self)
+        needsFlush = false
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { [self] _ in
             lastWritten = true
             closeIfDone()
         }
+        // Last, since with it the connection may be gone.
         context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(capacity: 0)), promise: promise)
-        needsFlush = false
-        deadline = clients.loop.now + .seconds(Self.closeSeconds)
-        clients.hurry(self)
-        sessionReads = true
-        clients.later(self)
     }
 
     func closeIfDone() {

@@ -119,10 +119,13 @@ final class ClientLoop: @unchecked Sendable {
         round &+= 1
         let now = loop.now
         for handler in hurried.items where handler.deadline <= now { handler.deadlinePassed() }
-        if let settledInterval, round % settledInterval == 0 {
-            for handler in settled.items { handler.lookAfter() }
-        }
+        if let settledInterval, round % settledInterval == 0 { lookAfterSettled() }
         shard.endTick()
+    }
+
+    /// One look at every connection with a resource.
+    func lookAfterSettled() {
+        for handler in settled.items { handler.lookAfter() }
     }
 
     // MARK: The end

@@ -30,7 +30,8 @@ final class ClientService: Sendable {
     private let leaving = Mutex<Draining?>(nil)
 
     init(
-        settings: Settings, sasl: SASLService, passwords: PasswordPool, fake: FakeCredentials, source: any CredentialSource, clock: WallClock,
+        settings: Settings, sasl: SASLService, passwords: PasswordPool, fake: FakeCredentials, source: any CredentialSource,
+        clock: WallClock,
         log: Logger
     ) throws(TLSConfigurationError) {
         self.settings = settings

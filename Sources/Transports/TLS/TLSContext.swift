@@ -29,7 +29,9 @@ public final class TLSContext: @unchecked Sendable {
     /// - Throws: `TLSConfigurationError`.
     public init(domain: String, certificate: String, key: String, settings: Settings.TLS) throws(TLSConfigurationError) {
         ERR_clear_error()
-        guard let context = SSL_CTX_new(TLS_server_method()) else { throw TLSConfigurationError("OpenSSL has no memory for a TLS context.") }
+        guard let context = SSL_CTX_new(TLS_server_method()) else {
+            throw TLSConfigurationError("OpenSSL has no memory for a TLS context.")
+        }
         var owned = true
         defer { if owned { SSL_CTX_free(context) } }
         try Self.setRules(context, settings)
@@ -66,7 +68,8 @@ public final class TLSContext: @unchecked Sendable {
         SSL_CTX_set_num_tickets(context, max(0, min(settings.tickets, 4)))
         SSL_CTX_ctrl(context, SSL_CTRL_SET_SESS_CACHE_MODE, Int(SSL_SESS_CACHE_OFF), nil)
         SSL_CTX_ctrl(
-            context, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER), nil)
+            context, SSL_CTRL_MODE, Int(SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER), nil
+        )
         // With client certificates a resumption is only accepted in a named context.
         let name = Array("martlet".utf8)
         SSL_CTX_set_session_id_context(context, name, UInt32(name.count))

@@ -1,0 +1,313 @@
+@testable import ServerCore
+import Settings
+import Stanzas
+import TestKit
+import XMLStream
+
+/// A client in the simulation, and everything it may be judged by.
+final class Actor {
+    struct Receipt {
+        var id: String
+        var from: String
+        var isDelayed: Bool
+    }
+
+    let user: Int
+    let client: MemoryClient
+    let node: Int
+    /// Ids of what it sent, by the number its session gives them.
+    var sent: [(id: String, to: Int, inSeq: UInt32)] = []
+    var nextSeq: UInt32 = 1
+    var receipts: [Receipt] = []
+    var errors: Set<String> = []
+    /// The last presence of each address it heard from.
+    var sees: [String: Bool] = [:]
+    var isAvailable = false
+    var isOver = false
+
+    init(user: Int, client: MemoryClient, node: Int) {
+        self.user = user
+        self.client = client
+        self.node = node
+    }
+
+    var isBound: Bool { !isOver && client.session?.bind != nil && client.closedWith == nil }
+
+    func send(_ xml: String) throws {
+        nextSeq &+= 1
+        try client.post(xml)
+    }
+
+    /// Reads what arrived.
+    func read() throws {
+        for text in client.takeReceived() {
+            let element = try Element.parse(Array(text.utf8))
+            switch element.local {
+            case "message":
+                guard let id = element["id"], let from = element["from"] else { continue }
+                if element["type"] == "error" {
+                    errors.insert(id)
+                } else {
+                    let isDelayed = element.children.contains { $0.local == "delay" }
+                    receipts.append(Receipt(id: id, from: from, isDelayed: isDelayed))
+                }
+            case "presence":
+                guard let from = element["from"] else { continue }
+                if element["type"] == nil { sees[from] = true } else if element["type"] == "unavailable" { sees[from] = false }
+                // What it saw says nothing any more: nobody tells it while it is away.
+                if from == client.jid, element["type"] == "unavailable" { sees.removeAll() }
+            default: break
+            }
+        }
+    }
+}
+
+/// One run: users who are all in contact, clients that come, talk and go, nodes that die, and after the quiet the reckoning.
+final class World {
+    struct Broken: Error, CustomStringConvertible {
+        var description: String
+    }
+
+    let seed: UInt64
+    private var chance: Chance
+    private let cluster: MemoryCluster
+    private let users = 4
+    private var actors: [Actor] = []
+    private var messages = 0
+    private var kills = 0
+    private let maximumKills: Int
+    private var log: [String] = []
+
+    init(seed: UInt64) throws {
+        self.seed = seed
+        chance = Chance(seed: seed)
+        let nodes = 1 + chance.below(3)
+        let loops = 1 + chance.below(2)
+        maximumKills = nodes == 1 ? 0 : chance.below(4)
+        cluster = try MemoryCluster(nodes: nodes, loops: loops)
+        for user in 0..<users { try cluster.addAccount(name(user)) }
+        try befriend()
+        log.append("nodes \(nodes) loops \(loops)")
+    }
+
+    private func name(_ user: Int) -> String { "user\(user)" }
+    private func bare(_ user: Int) -> String { "\(name(user))@\(cluster.domain)" }
+    private func broken(_ why: String) -> Broken { Broken(description: "seed \(seed): \(why)\n" + log.suffix(400).joined(separator: "\n")) }
+
+    private func befriend() throws {
+        let clients = try (0..<users).map { try cluster.connect(name($0), resource: "setup", node: 0) }
+        for type in ["subscribe", "subscribed"] {
+            for (a, client) in clients.enumerated() {
+                for b in 0..<users where b != a { try client.post("<presence to='\(bare(b))' type='\(type)'/>") }
+            }
+            cluster.run()
+        }
+        for client in clients { client.end(.closedByPeer) }
+        cluster.run()
+    }
+
+    // MARK: The run
+
+    func run(actions: Int) throws {
+        cluster.isUnruly = true
+        for _ in 0..<actions {
+            try act()
+            for _ in 0..<chance.below(25) { cluster.step(&chance) }
+            for actor in actors { try actor.read() }
+        }
+        try quiet()
+        try judge()
+        try leave()
+    }
+
+    private var alive: [Int] { cluster.nodes.indices.filter { cluster.nodes[$0].isAlive } }
+
+    private func act() throws {
+        switch chance.below(100) {
+        case 0..<18: try connect()
+        case 18..<26: end()
+        case 26..<74: try talk()
+        case 74..<88: try changePresence()
+        case 88..<92: if let actor = some(where: \.isBound) { actor.client.isStalled.toggle(); if !actor.client.isStalled { actor.client.isStalled = true; actor.client.unstall() } }
+        case 92..<95: cluster.step(&chance)
+        case 95..<98: try killOne()
+        default:
+            cluster.clock.advance(seconds: 1)
+            for node in alive { for shard in cluster.nodes[node].shards { shard.enter { $0.doChores() } } }
+        }
+    }
+
+    private func some(where accepts: (Actor) -> Bool) -> Actor? {
+        let able = actors.filter(accepts)
+        return able.isEmpty ? nil : able[chance.below(able.count)]
+    }
+
+    private func connect() throws {
+        let user = chance.below(users)
+        let node = alive[chance.below(alive.count)]
+        let loop = chance.below(cluster.nodes[node].shards.count)
+        let resource = "r\(chance.below(3))"
+        let client = try cluster.begin(name(user), resource: resource, node: node, loop: loop)
+        actors.append(Actor(user: user, client: client, node: node))
+        log.append("connect \(name(user))/\(resource) at \(node)/\(loop)")
+    }
+
+    private func end() {
+        guard let actor = some(where: { !$0.isOver }) else { return }
+        let reason: StreamEnd = chance.one(in: 2) ? .closedByPeer : .lost
+        log.append("end \(actor.client.jid) \(reason)")
+        actor.isOver = true
+        actor.client.end(reason)
+    }
+
+    private func talk() throws {
+        guard let actor = some(where: \.isBound) else { return }
+        for _ in 0...chance.below(3) {
+            messages += 1
+            let to = chance.below(users)
+            let id = "m\(messages)"
+            actor.sent.append((id, to, actor.nextSeq))
+            try actor.send("<message to='\(bare(to))' type='chat' id='\(id)'><body>\(id)</body></message>")
+            log.append("\(actor.client.jid) sends \(id) to \(name(to))")
+        }
+    }
+
+    private func changePresence() throws {
+        guard let actor = some(where: \.isBound) else { return }
+        if actor.isAvailable, chance.one(in: 3) {
+            try actor.send("<presence type='unavailable'/>")
+            actor.isAvailable = false
+        } else {
+            // Resources of different priorities: each message goes to one session only.
+            let priority = actor.client.jid.hasSuffix("0") ? 0 : actor.client.jid.hasSuffix("1") ? 1 : 2
+            try actor.send("<presence><priority>\(priority)</priority></presence>")
+            actor.isAvailable = true
+        }
+        log.append("\(actor.client.jid) \(actor.isAvailable ? "available" : "unavailable")")
+    }
+
+    private func killOne() throws {
+        guard kills < maximumKills, alive.count > 1 else {
+            if alive.count < 3, kills > 0 { try cluster.addNode(loops: 1 + chance.below(2)) }
+            return
+        }
+        kills += 1
+        // The keeper half of the time.
+        let victim = chance.one(in: 2) ? cluster.keeper : alive[chance.below(alive.count)]
+        guard cluster.nodes[victim].isAlive else { return }
+        log.append("kill \(victim)\(victim == cluster.keeper ? " (keeper)" : "")")
+        for actor in actors { try actor.read() }
+        let wasKeeper = victim == cluster.keeper
+        cluster.killUnruly(victim, &chance)
+        for actor in actors where actor.node == victim { actor.isOver = true }
+        if wasKeeper {
+            let next = alive[chance.below(alive.count)]
+            log.append("keeper \(next)")
+            cluster.takeOver(by: next)
+        }
+    }
+
+    private func quiet() throws {
+        cluster.isUnruly = false
+        for actor in actors where !actor.isOver { actor.client.unstall() }
+        for _ in 0..<3 {
+            cluster.run()
+            cluster.doChores()
+            cluster.advance(seconds: 2)
+        }
+        for actor in actors {
+            try actor.read()
+            if actor.client.closedWith != nil { actor.isOver = true }
+        }
+    }
+
+    // MARK: The reckoning
+
+    private func judge() throws {
+        let living = actors.filter { !$0.isOver }
+        for actor in living {
+            guard actor.isBound else { throw broken("\(actor.client.jid) of user \(actor.user) was never bound") }
+            guard actor.client.session?.unhandled == 0 else {
+                throw broken("\(actor.client.jid) waits for \(actor.client.session?.unhandled ?? 0) completions")
+            }
+            guard actor.client.isReading else { throw broken("\(actor.client.jid) is paused for ever") }
+        }
+        try judgePresence(living)
+        try drain()
+        try judgeMessages()
+    }
+
+    private func judgePresence(_ living: [Actor]) throws {
+        for watcher in living where watcher.isAvailable {
+            let seen = Set(watcher.sees.filter(\.value).keys)
+            let true_ = Set(living.filter(\.isAvailable).map(\.client.jid))
+            guard seen == true_ else {
+                throw broken("\(watcher.client.jid) sees \(seen.sorted()) instead of \(true_.sorted())")
+            }
+        }
+    }
+
+    /// Every user comes once more and reads what is left.
+    private func drain() throws {
+        for actor in actors where !actor.isOver {
+            actor.isOver = true
+            actor.client.end(.closedByPeer)
+        }
+        cluster.run()
+        for user in 0..<users {
+            let client = try cluster.connect(name(user), resource: "last", node: alive[0])
+            let actor = Actor(user: user, client: client, node: alive[0])
+            actors.append(actor)
+            guard actor.isBound else { throw broken("\(name(user)) cannot come back: \(String(describing: client.bindError))") }
+            try actor.send("<presence/>")
+            cluster.run()
+            cluster.advance(seconds: 2)
+            try actor.read()
+        }
+    }
+
+    private func judgeMessages() throws {
+        var receipts: [String: [Actor]] = [:]
+        for actor in actors { for receipt in actor.receipts { receipts[receipt.id, default: []].append(actor) } }
+        for sender in actors {
+            guard let handled = sender.client.session?.inbound.handledThrough else { continue }
+            for (id, to, inSeq) in sender.sent {
+                let got = receipts[id] ?? []
+                let isHandled = Int32(bitPattern: handled &- inSeq) >= 0
+                if isHandled, got.isEmpty, !sender.errors.contains(id) { throw broken("\(id) to \(name(to)) was handled and is lost") }
+                if got.contains(where: { $0.user != to }) { throw broken("\(id) reached somebody else") }
+                if kills == 0, got.count > 1 { throw broken("\(id) came \(got.count) times and nobody died") }
+            }
+        }
+        for actor in actors {
+            var last: [String: Int] = [:]
+            var known: Set<String> = []
+            for receipt in actor.receipts where known.insert(receipt.id).inserted && !receipt.isDelayed {
+                guard let number = Int(receipt.id.dropFirst()) else { continue }
+                guard number > last[receipt.from, default: 0] else {
+                    throw broken("\(actor.client.jid) received m\(last[receipt.from, default: 0]) before \(receipt.id) from \(receipt.from)")
+                }
+                last[receipt.from] = number
+            }
+        }
+    }
+
+    /// When everybody is gone nothing is left of them.
+    private func leave() throws {
+        for actor in actors where !actor.isOver { actor.client.end(.closedByPeer) }
+        cluster.run()
+        cluster.doChores()
+        for node in alive {
+            for shard in cluster.nodes[node].shards {
+                guard shard.sessions.isEmpty else { throw broken("node \(node) still holds \(shard.sessions.count) sessions") }
+                guard shard.unhandledBytes == 0 else { throw broken("node \(node) still counts \(shard.unhandledBytes) unhandled bytes") }
+                for account in shard.accounts.values {
+                    guard account.resources.isEmpty, account.departing.isEmpty, account.gate.isEmpty, account.heldBack.isEmpty, !account.isPumping else {
+                        throw broken("\(account.jid) is not empty: \(account.resources.map(\.name)) \(account.departing.count)")
+                    }
+                    guard account.inbox.isEmpty else { throw broken("\(account.jid) is still owed \(account.inbox.all)") }
+                }
+            }
+        }
+    }
+}
