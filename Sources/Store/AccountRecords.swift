@@ -196,7 +196,7 @@ public struct SessionRow: Record, Equatable {
 
     /// The prepared bare JID.
     public var account: String
-    /// The session's number on its node.
+    /// The session's number in the key of this row, different for the sessions of different nodes.
     public var session: UInt64
     /// The incarnation of its node.
     public var node: UInt64

@@ -35,6 +35,7 @@ extension ClusterTests {
                 #expect(romeo.end == nil)
                 try romeo.ping("still here", within: .seconds(10))
                 let rest = try Chat.drain("juliet", on: staying, of: cluster)
+                #expect(!rest.isEmpty, "the sockets held everything: write more")
                 #expect(firstDisorder(first) == nil)
                 #expect(firstDisorder(rest) == nil)
                 #expect(!rest.contains { !$0.isDelayed })

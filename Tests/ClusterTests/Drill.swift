@@ -61,17 +61,21 @@ final class Drill {
         try watcher.send("<presence type='subscribe' to='\(name)@\(cluster.domain)'/>")
         try pulse.receive { $0["type"] == "subscribe" }
         try pulse.send("<presence type='subscribed' to='watch@\(cluster.domain)'/>")
-        try watcher.receive { $0["type"] == "subscribed" }
+        try see(watcher, node, isAvailable: true)
         try pulse.close()
         try watcher.close()
     }
 
     private func see(_ watcher: XMPPClient, _ node: Int, isAvailable: Bool) throws {
         let jid = "pulse-\(cluster.names[node])@\(cluster.domain)/on-\(cluster.names[node])"
+        var seen: [String] = []
         do {
-            try watcher.receive(within: .seconds(10)) { $0.local == "presence" && $0["from"] == jid && ($0["type"] == nil) == isAvailable }
+            try watcher.receive(within: .seconds(10)) { element in
+                seen.append("\(element.local) \(element["type"] ?? "available") from \(element["from"] ?? "nobody")")
+                return element.local == "presence" && element["from"] == jid && (element["type"] == nil) == isAvailable
+            }
         } catch {
-            throw ProcessFailure("\(watcher.jid) does not see \(jid) \(isAvailable ? "come" : "go"): \(error)\n\(cluster.logTails)")
+            throw ProcessFailure("\(watcher.jid) does not see \(jid) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
         }
     }
 
