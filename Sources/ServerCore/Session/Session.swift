@@ -21,6 +21,8 @@ public final class Session {
     var inbound = InboundLedger()
     /// Written and not yet handed to the kernel.
     private var queue = OutQueue()
+    /// Not yet written: behind an answer that is not true yet.
+    private var held = HeldOutput()
     private var ackedNow: [UInt64] = []
     /// The last acknowledged messages, for a home that died before it wrote that down.
     private var ackedLately: Deque<(message: UInt64, at: MonotonicTime)> = []
@@ -65,9 +67,9 @@ public final class Session {
     /// Submissions that are not handled yet.
     public var unhandled: Int { inbound.count }
     /// Bytes that the socket has not taken yet.
-    public var bytesWaiting: Int { queue.bytes + out.count }
+    public var bytesWaiting: Int { queue.bytes + out.count + held.bytes }
     /// Stanzas that the socket has not taken yet.
-    public var stanzasWaiting: Int { queue.count }
+    public var stanzasWaiting: Int { queue.count + held.count }
 
     // MARK: Binding
 
@@ -177,6 +179,7 @@ public final class Session {
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         presence.noteHandled(through: inbound.handledThrough)
+        while ended == nil, let (stanza, message) = held.next(inbound) { write(stanza, message: message) }
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
     }
@@ -224,7 +227,12 @@ public final class Session {
         if stanza.kind == .presence, !latePresence.isEmpty, stanza.type == .none || stanza.type == .unavailable, let from = stanza.from {
             latePresence[from] = nil
         }
-        write(stanza, message: message)
+        let request = inbound.unreadyRequest(answeredBy: stanza)
+        if request != nil || !held.isEmpty {
+            held.append(stanza, message: message, request: request)
+        } else {
+            write(stanza, message: message)
+        }
     }
 
     private func write(_ stanza: Stanza, message: UInt64) {
@@ -370,8 +378,8 @@ public final class Session {
             default: .ended
             }
         postAcknowledgements()
-        shard.post(.unbind(account: account, session: ref, bind: bind, reason: departure, unacked: queue.owed), to: home)
-        let unkept = queue.takeUnkept()
+        shard.post(.unbind(account: account, session: ref, bind: bind, reason: departure, unacked: queue.owed + held.owed), to: home)
+        let unkept = queue.takeUnkept() + held.takeUnkept()
         if !unkept.isEmpty { handBack(unkept) }
         shard.forgetIfDone(self)
     }
@@ -388,6 +396,6 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, flags: presence.flags, directed: presence.directed,
-            deliveredThrough: deliveredThrough, unacked: queue.owed, acked: ackedLately.map(\.message) + ackedNow)
+            deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed, acked: ackedLately.map(\.message) + ackedNow)
     }
 }
