@@ -55,17 +55,31 @@ let package = Package(
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "CLMDB", "CShims"]),
-        room("ServerCore", ["StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry", deque]),
+        room(
+            "ServerCore",
+            [
+                "StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry",
+                deque,
+            ]),
         // Floor 3: neighbours that never import each other.
         room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
-        room("Transports", ["ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio, nioPosix, log]),
+        room(
+            "Transports",
+            [
+                "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio,
+                nioPosix, log,
+            ]),
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
-        room("AdminSocket", ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log], path: "admin/AdminSocket"),
+        room(
+            "AdminSocket",
+            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log],
+            path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
             "Node",
             [
-                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol", "AdminLanguage",
+                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol",
+                "AdminLanguage",
                 "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "CShims", nio, nioPosix, log,
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
@@ -82,7 +96,8 @@ let package = Package(
         suite(
             "TransportsTests",
             [
-                "Transports", "ServerCore", "Authentication", "Store", "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", nio,
+                "Transports", "ServerCore", "Authentication", "Store", "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry",
+                "COpenSSL", nio,
                 nioPosix, nioEmbedded, log,
             ]),
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
@@ -90,13 +105,15 @@ let package = Package(
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
         room(
-            "TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
+            "TestKit",
+            ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
-        suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
-        .executableTarget(name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        .executableTarget(
+            name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )

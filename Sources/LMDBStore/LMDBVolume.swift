@@ -157,7 +157,6 @@ public final class LMDBVolume: Volume {
             case nil: throw .closed
             }
             role.change { $0 = .keeper(committer, lock) }
-            stateChanged(.keeping)
             return epoch
         } catch {
             role.change { $0 = .follower }

@@ -1,6 +1,5 @@
 import Bus
 import BusProtocol
-import Logging
 import ServerCore
 import Synchronization
 
@@ -8,12 +7,10 @@ import Synchronization
 final class BusBridge: BusDelegate, StanzaBus {
     private let links = Mutex<StanzaLinks?>(nil)
     private let shards = Mutex<[Shard]>([])
-    private let log: Logger
     /// Called when a node is gone, before the shards hear of it: reader slots may have to be cleared.
     private let nodeLost: @Sendable () -> Void
 
-    init(log: Logger, nodeLost: @escaping @Sendable () -> Void) {
-        self.log = log
+    init(nodeLost: @escaping @Sendable () -> Void) {
         self.nodeLost = nodeLost
     }
 
@@ -29,14 +26,12 @@ final class BusBridge: BusDelegate, StanzaBus {
     }
 
     func busNodeUp(_ node: NodeInfo) {
-        log.info("node up", metadata: ["node": "\(node.id)", "pid": "\(node.pid)"])
         let incarnation = node.id.incarnation
         let loops = UInt16(clamping: node.loops)
         for shard in shards.withLock({ $0 }) { shard.enter { $0.nodeUp(incarnation, loops: loops) } }
     }
 
     func busNodeDown(_ node: NodeID, reason: NodeDownReason) {
-        log.warning("node down", metadata: ["node": "\(node)", "reason": "\(reason.rawValue)"])
         nodeLost()
         let incarnation = node.incarnation
         for shard in shards.withLock({ $0 }) { shard.enter { $0.nodeDown(incarnation) } }

@@ -70,7 +70,8 @@ struct LogLines: LogHandler {
             for (key, value) in facts { line += " \(key)=\(Self.quoted("\(value)"))" }
             writer.write(Self.oneLine(line))
         case .json:
-            var line = "{\"time\":\"\(Self.now)\",\"level\":\"\(event.level.rawValue)\",\"area\":\(Self.json(label)),\"message\":\(Self.json("\(event.message)"))"
+            var line =
+                "{\"time\":\"\(Self.now)\",\"level\":\"\(event.level.rawValue)\",\"area\":\(Self.json(label)),\"message\":\(Self.json("\(event.message)"))"
             for (key, value) in facts { line += ",\(Self.json(key)):\(Self.json("\(value)"))" }
             writer.write(line + "}")
         }
@@ -83,7 +84,8 @@ struct LogLines: LogHandler {
         gmtime_r(&t.tv_sec, &parts)
         func two(_ n: Int32) -> String { n < 10 ? "0\(n)" : "\(n)" }
         let ms = String(t.tv_nsec / 1_000_000 + 1000).dropFirst()
-        return "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(ms)Z"
+        return
+            "\(parts.tm_year + 1900)-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)).\(ms)Z"
     }
 
     private static func quoted(_ text: String) -> String {
@@ -92,7 +94,8 @@ struct LogLines: LogHandler {
 
     /// What strangers put into a value must not begin a new line.
     private static func oneLine(_ text: String) -> String {
-        text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) ? String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) }) : text
+        text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F })
+            ? String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : Character($0) }) : text
     }
 
     private static func json(_ text: String) -> String {

@@ -75,12 +75,14 @@ public final class Node: Sendable {
             name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
             volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
         let volume = volume
-        bridge = BusBridge(log: Logger(label: "bus")) { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
+        bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         started = WallClock().now
         core = Core(
-            settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume, readers: volume.readers,
-            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system), metrics: try CoreMetrics(registry))
+            settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
+            readers: volume.readers,
+            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system),
+            metrics: try CoreMetrics(registry))
         let core = core
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
@@ -187,7 +189,11 @@ public final class Node: Sendable {
                 shard.answerer = { [core = shard.core] bytes in
                     guard isFirst, let question = NodeQuestion(bytes) else { return [] }
                     switch question {
-                    case .facts: return report.facts(isKeeper: shard.placement.owner?.node == core.node, serves: shard.placement.owner?.serves == true, epoch: shard.placement.epoch).bytes
+                    case .facts:
+                        return report.facts(
+                            isKeeper: shard.placement.owner?.node == core.node, serves: shard.placement.owner?.serves == true,
+                            epoch: shard.placement.epoch
+                        ).bytes
                     case .stop: stop()
                     case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
                     }

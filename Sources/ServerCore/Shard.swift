@@ -225,7 +225,11 @@ public final class Shard: @unchecked Sendable {
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
-            if let session = sessions[session] { session.deliver(stanza, message: message) } else { deliveredToNobody(session, stanza, message) }
+            if let session = sessions[session] {
+                session.deliver(stanza, message: message)
+            } else {
+                deliveredToNobody(session, stanza, message)
+            }
         case .completed(let session, let inSeq, let half, let refusal):
             sessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):

@@ -128,7 +128,10 @@ final class World {
         case 18..<26: end()
         case 26..<74: try talk()
         case 74..<88: try changePresence()
-        case 88..<92: if let actor = some(where: \.isBound) { actor.client.isStalled.toggle(); if !actor.client.isStalled { actor.client.isStalled = true; actor.client.unstall() } }
+        case 88..<92:
+            if let actor = some(where: \.isBound) {
+                actor.client.isStalled.toggle(); if !actor.client.isStalled { actor.client.isStalled = true; actor.client.unstall() }
+            }
         case 92..<95: cluster.step(&chance)
         case 95..<98: try killOne()
         default:
@@ -279,15 +282,18 @@ final class World {
                 if kills == 0, got.count > 1 { throw broken("\(id) came \(got.count) times and nobody died") }
             }
         }
+        // By session, not by address: two sessions of one resource follow each other on ways of their own.
+        var senders: [String: ObjectIdentifier] = [:]
+        for sender in actors { for message in sender.sent { senders[message.id] = ObjectIdentifier(sender) } }
         for actor in actors {
-            var last: [String: Int] = [:]
+            var last: [ObjectIdentifier: Int] = [:]
             var known: Set<String> = []
             for receipt in actor.receipts where known.insert(receipt.id).inserted && !receipt.isDelayed {
-                guard let number = Int(receipt.id.dropFirst()) else { continue }
-                guard number > last[receipt.from, default: 0] else {
-                    throw broken("\(actor.client.jid) received m\(last[receipt.from, default: 0]) before \(receipt.id) from \(receipt.from)")
+                guard let number = Int(receipt.id.dropFirst()), let sender = senders[receipt.id] else { continue }
+                guard number > last[sender, default: 0] else {
+                    throw broken("\(actor.client.jid) received m\(last[sender, default: 0]) before \(receipt.id) from \(receipt.from)")
                 }
-                last[receipt.from] = number
+                last[sender] = number
             }
         }
     }
@@ -299,10 +305,17 @@ final class World {
         cluster.doChores()
         for node in alive {
             for shard in cluster.nodes[node].shards {
-                guard shard.sessions.isEmpty else { throw broken("node \(node) still holds \(shard.sessions.count) sessions") }
+                guard shard.sessions.isEmpty else {
+                    let left = shard.sessions.values.map {
+                        "\($0.fullJID) bind \(String(describing: $0.bind)) ended \(String(describing: $0.ended)) unhandled \($0.inbound.unhandled.map { "\($0.seq) \($0.stanza.kind) sent \($0.sentEpoch) own \($0.own) theirs \($0.theirs)" }) placement \(shard.placement.epoch)"
+                    }
+                    throw broken("node \(node) still holds \(left)")
+                }
                 guard shard.unhandledBytes == 0 else { throw broken("node \(node) still counts \(shard.unhandledBytes) unhandled bytes") }
                 for account in shard.accounts.values {
-                    guard account.resources.isEmpty, account.departing.isEmpty, account.gate.isEmpty, account.heldBack.isEmpty, !account.isPumping else {
+                    guard account.resources.isEmpty, account.departing.isEmpty, account.gate.isEmpty, account.heldBack.isEmpty,
+                        !account.isPumping
+                    else {
                         throw broken("\(account.jid) is not empty: \(account.resources.map(\.name)) \(account.departing.count)")
                     }
                     guard account.inbox.isEmpty else { throw broken("\(account.jid) is still owed \(account.inbox.all)") }

@@ -7,11 +7,16 @@ enum Matcher {
         let here = path + "/" + expected.local
         if expected.local == "any", expected.attributes.isEmpty { return nil }
         guard actual.local == expected.local else { return "\(path): <\(actual.local)> instead of <\(expected.local)>" }
-        guard actual.namespace == expected.namespace else { return "\(here): namespace \(actual.namespace) instead of \(expected.namespace)" }
+        guard actual.namespace == expected.namespace else {
+            return "\(here): namespace \(actual.namespace) instead of \(expected.namespace)"
+        }
         for attribute in expected.attributes {
-            let value = attribute.namespace.isEmpty ? actual[attribute.local] : actual.attribute(attribute.local, namespace: attribute.namespace)
+            let value =
+                attribute.namespace.isEmpty ? actual[attribute.local] : actual.attribute(attribute.local, namespace: attribute.namespace)
             guard let value else { return "\(here): attribute \(attribute.local) is missing" }
-            if attribute.value != "{any}", value != attribute.value { return "\(here): \(attribute.local)='\(value)' instead of '\(attribute.value)'" }
+            if attribute.value != "{any}", value != attribute.value {
+                return "\(here): \(attribute.local)='\(value)' instead of '\(attribute.value)'"
+            }
         }
         // Addresses, ids and languages may be left unsaid; anything else must be expected.
         for attribute in actual.attributes where !["id", "to", "from", "lang"].contains(attribute.local) {
@@ -20,7 +25,9 @@ enum Matcher {
         }
         let wantedText = trim(expected.text)
         let isOpen = expected.children.contains { $0.local == "any" && $0["more"] != nil }
-        if wantedText != "{any}", !isOpen, trim(actual.text) != wantedText { return "\(here): text “\(actual.text)” instead of “\(wantedText)”" }
+        if wantedText != "{any}", !isOpen, trim(actual.text) != wantedText {
+            return "\(here): text “\(actual.text)” instead of “\(wantedText)”"
+        }
         var left = Array(actual.children)
         for child in expected.children where !(child.local == "any" && child["more"] != nil) {
             guard let index = left.firstIndex(where: { difference($0, child, path: here) == nil }) else {
@@ -29,7 +36,9 @@ enum Matcher {
             }
             left.remove(at: index)
         }
-        if !isOpen, wantedText != "{any}", let extra = left.first { return "\(here): <\(extra.local) xmlns='\(extra.namespace)'> was not expected" }
+        if !isOpen, wantedText != "{any}", let extra = left.first {
+            return "\(here): <\(extra.local) xmlns='\(extra.namespace)'> was not expected"
+        }
         return nil
     }
 

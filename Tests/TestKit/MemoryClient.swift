@@ -53,24 +53,26 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             arrived.append(String(decoding: rest[(rest.startIndex + start)..<(rest.startIndex + end)], as: UTF8.self))
             rest = rest[(rest.startIndex + end)...]
         }
-        guard !isStalled else {
+        guard !isStalled, stuck.isEmpty else {
             stalledMark = mark
             stuck += arrived
             return
         }
         received += arrived
-        shard.enter { _ in self.session?.written(through: mark) }
+        // As a socket with room does: the kernel has it before the call returns.
+        session?.written(through: mark)
     }
 
     /// Lets what was written reach the kernel.
     public func unstall() {
         guard isStalled else { return }
         isStalled = false
-        guard closedWith == nil else { return }
-        received += stuck
-        stuck = []
-        let mark = stalledMark
-        shard.enter { _ in self.session?.written(through: mark) }
+        shard.enter { _ in
+            guard !self.isStalled, self.closedWith == nil else { return }
+            self.received += self.stuck
+            self.stuck = []
+            self.session?.written(through: self.stalledMark)
+        }
     }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }

@@ -35,7 +35,9 @@ public final class MemoryCluster {
     private let modules: [any Module.Type]
     private var nextNode: UInt64 = 1
 
-    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings()) throws {
+    public init(
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings()
+    ) throws {
         self.domain = domain
         self.modules = modules
         var settings = settings
@@ -58,7 +60,8 @@ public final class MemoryCluster {
         let node = Node(id: nextNode, loops: loops)
         nextNode += 1
         let core = Core(
-            settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers, bus: LoopbackBus(from: node.id, switchboard), clock: clock,
+            settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
+            bus: LoopbackBus(from: node.id, switchboard), clock: clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
@@ -210,7 +213,9 @@ final class ManualLoop: Loop {
     /// Does the oldest piece of work, due timers first. Returns false when there was none.
     func runOne() -> Bool {
         let body: (@Sendable () -> Void)? = state.withLock { state in
-            if let due = state.timers.indices.filter({ state.timers[$0].at <= time.now }).min(by: { state.timers[$0].at < state.timers[$1].at }) {
+            if let due = state.timers.indices.filter({ state.timers[$0].at <= time.now }).min(by: {
+                state.timers[$0].at < state.timers[$1].at
+            }) {
                 return state.timers.remove(at: due).body
             }
             return state.queue.isEmpty ? nil : state.queue.removeFirst()

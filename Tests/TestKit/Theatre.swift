@@ -92,7 +92,9 @@ public final class Play {
         case .ends(let actor, let condition):
             try await settle()
             let found = try await player(actor).endCondition()
-            guard found == condition else { throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)") }
+            guard found == condition else {
+                throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)")
+            }
         case .clock(let seconds):
             try await theatre.advanceClock(seconds: seconds)
             dirty = true

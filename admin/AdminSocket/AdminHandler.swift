@@ -78,7 +78,8 @@ final class AdminHandler: ChannelInboundHandler {
     private func take(_ line: LineFramer.Line, _ context: ChannelHandlerContext) {
         switch (state, line) {
         case (.lines(let consumer), .text(".")): finish(consumer, context)
-        case (.lines(let consumer), .text(let text)): consumer.take(text.utf8.first == UInt8(ascii: ".") ? String(text.unicodeScalars.dropFirst()) : text)
+        case (.lines(let consumer), .text(let text)):
+            consumer.take(text.utf8.first == UInt8(ascii: ".") ? String(text.unicodeScalars.dropFirst()) : text)
         case (.lines(let consumer), _): consumer.takeUnreadable()
         case (.secret(let invocation), .text(let secret)):
             begin(invocation, secret: secret, context)

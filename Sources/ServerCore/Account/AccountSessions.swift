@@ -197,11 +197,14 @@ extension Account {
         }
         for report in reports.sorted(by: { $0.bind > $1.bind }) {
             // Asked twice, it answered twice.
-            guard resource(of: report.session) == nil else { continue }
+            guard resource(of: report.session) == nil, departing[report.session] == nil else { continue }
             // Two sessions claim one resource: the higher binding stays.
             let holder = resource(named: report.resource)
             guard holder.map({ $0.bind < report.bind }) ?? true, let full = try? jid.with(resource: report.resource) else {
                 shard.post(.end(session: report.session.id, .replaced), to: report.session.shard)
+                for message in report.acked { _ = settle(message) }
+                for message in report.unacked { inbox.claim(message) }
+                departing[report.session] = Set(report.unacked)
                 continue
             }
             if let holder { endSession(holder, .replaced) }

@@ -53,7 +53,10 @@ struct InboundLedger {
     mutating func complete(_ seq: UInt32, _ half: CompletionHalf) -> (stanzas: Int, bytes: Int) {
         guard let index = index(seq) else { return (0, 0) }
         switch half {
-        case .whole: unhandled[index].own = true
+        case .whole:
+            // Whatever an earlier home said: nobody else has a part in it.
+            unhandled[index].own = true
+            unhandled[index].expectsTheirs = false
         case .own:
             unhandled[index].own = true
             unhandled[index].expectsTheirs = true

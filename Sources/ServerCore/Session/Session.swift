@@ -19,6 +19,7 @@ public final class Session {
     unowned let shard: Shard
 
     var inbound = InboundLedger()
+    private var held = AnswerHold()
     /// Written and not yet handed to the kernel.
     private var queue = OutQueue()
     /// Not yet written: behind an answer that is not true yet.
@@ -176,6 +177,10 @@ public final class Session {
             if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
         }
         let (done, bytes) = inbound.complete(inSeq, half)
+        while let next = held.next(inbound) {
+            guard ended == nil else { break }
+            pass(next.stanza, message: next.message)
+        }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         presence.noteHandled(through: inbound.handledThrough)
@@ -215,6 +220,14 @@ public final class Session {
             if message == 0, stanza.isMissedWhenLost { handBack([stanza]) }
             return
         }
+        if held.keeps(stanza, message: message, inbound) {
+            if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
+            return
+        }
+        pass(stanza, message: message)
+    }
+
+    private func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -355,6 +368,9 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        for held in held.takeAll() {
+            if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
+        }
         shard.core.metrics.sessionsEnded(reason)
         bindCompletion = nil
         if bind != nil {

@@ -65,7 +65,8 @@ extension Commands {
 
     func status(_ sink: ReplySink) {
         askNodes(.facts, sink) { nodes, silent in
-            let sessions = nodes.reduce(Int64(0)) { sum, node in if case .integer(let count) = node["sessions"] { sum + count } else { sum } }
+            let sessions = nodes.reduce(Int64(0)) { sum, node in if case .integer(let count) = node["sessions"] { sum + count } else { sum }
+            }
             let keeper = nodes.first { $0["role"] == .text("keeper") }
             sink.write { reply in
                 reply.fact("nodes", ReplyValue(nodes.count))
@@ -73,7 +74,9 @@ extension Commands {
                 reply.fact("sessions", .integer(sessions))
                 for key in ["epoch", "commits", "store_state", "store_used_mib"] { reply.fact(key, keeper?[key] ?? .none) }
                 if keeper == nil { reply.warning("no node keeps the store; logins and writes wait until one does") }
-                if let keeper, keeper["store_state"] != .text("writing") { reply.warning("the store takes no writes; see the log of the keeper") }
+                if let keeper, keeper["store_state"] != .text("writing") {
+                    reply.warning("the store takes no writes; see the log of the keeper")
+                }
             }
             let mine = nodes.first { Self.name(of: $0) == core.nodeName }
             if keeper == nil || mine?["serving"] != .flag(true) {
@@ -116,7 +119,9 @@ extension Commands {
 
     func advanceClock(_ invocation: Invocation, _ sink: ReplySink) {
         guard let seconds = invocation.integer("DURATION") else { return sink.fail(.usage, "write how far, as +300s") }
-        askNodes(.advanceClock(seconds: Int64(seconds)), sink) { _, silent in endScatter(silent, sink, ok: "the clock is \(seconds) s ahead of where it was") }
+        askNodes(.advanceClock(seconds: Int64(seconds)), sink) { _, silent in
+            endScatter(silent, sink, ok: "the clock is \(seconds) s ahead of where it was")
+        }
     }
 }
 

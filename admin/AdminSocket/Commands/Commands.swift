@@ -10,7 +10,8 @@ struct Commands: Sendable {
 
     func run(_ invocation: Invocation, secret: String, _ sink: ReplySink) {
         if invocation.command.effect == .writes {
-            context.log.notice("admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
+            context.log.notice(
+                "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
@@ -57,7 +58,8 @@ struct Commands: Sendable {
             return nil
         }
         guard core.hosts[jid.domain] != nil else {
-            sink.fail(.invalid, "\(jid.domain) is not a host of this server; the hosts are \(core.hosts.keys.sorted().joined(separator: ", "))")
+            sink.fail(
+                .invalid, "\(jid.domain) is not a host of this server; the hosts are \(core.hosts.keys.sorted().joined(separator: ", "))")
             return nil
         }
         return jid
@@ -91,7 +93,10 @@ struct Commands: Sendable {
             if silent.isEmpty {
                 reply.ok(ok)
             } else {
-                reply.error(.partial, "\(silent.count) of the nodes did not answer in time: \(silent.map { String($0, radix: 16) }.sorted().joined(separator: ", "))")
+                reply.error(
+                    .partial,
+                    "\(silent.count) of the nodes did not answer in time: \(silent.map { String($0, radix: 16) }.sorted().joined(separator: ", "))"
+                )
             }
         }
     }

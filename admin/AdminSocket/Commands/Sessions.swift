@@ -23,12 +23,14 @@ extension Commands {
                     ["jid", "node", "address", "tls", "cipher", "mechanism", "since", "in", "out", "queue"])
                 for session in sessions.prefix(limit) {
                     reply.row(
-                        .text(session.jid), .text(session.nodeName), .text(session.facts.remoteAddress), ReplyValue(session.facts.tlsVersion),
+                        .text(session.jid), .text(session.nodeName), .text(session.facts.remoteAddress),
+                        ReplyValue(session.facts.tlsVersion),
                         ReplyValue(session.facts.tlsCipher), .text(session.facts.mechanism), .text(Moment.text(session.since)),
                         ReplyValue(session.stanzasIn), ReplyValue(session.stanzasOut), ReplyValue(session.queuedBytes))
                 }
             }
-            let shown = sessions.count > limit ? "\(limit) of \(sessions.count) sessions; ask for more with --limit" : "\(sessions.count) sessions"
+            let shown =
+                sessions.count > limit ? "\(limit) of \(sessions.count) sessions; ask for more with --limit" : "\(sessions.count) sessions"
             endScatter(silent, sink, ok: shown)
         }
     }
@@ -54,7 +56,9 @@ extension Commands {
         guard let jid = jid(invocation.text("FULLJID"), sink) else { return }
         gather(SessionFilter(jid: jid), sink) { sessions, silent in
             guard let session = sessions.first(where: { $0.jid == jid.description }) else {
-                return sink.fail(silent.isEmpty ? .notFound : .partial, "there is no session \(jid)\(silent.isEmpty ? "" : " on the nodes that answered")")
+                return sink.fail(
+                    silent.isEmpty ? .notFound : .partial,
+                    "there is no session \(jid)\(silent.isEmpty ? "" : " on the nodes that answered")")
             }
             sink.write { reply in
                 reply.fact("jid", .text(session.jid))

@@ -143,7 +143,11 @@ final class UserImport: LineConsumer {
         }
         guard !wasOver else { return }
         sink.end { reply in
-            if refused == 0 { reply.ok("\(added) accounts added") } else { reply.error(.partial, "\(added) accounts added, \(refused) lines refused") }
+            if refused == 0 {
+                reply.ok("\(added) accounts added")
+            } else {
+                reply.error(.partial, "\(added) accounts added, \(refused) lines refused")
+            }
         }
     }
 }

@@ -100,7 +100,9 @@ extension Commands {
             for record in listing.found {
                 reply.row(.text(record.jid), .text(record.isEnabled ? "enabled" : "disabled"), .text(Moment.text(record.created)))
             }
-            if listing.damaged > 0 { reply.warning("\(listing.damaged) account records are damaged and left out; see the log of the keeper") }
+            if listing.damaged > 0 {
+                reply.warning("\(listing.damaged) account records are damaged and left out; see the log of the keeper")
+            }
             if listing.isCut, let last = listing.found.last {
                 reply.ok("\(listing.found.count) accounts; more follow, go on with --after \(last.jid)")
             } else {
@@ -132,7 +134,9 @@ extension Commands {
         reply.fact("created", .text(Moment.text(record.created)))
         reply.fact("last_seen", record.lastUnavailable.map { .text(Moment.text($0)) } ?? .none)
         let credentials = try? Credentials.decode(record.credentials)
-        for hash in SCRAMHash.allCases { if let key = credentials?.keys[hash] { reply.fact("key", .text("\(hash.mechanism), \(key.iterations) iterations")) } }
+        for hash in SCRAMHash.allCases {
+            if let key = credentials?.keys[hash] { reply.fact("key", .text("\(hash.mechanism), \(key.iterations) iterations")) }
+        }
         reply.fact("roster_items", ReplyValue(account.roster.count { $0.isListed && !$0.isRemoved }))
         reply.fact("roster_version", ReplyValue(record.rosterVersion))
         reply.fact("subscription_requests", ReplyValue(account.pendingIn.count))
