@@ -103,13 +103,14 @@ public final class Node: Sendable {
         try links.start()
         for shard in shards { shard.enter { $0.startHousekeeping() } }
         installAnswers()
+        // Before the admin socket: a node that answers there takes clients.
+        try await parts.withLock { $0.transports }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"))
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
-        try await parts.withLock { $0.transports }?.start()
         waitForLock()
         log.notice("started", metadata: ["node": "\(settings.node.name)"])
     }

@@ -14,11 +14,12 @@ extension ClusterTests {
                 let staying = (leaving + 1) % 3
                 let romeo = try cluster.connect("romeo", resource: "orchard", node: staying)
                 let nurse = try cluster.connect("nurse", resource: "hall", node: leaving)
-                let juliet = try cluster.connect("juliet", resource: "balcony", node: leaving)
+                let juliet = try XMPPClient(
+                    port: cluster.ports[leaving], domain: cluster.domain, user: "juliet", resource: "balcony", receiveBuffer: 4096)
                 try juliet.send("<presence/>")
                 try juliet.ping("present")
                 // More than sockets hold, to one who does not read.
-                let ids = (0..<300).map { "romeo-\(round * 1000 + $0)" }
+                let ids = (0..<600).map { "romeo-\(round * 1000 + $0)" }
                 for id in ids { try romeo.send(Chat.message(to: "juliet@\(cluster.domain)", id: id, filler: 12_000)) }
                 try romeo.ping("accepted")
 

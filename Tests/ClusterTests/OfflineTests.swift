@@ -9,7 +9,8 @@ extension ClusterTests {
             let cluster = try ProcessCluster(nodes: 3, loops: 2)
             try cluster.addAccounts(["romeo", "juliet", "marker"])
             let keeper = try cluster.keeper()
-            // From the keeper itself, and over the bus.
+            var seen: Set<String> = []
+            // Over the bus, and at the keeper itself.
             for (round, node) in [(keeper + 1) % 3, keeper].enumerated() {
                 let romeo = try cluster.connect("romeo", resource: "orchard", node: node)
                 let ids = (0..<500).map { "romeo-\(round * 500 + $0)" }
@@ -20,8 +21,11 @@ extension ClusterTests {
                 for index in cluster.names.indices { try cluster.start(index) }
                 for index in cluster.names.indices { try cluster.waitUntilServing(index) }
                 let letters = try Chat.drain("juliet", on: (node + 1) % 3, of: cluster)
-                #expect(letters.map(\.id) == ids)
+                // What was read just before the nodes died may come again, with its stamp (DESIGN §1.1).
+                let new = letters.map(\.id).filter { !seen.contains($0) }
+                #expect(new == ids)
                 #expect(!letters.contains { !$0.isDelayed })
+                seen.formUnion(new)
             }
         }
 

@@ -51,7 +51,8 @@ enum Chat {
             }
             guard let letter = Letter(stanza) else { continue }
             if letter.id == last { break }
-            letters.append(letter)
+            // The mark of a drain before may come again after a death, as every message that was read just then.
+            if letter.writer != "last" { letters.append(letter) }
         }
         // Behind the last one comes nothing.
         var late: [Letter] = []

@@ -28,13 +28,16 @@ public final class XMPPClient {
     /// - Parameters:
     ///   - resource: nil: the server chooses one.
     ///   - patience: for all of it.
+    ///   - receiveBuffer: Bytes the kernel holds for a client that does not read; nil: as many as it likes.
     public init(
-        port: UInt16, domain: String, user: String, resource: String?, password: String = XMPPClient.password, within patience: Duration = .seconds(20)
+        port: UInt16, domain: String, user: String, resource: String?, password: String = XMPPClient.password, within patience: Duration = .seconds(20),
+        receiveBuffer: Int32? = nil
     ) throws {
         self.domain = domain
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
         let deadline = Deadline(in: patience)
+        if var receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size)) }
         try open(port)
         try begin(by: deadline)
         try authenticate(user, password, by: deadline)
@@ -141,16 +144,16 @@ public final class XMPPClient {
         guard end == nil else { return drop() }
         try write("</stream:stream>", by: Deadline(in: patience))
         try waitForEnd(within: patience)
-        drop()
     }
 
-    /// Waits until the server ends the stream. What came meanwhile is there to be received.
+    /// Waits until the server ends the stream, then closes the socket. What came meanwhile is there to be received.
     public func waitForEnd(within patience: Duration) throws {
         let deadline = Deadline(in: patience)
         while end == nil {
             guard !deadline.isOver else { throw ProcessFailure("\(jid): the server does not end the stream") }
             wait(by: deadline)
         }
+        drop()
     }
 
     /// Closes the socket without a word.
