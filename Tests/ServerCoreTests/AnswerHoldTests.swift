@@ -52,4 +52,32 @@ import Testing
         cluster.run()
         #expect(romeo.takeReceived().contains { $0.contains("id='p1'") })
     }
+
+    /// Two messages to accounts of different loops, which commit each for itself: in one of the two orders the later message is
+    /// kept first.
+    @Test(arguments: [[0, 1], [1, 0]] as [[UInt16]])
+    func anAnswerWaitsForEveryMessageBeforeIt(_ loops: [UInt16]) throws {
+        let cluster = try MemoryCluster(nodes: 1, loops: 2, modules: ModuleList.all)
+        try cluster.addAccount("romeo")
+        let romeo = try cluster.connect("romeo", resource: "orchard", node: 0)
+        let friends = try loops.map { try friend(onLoop: $0, of: cluster) }
+        for friend in friends { try cluster.addAccount(friend) }
+        cluster.volume.holdsCommits = true
+        for friend in friends { try romeo.post("<message to='\(friend)@capulet.lit' type='chat'><body>keep me</body></message>") }
+        try romeo.post("<iq type='get' id='p1' to='capulet.lit'><ping xmlns='urn:xmpp:ping'/></iq>")
+        cluster.run()
+        #expect(cluster.volume.statistics.waiting == 2)
+        cluster.volume.releaseCommits(1)
+        cluster.run()
+        #expect(romeo.takeReceived().isEmpty, "one of the messages is not kept yet")
+        cluster.volume.releaseCommits(1)
+        cluster.run()
+        #expect(romeo.takeReceived().contains { $0.contains("id='p1'") })
+    }
+
+    private func friend(onLoop loop: UInt16, of cluster: MemoryCluster) throws -> String {
+        let placement = cluster.nodes[0].shards[0].placement
+        for number in 0..<1_000 where try placement.partition(of: JID("friend\(number)@capulet.lit")) % 2 == loop { return "friend\(number)" }
+        return "nobody"
+    }
 }

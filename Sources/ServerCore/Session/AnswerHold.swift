@@ -11,7 +11,7 @@ struct AnswerHold {
         let stanza: Stanza
         /// The record's number when the account is owed it, 0 otherwise.
         let message: UInt64
-        /// The last message that must be handled before it; nil for what only stands behind an answer.
+        /// The last of the messages that must be handled before it; nil for what only stands behind an answer.
         fileprivate let blocker: UInt32?
     }
 
@@ -33,7 +33,7 @@ struct AnswerHold {
     /// The next stanza whose time has come.
     mutating func next(_ inbound: InboundLedger) -> Held? {
         guard let first = waiting.first else { return nil }
-        if let blocker = first.blocker, inbound.isWaiting(blocker) { return nil }
+        if let blocker = first.blocker, inbound.hasUnhandledMessage(through: blocker) { return nil }
         return waiting.removeFirst()
     }
 
@@ -53,6 +53,12 @@ extension InboundLedger {
         return unhandled[..<request].last { $0.stanza.kind == .message && !$0.isHandled }?.seq
     }
 
-    /// Whether a submission is still not handled.
-    fileprivate func isWaiting(_ seq: UInt32) -> Bool { entry(seq).map { !$0.isHandled } ?? false }
+    /// Whether any message up to a submission is still not handled: they go to different accounts and are done in any order.
+    fileprivate func hasUnhandledMessage(through seq: UInt32) -> Bool {
+        for entry in unhandled {
+            if Int32(bitPattern: seq &- entry.seq) < 0 { return false }
+            if entry.stanza.kind == .message, !entry.isHandled { return true }
+        }
+        return false
+    }
 }
