@@ -63,8 +63,9 @@ import Testing
         let friends = try loops.map { try friend(onLoop: $0, of: cluster) }
         for friend in friends { try cluster.addAccount(friend) }
         cluster.volume.holdsCommits = true
-        for friend in friends { try romeo.post("<message to='\(friend)@capulet.lit' type='chat'><body>keep me</body></message>") }
-        try romeo.post("<iq type='get' id='p1' to='capulet.lit'><ping xmlns='urn:xmpp:ping'/></iq>")
+        try romeo.postTogether(
+            friends.map { "<message to='\($0)@capulet.lit' type='chat'><body>keep me</body></message>" }
+                + ["<iq type='get' id='p1' to='capulet.lit'><ping xmlns='urn:xmpp:ping'/></iq>"])
         cluster.run()
         #expect(cluster.volume.statistics.waiting == 2)
         cluster.volume.releaseCommits(1)

@@ -80,6 +80,16 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     // MARK: The client's side
 
+    /// Sends stanzas that the server reads in one go.
+    public func postTogether(_ all: [String]) throws {
+        let stanzas = try all.map { xml in
+            let bytes = Array(xml.utf8)
+            let element = try Element.parse(bytes)
+            return (try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }, bytes.count)
+        }
+        shard.enter { _ in for (stanza, size) in stanzas { self.session?.submit(stanza, size: size) } }
+    }
+
     /// Sends one stanza; the cluster works it off when it runs.
     public func post(_ xml: String) throws {
         let bytes = Array(xml.utf8)
