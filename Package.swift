@@ -83,7 +83,7 @@ let package = Package(
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
         room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
-        suite("ServerCoreTests", ["ServerCore", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ServerCoreTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
