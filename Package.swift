@@ -10,9 +10,9 @@ let strict: [SwiftSetting] = [
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
-let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func room(_ name: String, _ dependencies: [Target.Dependency], path: String? = nil) -> Target {
@@ -34,7 +34,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // Floor 0: C libraries, and rooms that know nothing of a server.
@@ -44,47 +43,78 @@ let package = Package(
         .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
         .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
         .target(name: "CShims", dependencies: ["CICU"]),
-        room("XMLStream", ["CLibXML2", "CShims"]),
+        room("XMLStream", ["CLibXML2"]),
         room("Stanzas", ["XMLStream", "CShims"]),
-        room("Settings", [toml]),
+        room("Settings", []),
         room("Telemetry", []),
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
-        room("Authentication", ["Stanzas", "CSASL", "COpenSSL", "CShims"]),
-        room("Store", ["Stanzas", "XMLStream"]),
-        room("BusProtocol", ["Stanzas"], path: "cluster/BusProtocol"),
+        room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
+        room("Store", ["Stanzas"]),
+        room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "CLMDB", "CShims"]),
-        room("ServerCore", ["StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry", deque]),
+        room(
+            "ServerCore",
+            [
+                "Store", "Stanzas", "XMLStream", "Settings", "Telemetry",
+                deque,
+            ]),
         // Floor 3: neighbours that never import each other.
         room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
-        room("Transports", ["ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio, nioPosix, log]),
-        room("Bus", ["BusProtocol", "ServerCore", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
-        room("AdminSocket", ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log], path: "admin/AdminSocket"),
+        room(
+            "Transports",
+            [
+                "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio,
+                nioPosix, log,
+            ]),
+        room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room(
+            "AdminSocket",
+            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", nio, nioPosix, log],
+            path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
             "Node",
             [
-                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol", "AdminLanguage",
-                "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "CShims", nio, nioPosix, log,
+                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol",
+                "AdminLanguage", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log,
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage", arguments], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
         suite("SettingsTests", ["Settings"]),
         suite("TelemetryTests", ["Telemetry"]),
         suite("AdminLanguageTests", ["AdminLanguage"]),
+        suite("MartletctlTests", ["martletctl"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
+        suite(
+            "TransportsTests",
+            [
+                "Transports", "ServerCore", "Authentication", "Store", "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry",
+                "COpenSSL", nio,
+                nioPosix, nioEmbedded, log,
+            ]),
         suite("AuthenticationTests", ["Authentication", "Stanzas"]),
-        suite("StoreTests", ["Store", "LMDBStore", "Stanzas"]),
+        suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
+        .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
         room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
         suite("ServerCoreTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        room(
+            "TestKit",
+            ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
+            path: "Tests/TestKit"),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
+        suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
+        .executableTarget(
+            name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )

@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "CShimsSystem.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,4 +47,23 @@ int martlet_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid) {
     *uid = credentials.uid;
     *gid = credentials.gid;
     return 0;
+}
+
+int martlet_bind(int fd, const char *address, uint16_t port) {
+    struct sockaddr_in6 six;
+    memset(&six, 0, sizeof six);
+    if (inet_pton(AF_INET6, address, &six.sin6_addr) == 1) {
+        six.sin6_family = AF_INET6;
+        six.sin6_port = htons(port);
+        return bind(fd, (struct sockaddr *)&six, sizeof six);
+    }
+    struct sockaddr_in four;
+    memset(&four, 0, sizeof four);
+    if (inet_pton(AF_INET, address, &four.sin_addr) != 1) {
+        errno = EINVAL;
+        return -1;
+    }
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+    return bind(fd, (struct sockaddr *)&four, sizeof four);
 }

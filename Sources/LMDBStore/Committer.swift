@@ -89,6 +89,7 @@ final class Committer: Sendable {
 
         mutating func run() {
             environment.checkReaders()
+            set(.keeping)
             while true {
                 let wake = min(nextReaderCheck, refusal?.nextProbe ?? .max)
                 let ready: [Submission]?? = inbox.wait(until: wake) { inbox in

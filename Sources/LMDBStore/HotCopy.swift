@@ -143,11 +143,12 @@ struct HotCopy {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
+}
 
-    private func syncDirectory(_ path: String) throws(StoreFailure) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw StoreFailure(system: errno, "opening \(path)") }
-        defer { Glibc.close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw StoreFailure(system: errno, "syncing \(path)") }
-    }
+/// Makes the names in a directory durable.
+func syncDirectory(_ path: String) throws(StoreFailure) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw StoreFailure(system: errno, "opening \(path)") }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw StoreFailure(system: errno, "syncing \(path)") }
 }

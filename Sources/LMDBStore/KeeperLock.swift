@@ -24,7 +24,11 @@ public final class KeeperLock: Sendable {
         self.descriptor = descriptor
     }
 
-    deinit { Glibc.close(descriptor) }
+    deinit {
+        // A child between fork and exec shares the open file: closing alone would leave the lock to it.
+        _ = martlet_ofd_unlock(descriptor)
+        Glibc.close(descriptor)
+    }
 
     /// A claim that waits for its lock.
     public final class Claim: Sendable {
@@ -47,7 +51,7 @@ public final class KeeperLock: Sendable {
         let claim = Claim()
         do throws(StoreFailure) {
             let thread = try Thread("keeper-lock") {
-                let result = Result { () throws(StoreFailure) in try lock(directory, node: node, waiting: true) }
+                let result = Result { () throws(StoreFailure) in try lock(directory, node: node, waiting: claim) }
                 guard !claim.isWithdrawn else { return }
                 switch result {
                 case .success(let lock?): granted(.success(lock))
@@ -64,7 +68,7 @@ public final class KeeperLock: Sendable {
 
     /// Takes the lock if nobody holds it; nil when somebody does.
     public static func acquireNow(directory: String, node: String) throws(StoreFailure) -> KeeperLock? {
-        try lock(directory, node: node, waiting: false)
+        try lock(directory, node: node, waiting: nil)
     }
 
     /// Who holds, or last held, the lock of a volume; nil when the file does not say.
@@ -75,7 +79,7 @@ public final class KeeperLock: Sendable {
         return Holder(pid: pid, startTime: start, node: String(words[2]))
     }
 
-    private static func lock(_ directory: String, node: String, waiting: Bool) throws(StoreFailure) -> KeeperLock? {
+    private static func lock(_ directory: String, node: String, waiting claim: Claim?) throws(StoreFailure) -> KeeperLock? {
         guard let resolved = realpath(directory, nil) else { throw StoreFailure(system: errno, "looking for \(directory)") }
         defer { free(resolved) }
         let directory = String(cString: resolved)
@@ -84,11 +88,13 @@ public final class KeeperLock: Sendable {
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
             guard descriptor >= 0 else { throw StoreFailure(system: errno, "opening \(path)") }
             let lock = KeeperLock(directory: directory, descriptor: descriptor)
-            let result = martlet_ofd_lock(descriptor, waiting ? 1 : 0)
+            let result = martlet_ofd_lock(descriptor, claim == nil ? 0 : 1)
             if result == EAGAIN { return nil }
             guard result == 0 else { throw StoreFailure(system: result, "locking \(path)") }
             // A file that was removed or replaced while we waited locks nothing.
             guard lock.isInPlace(path) else { continue }
+            // Granted too late: it goes back without a trace.
+            if let claim, claim.isWithdrawn { return nil }
             try lock.sign(node)
             return lock
         }
@@ -103,7 +109,8 @@ public final class KeeperLock: Sendable {
     private func sign(_ node: String) throws(StoreFailure) {
         let name = String(node.filter { !$0.isWhitespace }.prefix(64))
         let text = Array("\(getpid()) \(Self.startTime) \(name.isEmpty ? "-" : name)\n".utf8)
-        guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, text, text.count, 0) == text.count else {
+        // In this order the file is never empty.
+        guard pwrite(descriptor, text, text.count, 0) == text.count, ftruncate(descriptor, off_t(text.count)) == 0 else {
             throw StoreFailure(system: errno, "signing \(directory)/volume.lock")
         }
     }

@@ -56,6 +56,9 @@ public final class LMDBVolume: Volume {
             throw .format("there is a volume in \(environment.directory) already")
         }
         try environment.commit(CollectionOfOne(VolumeRows.initial(identity)))
+        // LMDB syncs the file; the names of file and directory are synced here.
+        try syncDirectory(environment.directory)
+        try syncDirectory(environment.directory + "/..")
     }
 
     /// Opens a volume as a follower.
@@ -154,7 +157,6 @@ public final class LMDBVolume: Volume {
             case nil: throw .closed
             }
             role.change { $0 = .keeper(committer, lock) }
-            stateChanged(.keeping)
             return epoch
         } catch {
             role.change { $0 = .follower }

@@ -1,4 +1,3 @@
-
 public import ServerCore
 
 /// Every module of the server, in the order in which they stand within a stage. Reading it is knowing what the server speaks.

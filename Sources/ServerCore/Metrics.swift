@@ -5,6 +5,8 @@ public final class CoreMetrics: Sendable {
     public let stanzasIn: Counter
     public let stanzasOut: Counter
     public let sessionsBound: Counter
+    /// Sessions with a resource whose socket is here.
+    public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
@@ -18,7 +20,6 @@ public final class CoreMetrics: Sendable {
     public let takeovers: Counter
     public let rateLimited: Counter
     /// Levels of the whole process: each loop adds what changed since it last looked.
-    let sessions: Gauge
     let accounts: Gauge
     let gatedAccounts: Gauge
     let unhandledBytes: Gauge
@@ -29,6 +30,7 @@ public final class CoreMetrics: Sendable {
         stanzasIn = try registry.counter("martlet_stanzas_received_total", help: "Stanzas received from clients.")
         stanzasOut = try registry.counter("martlet_stanzas_sent_total", help: "Stanzas written towards clients.")
         sessionsBound = try registry.counter("martlet_sessions_bound_total", help: "Sessions that were granted a resource.")
+        sessions = try registry.gauge("martlet_sessions", help: "Sessions with a resource on this node.")
         var ended: [String: Counter] = [:]
         for label in EndReason.labels {
             ended[label] = try registry.counter(
@@ -47,7 +49,6 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
-        sessions = try registry.gauge("martlet_sessions", help: "Sessions, bound or ending.")
         accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")

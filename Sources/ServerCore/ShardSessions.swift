@@ -146,13 +146,12 @@ extension Shard {
 
     /// Adds to the levels of the process what changed here since the last time.
     private func report() {
-        var levels = Levels(sessions: sessions.count, accounts: accounts.count, unhandledBytes: unhandledBytes)
+        var levels = Levels(accounts: accounts.count, unhandledBytes: unhandledBytes)
         for account in accounts.values {
             if !account.gate.isEmpty { levels.gated += 1 }
             levels.owed += account.inbox.owed
         }
         let metrics = core.metrics
-        metrics.sessions.add(Int64(levels.sessions - levelsReported.sessions))
         metrics.accounts.add(Int64(levels.accounts - levelsReported.accounts))
         metrics.gatedAccounts.add(Int64(levels.gated - levelsReported.gated))
         metrics.unhandledBytes.add(Int64(levels.unhandledBytes - levelsReported.unhandledBytes))
@@ -162,7 +161,6 @@ extension Shard {
 
     /// What this loop last added to the levels of the process.
     struct Levels {
-        var sessions = 0
         var accounts = 0
         var unhandledBytes = 0
         var gated = 0

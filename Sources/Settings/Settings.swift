@@ -43,7 +43,7 @@ public struct Settings: Sendable, Equatable {
 
     /// `[[host]]`: one virtual host.
     public struct Host: Sendable, Equatable {
-        public enum Durability: String, Sendable, Equatable { case kept, relay }
+        public enum Durability: String, Sendable, Equatable, CaseIterable { case kept, relay }
         /// The domain, as clients write it after the '@'.
         public var domain: String
         /// PEM file with the certificate chain; empty: no TLS on this host.
@@ -63,7 +63,7 @@ public struct Settings: Sendable, Equatable {
 
     /// `[tls]`.
     public struct TLS: Sendable, Equatable {
-        public enum Version: String, Sendable, Equatable { case tls12 = "1.2", tls13 = "1.3" }
+        public enum Version: String, Sendable, Equatable, CaseIterable { case tls12 = "1.2", tls13 = "1.3" }
         public var minimum = Version.tls12
         /// OpenSSL cipher list for TLS 1.2.
         public var ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -127,7 +127,7 @@ public struct Settings: Sendable, Equatable {
 
     /// `[sessions]`.
     public struct Sessions: Sendable, Equatable {
-        public enum Conflict: String, Sendable, Equatable { case replace, refuse, rename }
+        public enum Conflict: String, Sendable, Equatable, CaseIterable { case replace, refuse, rename }
         /// What happens when a resource is asked for that a living session holds (RFC 6120 §7.7.2.2).
         public var conflict = Conflict.replace
         /// Resources of one account.
@@ -174,7 +174,7 @@ public struct Settings: Sendable, Equatable {
 
     /// `[log]`.
     public struct Log: Sendable, Equatable {
-        public enum Format: String, Sendable, Equatable { case text, json }
+        public enum Format: String, Sendable, Equatable, CaseIterable { case text, json }
         /// trace, debug, info, notice, warning, error, critical.
         public var level = "info"
         public var format = Format.text

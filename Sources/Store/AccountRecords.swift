@@ -186,6 +186,8 @@ public struct TombstoneRecord: Record, Equatable {
         number = try reader.uint64()
         deleted = try reader.int64()
     }
+
+    public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.account(ofKey: key) == number }
 }
 
 /// A session that exists, so that a new keeper knows of those that died with their node (DESIGN §4b). Table `sessionRow`.
@@ -194,7 +196,7 @@ public struct SessionRow: Record, Equatable {
 
     /// The prepared bare JID.
     public var account: String
-    /// The session's number on its node.
+    /// The session's number in the key of this row, different for the sessions of different nodes.
     public var session: UInt64
     /// The incarnation of its node.
     public var node: UInt64
@@ -230,4 +232,6 @@ public struct SessionRow: Record, Equatable {
         isAvailable = try reader.flag()
         directed = try reader.strings()
     }
+
+    public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.number(of: .sessionRow, in: key) == session }
 }

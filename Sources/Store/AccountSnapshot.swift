@@ -7,6 +7,12 @@ public struct AccountSnapshot: Sendable {
         public var inSeq: UInt32
         /// µs since 1970, UTC.
         public var stamp: Int64
+        public init(originHash: UInt64, session: UInt64, inSeq: UInt32, stamp: Int64) {
+            self.originHash = originHash
+            self.session = session
+            self.inSeq = inSeq
+            self.stamp = stamp
+        }
     }
 
     /// Message records whose origins are remembered (DESIGN §4a).
@@ -83,7 +89,7 @@ public struct AccountSnapshot: Sendable {
         var highest: UInt64 = 0
         var rows = 0
         try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: true) { (key, value) throws(StoreFailure) in
-            highest = max(highest, Keys.sequence(ofMessageKey: key) ?? 0)
+            highest = max(highest, Keys.number(of: .message, in: key) ?? 0)
             // A damaged row is named by whoever reads the message itself.
             rows += 1
             if let header = try? MessageRecord.header(value, key: key) {

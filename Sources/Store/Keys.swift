@@ -95,9 +95,10 @@ public enum Keys {
     /// All rows of a table that belong to an account.
     public static func prefix(_ partition: UInt16, _ table: Table, account: UInt64) -> [UInt8] { head(partition, table) + big(account) }
 
-    /// The sequence in the key of a message row; nil when the key is not one.
-    static func sequence(ofMessageKey key: UnsafeRawBufferPointer) -> UInt64? {
-        guard key.count == 19, key[2] == Table.message.rawValue else { return nil }
+    /// The u64 behind the account number in the key of a row of `table`: the sequence of a message, the number of a session. Nil
+    /// when the key is not one of that table.
+    static func number(of table: Table, in key: UnsafeRawBufferPointer) -> UInt64? {
+        guard key.count == 19, key[2] == table.rawValue else { return nil }
         return UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 11, as: UInt64.self))
     }
 

@@ -90,8 +90,7 @@ extension MessageRecord {
             through: Keys.message(partition, account, sequence: range.upperBound), reverse: reverse
         ) { (key, value) throws(StoreFailure) in
             do throws(StoreFailure) {
-                let header = try header(value, key: key)
-                guard header.flags.isSuperset(of: flags) else { return true }
+                if !flags.isEmpty, try !header(value, key: key).flags.isSuperset(of: flags) { return true }
                 guard page.messages.count < limit, size < bytes else {
                     page.hasMore = true
                     return false

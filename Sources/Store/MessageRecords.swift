@@ -61,6 +61,8 @@ public struct MessageRecord: Record, Equatable {
         stanza = try reader.bytes()
     }
 
+    public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.number(of: .message, in: key) == sequence }
+
     private static let headerBytes = 37
 
     /// The header alone, out of the store's memory: the checksum is verified, the stanza is not copied.
@@ -68,7 +70,7 @@ public struct MessageRecord: Record, Equatable {
         _ = try Envelope.check(value, newest: version) { Key.hex(key) }
         let fields = value[Envelope.headBytes...].prefix(headerBytes)
         var reader = ByteReader([UInt8](fields))
-        guard let header = try? Header(from: &reader), header.sequence == Keys.sequence(ofMessageKey: key) else {
+        guard let header = try? Header(from: &reader), header.sequence == Keys.number(of: .message, in: key) else {
             throw .damaged(key: Key.hex(key), reason: "its fields are not those of a MessageRecord")
         }
         return header

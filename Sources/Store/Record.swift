@@ -10,6 +10,13 @@ public protocol Record: Sendable {
 
     /// Reads the fields of `version`. Throws on anything that `write` does not write.
     init(from reader: inout ByteReader, version: UInt8) throws
+
+    /// Whether a row of this key can hold the record: what stands in both must agree.
+    func fits(_ key: UnsafeRawBufferPointer) -> Bool
+}
+
+extension Record {
+    public func fits(_ key: UnsafeRawBufferPointer) -> Bool { true }
 }
 
 /// A field has a value that no writer writes.
@@ -62,29 +69,30 @@ extension Record {
     ///
     /// - Throws: `.damaged` naming the row, or `.format` when a newer program wrote it.
     public static func decode(_ value: [UInt8], key: Key) throws(StoreFailure) -> Self {
-        try decode(value, key: key.hex)
+        let result: Result<Self, StoreFailure> = key.bytes.withUnsafeBytes { raw in
+            do throws(StoreFailure) { return .success(try decode(value, rawKey: raw)) } catch { return .failure(error) }
+        }
+        return try result.get()
     }
 
     /// The record of a value that a scan shows.
     public static func decode(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(StoreFailure) -> Self {
-        try decode([UInt8](value), key: Key.hex(key))
+        try decode([UInt8](value), rawKey: key)
     }
 
-    private static func decode(_ value: [UInt8], key: @autoclosure () -> String) throws(StoreFailure) -> Self {
-        var failure: StoreFailure?
-        var found: UInt8 = 0
-        value.withUnsafeBytes { raw in
-            do throws(StoreFailure) { found = try Envelope.check(raw, newest: version, key: key) } catch { failure = error }
+    private static func decode(_ value: [UInt8], rawKey: UnsafeRawBufferPointer) throws(StoreFailure) -> Self {
+        let checked: Result<UInt8, StoreFailure> = value.withUnsafeBytes { raw in
+            do throws(StoreFailure) {
+                return .success(try Envelope.check(raw, newest: version) { Key.hex(rawKey) })
+            } catch { return .failure(error) }
         }
-        if let failure { throw failure }
+        let found = try checked.get()
         var reader = ByteReader(value, in: Envelope.headBytes..<value.count)
-        do {
-            let record = try Self(from: &reader, version: found)
-            guard reader.isAtEnd else { throw FieldError() }
-            return record
-        } catch {
-            throw .damaged(key: key(), reason: "its fields are not those of a \(Self.self)")
+        guard let record = try? Self(from: &reader, version: found), reader.isAtEnd else {
+            throw .damaged(key: Key.hex(rawKey), reason: "its fields are not those of a \(Self.self)")
         }
+        guard record.fits(rawKey) else { throw .damaged(key: Key.hex(rawKey), reason: "it is the record of another row") }
+        return record
     }
 }
 

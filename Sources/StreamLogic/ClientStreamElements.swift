@@ -9,7 +9,6 @@ extension ClientStream {
     private static let abort = Name("abort", NS.sasl)
     private static let bind = Name("bind", NS.bind)
     private static let resource = Name("resource", NS.bind)
-    private static let session = Name("session", NS.session)
     private static let streamError = Name("error", NS.stream)
 
     /// What a first-level element is answered with.
@@ -28,8 +27,6 @@ extension ClientStream {
         case rejectAuthentication(SASLCondition, Closing?)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
-        /// Write an empty result: the session request of RFC 3921.
-        case sessionResult(id: String)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
         /// Write the end.
@@ -62,12 +59,11 @@ extension ClientStream {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
             return .fail(fail(unexpected(element)))
         }
-        guard kind == .iq, let type = element["type"], type == "set", let id = element["id"] else { return .stanza }
-        for child in element.children {
-            if child.is(Self.session), isForServer(element) { return .sessionResult(id: id) }
-            if child.is(Self.bind), isForServer(element) { return .refuse(id: id, StanzaError(.notAllowed), nil) }
+        // One stream has one resource (§7.3.2).
+        guard kind == .iq, element.first(Self.bind) != nil, element["type"] == "set", isForServer(element), let id = element["id"] else {
+            return .stanza
         }
-        return .stanza
+        return .refuse(id: id, StanzaError(.notAllowed), nil)
     }
 
     private func unexpected(_ element: Element) -> StreamError {
@@ -90,7 +86,8 @@ extension ClientStream {
 
     private mutating func receiveStartTLS(_ element: Element, followed: Bool) -> Received {
         let offered = domain.flatMap { policy.hosts[$0] }?.offersTLS ?? false
-        guard state == .negotiating, !isSecure, account == nil, offered, !followed, element.children.first(where: { _ in true }) == nil else {
+        guard state == .negotiating, !isSecure, account == nil, offered, !followed, element.children.first(where: { _ in true }) == nil
+        else {
             state = .closing
             return .refuseTLS
         }

@@ -12,7 +12,8 @@ public enum StreamWriting {
     public static func header(_ header: ResponseHeader, id: String, into writer: inout XMLWriter) {
         writer.raw("<?xml version='1.0'?>")
         writer.start(
-            "stream:stream", xmlns: NS.client, ("xmlns:stream", NS.stream), ("from", header.from), ("to", header.to?.description), ("id", id),
+            "stream:stream", xmlns: NS.client, ("xmlns:stream", NS.stream), ("from", header.from), ("to", header.to?.description),
+            ("id", id),
             ("version", header.hasVersion ? "1.0" : nil), ("xml:lang", language))
     }
 
@@ -44,8 +45,6 @@ public enum StreamWriting {
         if offer.binding {
             writer.element("bind", xmlns: NS.bind) { $0.empty("required") }
             writer.element("session", xmlns: NS.session) { $0.empty("optional") }
-            writer.empty("ver", xmlns: NS.rosterVersioning)
-            writer.empty("sub", xmlns: NS.preApproval)
         }
         writer.raw(more)
         writer.end("stream:features")
@@ -89,11 +88,6 @@ public enum StreamWriting {
         writer.element("iq", ("type", "result"), ("id", id)) { writer in
             writer.element("bind", xmlns: NS.bind) { $0.element("jid", text: jid.description) }
         }
-    }
-
-    /// An empty result.
-    public static func result(id: String, into writer: inout XMLWriter) {
-        writer.empty("iq", ("type", "result"), ("id", id))
     }
 
     /// An error that answers an iq of the negotiation.

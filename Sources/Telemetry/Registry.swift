@@ -46,6 +46,7 @@ public final class Registry: Sendable {
 
     private let families = Mutex<[Family]>([])
 
+    /// A registry without instruments.
     public init() {}
 
     /// Registers a counter. Its name ends in `_total`.
@@ -89,10 +90,13 @@ public final class Registry: Sendable {
         var seen = Set<String>()
         for label in labels {
             let reserved = label.name.hasPrefix("__") || label.name == "le"
-            guard Registry.isName(label.name, colons: false), !reserved, seen.insert(label.name).inserted else { throw .badLabel(label.name) }
+            guard Registry.isName(label.name, colons: false), !reserved, seen.insert(label.name).inserted else {
+                throw .badLabel(label.name)
+            }
         }
         let entry = Entry(
-            labels: labels.map { "\($0.name)=\"\(Exposition.escape($0.value, quotes: true))\"" }.joined(separator: ","), instrument: instrument)
+            labels: labels.map { "\($0.name)=\"\(Exposition.escape($0.value, quotes: true))\"" }.joined(separator: ","),
+            instrument: instrument)
         let failure: RegistrationError? = families.withLock { families in
             guard let index = families.firstIndex(where: { $0.name == name }) else {
                 families.append(Family(name: name, help: help, kind: kind, entries: [entry]))

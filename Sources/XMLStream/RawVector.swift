@@ -34,15 +34,6 @@ struct RawVector<T: BitwiseCopyable> {
 
     mutating func removeAll() { count = 0 }
 
-    /// Gives memory beyond `limit` elements back; the vector is empty afterwards.
-    mutating func shrink(to limit: Int) {
-        count = 0
-        guard capacity > limit else { return }
-        base.deallocate()
-        capacity = max(limit, 1)
-        base = .allocate(capacity: capacity)
-    }
-
     func free() { base.deallocate() }
 
     private mutating func grow(by extra: Int) {

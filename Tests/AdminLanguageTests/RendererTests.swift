@@ -165,7 +165,11 @@ import Testing
                 case 0: lines.append(.fact(key: random.text(upTo: 2), value: .text(random.text(upTo: 9))))
                 case 1: lines.append(.fact(key: random.text(upTo: 2), value: .number(Double(bitPattern: random.next()))))
                 case 2: lines.append(.prose(random.text(upTo: 9)))
-                default: lines += [.table(name: random.text(upTo: 2), columns: ["a", "a", random.text(upTo: 2)]), .row([1, nil, .text(random.text(upTo: 9))])]
+                default:
+                    lines += [
+                        .table(name: random.text(upTo: 2), columns: ["a", "a", random.text(upTo: 2)]),
+                        .row([1, nil, .text(random.text(upTo: 9))]),
+                    ]
                 }
             }
             lines.append(Bool.random(using: &random) ? .ok(random.text(upTo: 5)) : .error(.failed, random.text(upTo: 5)))

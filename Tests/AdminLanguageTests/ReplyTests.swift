@@ -52,7 +52,8 @@ import Testing
 
     @Test func valuesKeepTheirTypes() throws {
         let values: [ReplyValue] = [
-            nil, true, false, 0, -1, .integer(.max), .integer(.min), .number(0.5), .number(-1e-30), .number(1e300), "", "-", "true", "false", "0",
+            nil, true, false, 0, -1, .integer(.max), .integer(.min), .number(0.5), .number(-1e-30), .number(1e300), "", "-", "true",
+            "false", "0",
             "007", "-5", "1.5", "1e5", "1e999", "99999999999999999999", "a b", "\"", "\\", "\u{1B}[31m", "é",
         ]
         var reply = Reply()
@@ -81,7 +82,8 @@ import Testing
         for _ in 0..<50 {
             let columns = Int.random(in: 1...5, using: &random)
             written += [
-                .fact(key: random.text(upTo: 5), value: value()), .table(name: random.text(upTo: 5), columns: (0..<columns).map { "c\($0)" }),
+                .fact(key: random.text(upTo: 5), value: value()),
+                .table(name: random.text(upTo: 5), columns: (0..<columns).map { "c\($0)" }),
                 .row((0..<columns).map { _ in value() }), .warning(random.text(upTo: 20)), .prose(random.text(upTo: 20)),
                 .progress(done: .random(in: 0 ... .max, using: &random), total: Bool.random(using: &random) ? nil : 7),
                 .prompt(Bool.random(using: &random) ? .password : .lines), .ok(random.text(upTo: 20)),
@@ -96,7 +98,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "hello", "= a", "= a b c", "# t", "% 1", "% x 2", "% -1 2", "% 1 -2", "? secret", "? password now", "error", "error oops no", "okay", "! \\x",
+        "", "hello", "= a", "= a b c", "# t", "% 1", "% x 2", "% -1 2", "% 1 -2", "? secret", "? password now", "error", "error oops no",
+        "okay", "! \\x",
         ": \u{1B}", "= a \"b", "|",
     ])
     func whatIsNoReplyIsRefused(line: String) throws {
@@ -117,7 +120,9 @@ import Testing
     @Test func theGreetingNamesVersionAndNode() {
         #expect(Greeting(Greeting(node: "a").text) == Greeting(node: "a", version: 1))
         #expect(Greeting("martlet 2 b")?.version == 2)
-        for line in ["", "martlet", "martlet x a", "martlet 0 a", "SSH-2.0-OpenSSH", "martlet 1 a b", "martlet 1 \"a"] { #expect(Greeting(line) == nil) }
+        for line in ["", "martlet", "martlet x a", "martlet 0 a", "SSH-2.0-OpenSSH", "martlet 1 a b", "martlet 1 \"a"] {
+            #expect(Greeting(line) == nil)
+        }
     }
 
     @Test func exitStatusesFollowTheCodes() {
@@ -132,7 +137,8 @@ import Testing
     @Test(arguments: 0..<20 as Range<UInt64>)
     func anySplitGivesTheSameLines(seed: UInt64) {
         var random = Seeded(seed)
-        let bytes = Array("one\r\ntwo\n\n\u{1F600}\n".utf8) + [0xFF, 0x0A] + Array((String(repeating: "x", count: 40) + "\nlast\nrest").utf8)
+        let bytes =
+            Array("one\r\ntwo\n\n\u{1F600}\n".utf8) + [0xFF, 0x0A] + Array((String(repeating: "x", count: 40) + "\nlast\nrest").utf8)
         var framer = LineFramer(longest: 8)
         var lines: [LineFramer.Line] = []
         var rest = bytes[...]

@@ -65,7 +65,10 @@ import Testing
         ("usre add x@y", #""usre" is not a command (word 1, column 1): did you mean "user"?"#),
         ("user ad x@y", #""user ad" is not a command (word 2, column 6): did you mean "user add"?"#),
         ("user  dalete x@y", #""user dalete" is not a command (word 2, column 7): did you mean "user delete"?"#),
-        ("user frobnicate", #""user frobnicate" is not a command (word 2, column 6): after "user" comes one of add, passwd, delete, list, show, enable, disable, import"#),
+        (
+            "user frobnicate",
+            #""user frobnicate" is not a command (word 2, column 6): after "user" comes one of add, passwd, delete, list, show, enable, disable, import"#
+        ),
         ("frobnicate", #""frobnicate" is not a command (word 1, column 1): "help" shows all commands"#),
         ("user add", #""user add" needs JID: write user add JID"#),
         ("user add juliet", #""juliet" is no JID (word 3, column 10): write user@host"#),
@@ -87,7 +90,11 @@ import Testing
         ("user list --host a@b", #""a@b" is no --host (word 4, column 18): write the domain alone, as example.org"#),
         ("user list --pattern \"\"", "--pattern is empty (word 4, column 21): write a value"),
         ("node stop B!", #""B!" is no NODE (word 3, column 11): write a node's name, 1 to 32 of a-z, 0-9 and '-'; "node list" shows them"#),
-        ("node stop " + String(repeating: "a", count: 33), "\"" + String(repeating: "a", count: 33) + #"" is no NODE (word 3, column 11): write a node's name, 1 to 32 of a-z, 0-9 and '-'; "node list" shows them"#),
+        (
+            "node stop " + String(repeating: "a", count: 33),
+            "\"" + String(repeating: "a", count: 33)
+                + #"" is no NODE (word 3, column 11): write a node's name, 1 to 32 of a-z, 0-9 and '-'; "node list" shows them"#
+        ),
     ])
     func everyErrorSaysWhatToDo(line: String, expected: String) {
         #expect(sentence(line) == expected)
@@ -118,6 +125,7 @@ import Testing
         }
         #expect(!overview.contains { $0.hasPrefix("clock") })
         #expect(try Help.lines(for: ["user", "disable"]).first == "user disable JID [--reason TEXT]")
+        #expect(try Help.lines(for: ["user", "disable", "x"]).first == "user disable JID [--reason TEXT]")
         #expect(try Help.lines(for: ["session"]).count == 3)
         #expect(throws: LineError("\"sesion\" is not a command (word 1, column 1): did you mean \"session\"?", word: 1, column: 1)) {
             try Help.lines(for: ["sesion"])
@@ -160,7 +168,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "SCRAM-MD5$4096:AAAA$AAAA:AAAA", "SCRAM-SHA-256$x:AAAA$AAAA:AAAA", "SCRAM-SHA-256$4096:AAAA$AAAA", "SCRAM-SHA-256$4096:AAA$AAAA:AAAA",
+        "SCRAM-MD5$4096:AAAA$AAAA:AAAA", "SCRAM-SHA-256$x:AAAA$AAAA:AAAA", "SCRAM-SHA-256$4096:AAAA$AAAA",
+        "SCRAM-SHA-256$4096:AAA$AAAA:AAAA",
         "SCRAM-SHA-256$4096:A===$AAAA:AAAA", "SCRAM-SHA-256$4096:$AAAA:AAAA", "SCRAM-SHA-256$1234567890:AAAA$AAAA:AAAA", "hunter2",
     ])
     func aKeyOfAnotherShapeIsRefusedAndNotRepeated(key: String) {

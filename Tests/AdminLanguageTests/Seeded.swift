@@ -16,7 +16,8 @@ struct Seeded: RandomNumberGenerator {
     /// A text of up to `length` scalars, rich in what a parser may trip over.
     mutating func text(upTo length: Int) -> String {
         let pool: [Unicode.Scalar] = [
-            "a", "z", "0", "9", "-", "+", ".", "e", "E", " ", "\t", "\n", "\r", "\"", "\\", "{", "}", "u", "n", "=", "#", "|", "%", "!", ":", "?",
+            "a", "z", "0", "9", "-", "+", ".", "e", "E", " ", "\t", "\n", "\r", "\"", "\\", "{", "}", "u", "n", "=", "#", "|", "%", "!",
+            ":", "?",
             "@", "/", "ü", "\u{301}", "\u{0}", "\u{1B}", "\u{7F}", "\u{85}", "\u{2028}", "\u{202E}", "\u{200D}", "\u{1F600}", "\u{10FFFF}",
         ]
         var scalars = String.UnicodeScalarView()

@@ -43,7 +43,8 @@ import Testing
         let registry = Registry()
         let sizes = try registry.histogram("sizes", help: "Sizes.", labels: [("lane", "bulk")], unit: .one, shown: 0...0)
         sizes.observe(1)
-        #expect(Exposition.text(of: registry).contains("sizes_bucket{lane=\"bulk\",le=\"1\"} 1\nsizes_bucket{lane=\"bulk\",le=\"+Inf\"} 1\n"))
+        #expect(
+            Exposition.text(of: registry).contains("sizes_bucket{lane=\"bulk\",le=\"1\"} 1\nsizes_bucket{lane=\"bulk\",le=\"+Inf\"} 1\n"))
     }
 
     @Test func theLastBucketIsShownAsInfinityOnly() throws {

@@ -31,9 +31,11 @@ import Testing
         #expect(gauge.value == -7)
     }
 
-    @Test(arguments: [
-        (0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11), (1 << 62, 62), ((1 << 62) + 1, 63), (1 << 63, 63), (.max, 63),
-    ] as [(UInt64, Int)])
+    @Test(
+        arguments: [
+            (0, 0), (1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (1024, 10), (1025, 11), (1 << 62, 62), ((1 << 62) + 1, 63), (1 << 63, 63),
+            (.max, 63),
+        ] as [(UInt64, Int)])
     func everyValueHasItsBucket(value: UInt64, bucket: Int) {
         #expect(Histogram.bucket(of: value) == bucket)
     }

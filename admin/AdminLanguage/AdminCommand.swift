@@ -26,8 +26,11 @@ public struct AdminCommand: Sendable {
     public struct Argument: Sendable {
         /// Its name in usage and errors, in capitals.
         public var name: String
+        /// What the word must look like.
         public var kind: Kind
+        /// One sentence for the help page.
         public var summary: String
+        /// Whether it may be left out; only the last argument may.
         public var isOptional = false
         /// Whether it may stand several times; only the last argument may.
         public var repeats = false
@@ -39,10 +42,14 @@ public struct AdminCommand: Sendable {
         public var name: String
         /// The name of its value in usage, in capitals; `nil`: a flag without value.
         public var placeholder: String?
+        /// What the value must look like; of no meaning for a flag.
         public var kind: Kind
+        /// One sentence for the help page.
         public var summary: String
 
-        static func flag(_ name: String, _ summary: String) -> Option { Option(name: name, placeholder: nil, kind: .text, summary: summary) }
+        static func flag(_ name: String, _ summary: String) -> Option {
+            Option(name: name, placeholder: nil, kind: .text, summary: summary)
+        }
 
         static func value(_ name: String, _ placeholder: String, _ kind: Kind, _ summary: String) -> Option {
             Option(name: name, placeholder: placeholder, kind: kind, summary: summary)
@@ -63,9 +70,13 @@ public struct AdminCommand: Sendable {
 
     /// The words that name it: `["user", "add"]`.
     public var path: [String]
+    /// What follows the path, by place.
     public var arguments: [Argument] = []
+    /// What may stand anywhere behind the path.
     public var options: [Option] = []
+    /// Reads scatter over the cluster; writes are commands at a home.
     public var effect: Effect
+    /// What the server asks for after the request.
     public var secret = Secret.none
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
@@ -102,6 +113,7 @@ public struct Invocation: Sendable {
         case flag
     }
 
+    /// The command that was named.
     public let command: AdminCommand
     let arguments: [String: [Value]]
     let options: [String: Value]

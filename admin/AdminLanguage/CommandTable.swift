@@ -115,14 +115,14 @@ public enum CommandTable {
 
     private static let server: [AdminCommand] = [
         AdminCommand(
+            path: ["module", "list"], effect: .reads,
+            summary: "List the modules with the standards they implement.",
+            examples: ["module list"]),
+        AdminCommand(
             path: ["status"], effect: .reads,
             summary: "Show in a few lines whether the cluster is well.",
             details: ["Nodes, keeper, sessions, accounts, commits a second, and anything that needs a person."],
             examples: ["status", "--json status"]),
-        AdminCommand(
-            path: ["module", "list"], effect: .reads,
-            summary: "List the modules with the standards they implement.",
-            examples: ["module list"]),
         AdminCommand(
             path: ["version"], effect: .reads,
             summary: "Show the versions of the node that answers and of this language.",

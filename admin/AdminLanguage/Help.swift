@@ -49,15 +49,18 @@ public enum Help {
     public static func lines(for words: [String], debug: Bool = false) throws(LineError) -> [String] {
         guard !words.isEmpty else { return overview(debug: debug) }
         let known = CommandTable.all.filter { debug || !$0.isDebug }
-        let found = known.filter { $0.path.starts(with: words) || words == $0.path }
+        // A whole request is asked about as its command is.
+        let found = known.filter { $0.path.starts(with: words) || words.starts(with: $0.path) }
         if found.count == 1 { return page(found[0]) }
         if !found.isEmpty {
             let width = found.map(\.usage.count).max() ?? 0
-            return found.map { $0.usage + String(repeating: " ", count: min(width, 60) > $0.usage.count ? min(width, 60) - $0.usage.count + 2 : 2) + $0.summary }
+            return found.map {
+                $0.usage + String(repeating: " ", count: min(width, 60) > $0.usage.count ? min(width, 60) - $0.usage.count + 2 : 2)
+                    + $0.summary
+            }
         }
-        // The parser of requests finds the wrong word and its mend.
-        let command = try CommandTable.parse(Words.line(words), debug: debug).command
-        return page(command)
+        // No command begins so: the parser of requests says which word is wrong, and its mend.
+        return page(try CommandTable.parse(Words.line(words), debug: debug).command)
     }
 
     /// Breaks paragraphs at 100 characters.

@@ -7,6 +7,7 @@ public enum ImportLine: Equatable, Sendable {
 
     /// Why a line is refused: a sentence for its writer that never repeats a secret.
     public struct Refusal: Error, Equatable, Sendable {
+        /// What is wrong, and what to write.
         public let sentence: String
     }
 
@@ -19,7 +20,8 @@ public enum ImportLine: Equatable, Sendable {
         let scalars = line.unicodeScalars
         guard scalars.contains(where: { $0 != " " && $0 != "\t" }) else { return nil }
         guard let gap = scalars.firstIndex(where: { $0 == " " || $0 == "\t" }) else {
-            throw Refusal(sentence: keys ? "no key: write the JID, a space and the keys" : "no password: write the JID, a space and the password")
+            throw Refusal(
+                sentence: keys ? "no key: write the JID, a space and the keys" : "no password: write the JID, a space and the password")
         }
         let jid = String(scalars[..<gap])
         guard !jid.isEmpty else { throw Refusal(sentence: "no JID: the line begins with a space") }

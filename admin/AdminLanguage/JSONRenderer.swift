@@ -19,6 +19,7 @@ public struct JSONRenderer: Sendable {
     private var columns: [String] = []
     private var tables = 0
 
+    /// A renderer before the first line of a reply.
     public init() {}
 
     /// Takes the next line of the reply; the value comes with the last.
@@ -67,7 +68,8 @@ public struct JSONRenderer: Sendable {
         if members.isEmpty { return Rendered(out: JSONRenderer.object(empty) + "\n") }
         if members.count == 1, tables > 0 { return Rendered(out: JSONRenderer.array(members[0].values) + "\n") }
         return Rendered(
-            out: JSONRenderer.object(members.map { ($0.key, $0.isList ? JSONRenderer.array($0.values) : $0.values.first ?? "null") }) + "\n")
+            out: JSONRenderer.object(members.map { ($0.key, $0.isList ? JSONRenderer.array($0.values) : $0.values.first ?? "null") }) + "\n"
+        )
     }
 
     /// Column names as member names: one that comes again gets its place behind it.

@@ -89,9 +89,13 @@ public enum ReplyValue: Equatable, Sendable {
 }
 
 extension ReplyValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByNilLiteral {
+    /// A text.
     public init(stringLiteral value: String) { self = .text(value) }
+    /// An integer.
     public init(integerLiteral value: Int64) { self = .integer(value) }
+    /// A flag.
     public init(booleanLiteral value: Bool) { self = .flag(value) }
+    /// Nothing.
     public init(nilLiteral: ()) { self = .none }
 }
 
@@ -216,10 +220,12 @@ public enum ReplyLine: Equatable, Sendable {
 public struct Greeting: Equatable, Sendable {
     /// The version of the language that is described at the head of this file.
     public static let currentVersion = 1
+    /// The version of the language the server speaks.
     public var version: Int
     /// The name of the node that answers.
     public var node: String
 
+    /// The greeting of a node, in this version unless another is given.
     public init(node: String, version: Int = currentVersion) {
         self.node = node
         self.version = version
@@ -230,7 +236,8 @@ public struct Greeting: Equatable, Sendable {
 
     /// Reads the line; `nil` when it is none: something else listens there.
     public init?(_ line: String) {
-        guard let words = try? Words.split(line), words.count == 3, words[0].text == "martlet", let version = Int(words[1].text), version > 0
+        guard let words = try? Words.split(line), words.count == 3, words[0].text == "martlet", let version = Int(words[1].text),
+            version > 0
         else { return nil }
         self.init(node: words[2].text, version: version)
     }
@@ -240,6 +247,7 @@ public struct Greeting: Equatable, Sendable {
 public struct Reply: Sendable {
     private var bytes: [UInt8] = []
 
+    /// Nothing written yet.
     public init() {}
 
     /// Appends any line.
@@ -254,17 +262,27 @@ public struct Reply: Sendable {
         bytes.append(UInt8(ascii: "\n"))
     }
 
+    /// Appends a fact.
     public mutating func fact(_ key: String, _ value: ReplyValue) { append(.fact(key: key, value: value)) }
+    /// Begins a table with at least one column.
     public mutating func table(_ name: String, _ columns: [String]) { append(.table(name: name, columns: columns)) }
+    /// Appends a row of the table begun last, with a value for each of its columns.
     public mutating func row(_ values: [ReplyValue]) { append(.row(values)) }
+    /// Appends a row of the table begun last, with a value for each of its columns.
     public mutating func row(_ values: ReplyValue...) { append(.row(values)) }
+    /// Appends progress; both counts are not negative, `total` is `nil` while it is not known.
     public mutating func progress(_ done: some BinaryInteger, of total: (some BinaryInteger)?) {
         append(.progress(done: Int64(clamping: done), total: total.map { Int64(clamping: $0) }))
     }
+    /// Appends a warning.
     public mutating func warning(_ sentence: String) { append(.warning(sentence)) }
+    /// Appends one line of prose.
     public mutating func prose(_ text: String) { append(.prose(text)) }
+    /// Asks the client for something; what it sends next is that.
     public mutating func prompt(_ prompt: Prompt) { append(.prompt(prompt)) }
+    /// Ends the reply: everything was done.
     public mutating func ok(_ sentence: String = "") { append(.ok(sentence)) }
+    /// Ends the reply: it was not done, or not all.
     public mutating func error(_ code: ReplyCode, _ sentence: String) { append(.error(code, sentence)) }
 
     /// The bytes written since the last call.

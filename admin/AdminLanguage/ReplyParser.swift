@@ -14,6 +14,7 @@ public struct ReplyParser: Sendable {
     /// The columns of the table that was begun last in this reply.
     private var columns: Int?
 
+    /// A parser before the first line of a reply.
     public init() {}
 
     /// Reads one line, without its line feed.
@@ -24,7 +25,9 @@ public struct ReplyParser: Sendable {
         case .table(_, let names): columns = names.count
         case .row(let values):
             guard let columns else { throw ReplyError("a row came before its table", line) }
-            guard values.count == columns else { throw ReplyError("a row has \(values.count) values in a table of \(columns) columns", line) }
+            guard values.count == columns else {
+                throw ReplyError("a row has \(values.count) values in a table of \(columns) columns", line)
+            }
         case .ok, .error: columns = nil
         case .fact, .progress, .warning, .prose, .prompt: break
         }
@@ -82,7 +85,9 @@ public struct ReplyParser: Sendable {
     }
 
     private static func sentence(_ text: Substring, _ line: String) throws(ReplyError) -> String {
-        guard let plain = Words.unescape(text) else { throw ReplyError("an escape is not known or a control character stands in the line", line) }
+        guard let plain = Words.unescape(text) else {
+            throw ReplyError("an escape is not known or a control character stands in the line", line)
+        }
         return plain
     }
 }

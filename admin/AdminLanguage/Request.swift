@@ -25,7 +25,8 @@ extension CommandTable {
         let inside = known.filter { $0.path.starts(with: texts.prefix(depth)) }
         guard depth < words.count else {
             let choices = unique(inside.map { $0.path[depth] }).joined(separator: ", ")
-            throw LineError("\"\(texts.joined(separator: " "))\" needs one more word: \(choices)", word: depth, column: words[depth - 1].column)
+            throw LineError(
+                "\"\(texts.joined(separator: " "))\" needs one more word: \(choices)", word: depth, column: words[depth - 1].column)
         }
         let wrong = words[depth]
         let choices = unique(inside.map { $0.path[depth] })
@@ -39,7 +40,8 @@ extension CommandTable {
                 "\"help\" shows all commands"
             }
         throw LineError(
-            "\"\(Words.visible(said))\" is not a command (word \(depth + 1), column \(wrong.column)): \(mend)", word: depth + 1, column: wrong.column)
+            "\"\(Words.visible(said))\" is not a command (word \(depth + 1), column \(wrong.column)): \(mend)", word: depth + 1,
+            column: wrong.column)
     }
 
     private static func unique(_ texts: [String]) -> [String] {
@@ -123,7 +125,8 @@ private struct RequestReader {
         guard option.placeholder != nil else {
             guard rest == nil else {
                 throw LineError(
-                    "--\(name) takes no value (word \(number), column \(word.column)): write --\(name) alone", word: number, column: word.column)
+                    "--\(name) takes no value (word \(number), column \(word.column)): write --\(name) alone", word: number,
+                    column: word.column)
             }
             options[name] = .flag
             return
@@ -138,7 +141,8 @@ private struct RequestReader {
     private mutating func takeArgument(_ word: Word, number: Int) throws(LineError) {
         guard place < command.arguments.count else {
             throw LineError(
-                "\"\(Words.visible(word.text))\" is one word too many (word \(number), column \(word.column)): write \(command.usage)", word: number,
+                "\"\(Words.visible(word.text))\" is one word too many (word \(number), column \(word.column)): write \(command.usage)",
+                word: number,
                 column: word.column)
         }
         let argument = command.arguments[place]
@@ -165,7 +169,9 @@ private struct RequestReader {
         func refuse(_ mend: String) -> LineError {
             LineError("\"\(Words.visible(text))\" is no \(name) (word \(number), column \(column)): \(mend)", word: number, column: column)
         }
-        guard !text.isEmpty else { throw LineError("\(name) is empty (word \(number), column \(column)): write a value", word: number, column: column) }
+        guard !text.isEmpty else {
+            throw LineError("\(name) is empty (word \(number), column \(column)): write a value", word: number, column: column)
+        }
         switch kind {
         case .text, .commandWord: return .text(text)
         case .bareJID:

@@ -1,7 +1,10 @@
 /// What a renderer wants written: `out` to standard output, `err` to standard error. Whole lines.
 public struct Rendered: Equatable, Sendable {
+    /// For standard output.
     public var out = ""
+    /// For standard error.
     public var err = ""
+    /// Nothing, unless it is given.
     public init(out: String = "", err: String = "") {
         self.out = out
         self.err = err
@@ -22,6 +25,7 @@ public struct TextRenderer: Sendable {
     /// Whether something was printed before, so that the next block is set off.
     private var hasBlock = false
 
+    /// A renderer before the first line of a reply.
     public init() {}
 
     /// Takes the next line of the reply.

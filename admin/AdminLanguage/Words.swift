@@ -13,6 +13,7 @@ public struct LineError: Error, Equatable, Sendable, CustomStringConvertible {
         self.column = column
     }
 
+    /// The sentence.
     public var description: String { sentence }
 }
 
@@ -114,7 +115,7 @@ public enum Words {
     }
 
     /// One escape, the cursor on its backslash; `nil` when it is none.
-    fileprivate static func escape(_ cursor: inout Cursor) -> Unicode.Scalar? {
+    private static func escape(_ cursor: inout Cursor) -> Unicode.Scalar? {
         cursor.advance()
         guard let kind = cursor.peek else { return nil }
         cursor.advance()
@@ -236,7 +237,7 @@ public enum Words {
 }
 
 /// A place in a line, counting scalars.
-fileprivate struct Cursor {
+private struct Cursor {
     private let scalars: String.UnicodeScalarView
     private var index: String.UnicodeScalarView.Index
     private(set) var column = 1

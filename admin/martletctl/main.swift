@@ -1,1 +1,3 @@
-print("martletctl")
+import Glibc
+
+exit(Client.run(Array(CommandLine.arguments.dropFirst())))

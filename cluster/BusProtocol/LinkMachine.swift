@@ -70,12 +70,14 @@ public struct LinkMachine: Sendable {
     public private(set) var roundTrip: UInt64?
     /// Connections after the first.
     public private(set) var resumptions = 0
+    /// Frames of all kinds written, over all connections.
+    public private(set) var framesWritten: UInt64 = 0
     /// Data frames that came twice.
     public private(set) var duplicates = 0
 
     let limits: LinkLimits
-    private var out: [OutLane]
-    private var `in`: [InLane]
+    private var outgoing: [OutLane]
+    private var incoming: [InLane]
     /// Sent and not acknowledged, by ascending sequence.
     private var ring: Deque<SentFrame> = []
     private var ringBytes = 0
@@ -103,20 +105,20 @@ public struct LinkMachine: Sendable {
         self.me = me
         self.peerName = peerName
         self.limits = limits
-        out = Lane.allCases.map { _ in OutLane() }
-        `in` = Lane.allCases.map { _ in InLane(window: limits.laneCredit) }
+        outgoing = Lane.allCases.map { _ in OutLane() }
+        incoming = Lane.allCases.map { _ in InLane(window: limits.laneCredit) }
     }
 
     /// Whether this side opens the connections: the smaller name does, so that there is one link for a pair.
     public var dials: Bool { me.id.name < peerName }
     /// Payload bytes that have not left for the first time.
-    public var queuedBytes: Int { out.reduce(0) { $0 + $1.queuedBytes } }
+    public var queuedBytes: Int { outgoing.reduce(0) { $0 + $1.queuedBytes } }
     /// Payload bytes sent and not acknowledged.
     public var unacknowledgedBytes: Int { ringBytes }
 
     /// Bytes waiting on a lane, and what may still leave on it.
     public func lane(_ lane: Lane) -> (queuedBytes: Int, credit: UInt64) {
-        let lane = out[Int(lane.rawValue)]
+        let lane = outgoing[Int(lane.rawValue)]
         return (lane.queuedBytes, lane.credit)
     }
 
@@ -139,9 +141,9 @@ public struct LinkMachine: Sendable {
         urgent.removeAll()
     }
 
-    /// Nanoseconds since the peer was last heard on the open connection; 0 without one.
+    /// Nanoseconds since the peer was last heard on the present connection; 0 without one.
     public func silence(at now: UInt64) -> UInt64 {
-        state == .open && now > heard ? now - heard : 0
+        (state == .open || state == .greeting) && now > heard ? now - heard : 0
     }
 
     /// Called every 100 ms or so: acknowledges what came since, and pings.
@@ -163,7 +165,7 @@ public struct LinkMachine: Sendable {
     /// Queues a payload. False when it is larger than the limit, and therefore not taken.
     public mutating func post(_ payload: [UInt8], fromLoop: UInt16, toLoop: UInt16, lane: Lane) -> Bool {
         guard payload.count <= limits.payloadBytes else { return false }
-        out[Int(lane.rawValue)].add(payload, fromLoop: fromLoop, toLoop: toLoop)
+        outgoing[Int(lane.rawValue)].add(payload, fromLoop: fromLoop, toLoop: toLoop)
         return true
     }
 
@@ -182,8 +184,10 @@ public struct LinkMachine: Sendable {
     public var hasOutput: Bool {
         if !urgent.isEmpty || creditDue || acknowledgementDue { return true }
         guard state == .open else { return false }
-        return leaves || unsent < ring.count || out.contains { $0.mayLeave }
+        return unsent < ring.count || outgoing.contains { $0.mayLeave } || maySayGoodbye
     }
+
+    private var maySayGoodbye: Bool { leaves && unsent == ring.count && outgoing.allSatisfy(\.isEmpty) }
 
     /// Appends frames until `limit` bytes are passed or nothing may leave.
     public mutating func write(into bytes: inout [UInt8], limit: Int) {
@@ -192,7 +196,7 @@ public struct LinkMachine: Sendable {
         urgent.removeAll(keepingCapacity: true)
         if creditDue {
             creditDue = false
-            append(.credit(`in`.indices.map { `in`[$0].grant() }), to: &bytes)
+            append(.credit(incoming.indices.map { incoming[$0].grant() }), to: &bytes)
         }
         if state == .open {
             while bytes.count - start < limit, let frame = nextData() {
@@ -200,7 +204,7 @@ public struct LinkMachine: Sendable {
                     lane: frame.lane, part: frame.part, bytes: frame.bytes, sequence: frame.sequence, acknowledged: received, into: &bytes)
                 tell()
             }
-            if leaves, unsent == ring.count, out.allSatisfy(\.isEmpty) {
+            if maySayGoodbye {
                 append(.goodbye(.leaving), to: &bytes)
                 state = .over
             }
@@ -215,6 +219,7 @@ public struct LinkMachine: Sendable {
 
     /// Every frame carries the acknowledgement.
     private mutating func tell() {
+        framesWritten &+= 1
         told = received
         bytesSinceTold = 0
         acknowledgementDue = false
@@ -226,7 +231,7 @@ public struct LinkMachine: Sendable {
             return ring[unsent]
         }
         for lane in Lane.allCases {
-            guard let (part, bytes) = out[Int(lane.rawValue)].next(chunkBytes: limits.chunkBytes) else { continue }
+            guard let (part, bytes) = outgoing[Int(lane.rawValue)].next(chunkBytes: limits.chunkBytes) else { continue }
             lastSent &+= 1
             let frame = SentFrame(sequence: lastSent, lane: lane, part: part, bytes: bytes)
             ring.append(frame)
@@ -255,7 +260,7 @@ public struct LinkMachine: Sendable {
             try take(acknowledged: frame.acknowledged)
         case (.open, .credit(let totals)):
             try take(acknowledged: frame.acknowledged)
-            for (lane, total) in zip(out.indices, totals) { out[lane].allow(total) }
+            for (lane, total) in zip(outgoing.indices, totals) { outgoing[lane].allow(total) }
         case (.open, .ping(let token)):
             try take(acknowledged: frame.acknowledged)
             urgent.append(.pong(token))
@@ -304,8 +309,8 @@ public struct LinkMachine: Sendable {
 
     /// Another incarnation: nothing of the old one means anything to it.
     private mutating func forget() {
-        out = Lane.allCases.map { _ in OutLane() }
-        `in` = Lane.allCases.map { _ in InLane(window: limits.laneCredit) }
+        outgoing = Lane.allCases.map { _ in OutLane() }
+        incoming = Lane.allCases.map { _ in InLane(window: limits.laneCredit) }
         ring.removeAll()
         ringBytes = 0
         lastSent = 0
@@ -339,9 +344,9 @@ public struct LinkMachine: Sendable {
         }
         guard sequence == received &+ 1 else { throw .gap }
         let lane = Int(data.lane.rawValue)
-        let delivery = try `in`[lane].take(data, payloadBytes: limits.payloadBytes)
+        let delivery = try incoming[lane].take(data, payloadBytes: limits.payloadBytes)
         received = sequence
-        if `in`[lane].needsGrant { creditDue = true }
+        if incoming[lane].needsGrant { creditDue = true }
         bytesSinceTold += data.bytes.count + FrameHeader.size
         if bytesSinceTold >= Self.eagerAcknowledgement { acknowledgementDue = true }
         return delivery.map { .deliver($0) }

@@ -13,3 +13,6 @@ int martlet_pidfd_open(pid_t pid);
 int martlet_pidfd_send_signal(int pidfd, int signal);
 /// The credentials of the peer of a connected Unix socket. Returns 0 or errno.
 int martlet_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
+/// Binds a socket to a numeric IPv4 or IPv6 address. Returns 0, or -1 with errno set. In C because Swift's importer gives the fields of
+/// `sockaddr_in` now to one module and now to another.
+int martlet_bind(int fd, const char *address, uint16_t port);

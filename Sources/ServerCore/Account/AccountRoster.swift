@@ -11,6 +11,8 @@ enum RosterRequests {
             turn.account.rosterSet(request, isRepeat: turn.isRepeat)
         }
         registration.feature(NS.roster, of: .ownAccount)
+        // XEP-0160 §4
+        registration.feature(NS.offlineFeature, of: .server)
         // The session request of RFC 3921 §3 says nothing any more and is granted for old clients.
         registration.iq(.set, Names.legacySession, to: .server, .ownAccount) { _, _ in .done }
         // RFC 6121 §2.6.1, §3.4.1

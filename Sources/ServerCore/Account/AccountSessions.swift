@@ -8,7 +8,7 @@ extension Account {
 
     /// The session that a row speaks of.
     func resource(ofRow row: SessionRow) -> Resource? {
-        resources.first { $0.session.id == row.session && $0.session.shard.node == row.node }
+        resources.first { $0.session.key == row.session }
     }
 
     func resource(named name: String) -> Resource? { resources.first { $0.name == name } }
@@ -113,7 +113,7 @@ extension Account {
     func leave(_ resource: Resource) {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
-        forgetRow(of: resource.session)
+        forgetRow(resource.session.key)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
@@ -229,7 +229,7 @@ extension Account {
         }
         touchInbox()
         for row in orphans where resource(ofRow: row) == nil {
-            forgetRow(of: row.ref)
+            forgetRow(row.session)
             // A session that died with its keeper: its contacts see it go, unless another has its name by now.
             guard let full = try? jid.with(resource: row.resource), resource(named: row.resource) == nil else { continue }
             let ghost = Resource(name: row.resource, jid: full, session: row.ref, bind: BindID(epoch: 0, counter: 0))
@@ -244,13 +244,13 @@ extension Account {
     func writeRow(_ resource: Resource) {
         guard record != nil else { return }
         let row = SessionRow(
-            account: jid.description, session: resource.session.id, node: resource.session.shard.node, resource: resource.name,
+            account: jid.description, session: resource.session.key, node: resource.session.shard.node, resource: resource.name,
             isAvailable: resource.wasAvailable, directed: resource.directed.map(\.description))
-        put(rowKey(resource.session), row.encode(), waits: false)
+        put(rowKey(row.session), row.encode(), waits: false)
     }
 
     /// The row of a session that is gone goes when everybody must have heard of its end: until then a new home would have to say it.
-    func forgetRow(of session: SessionRef) {
+    func forgetRow(_ session: UInt64) {
         shard.goneRows.append((rowKey(session), shard.loop.now + PresenceMemory.freshness))
     }
 
@@ -268,10 +268,10 @@ extension Account {
         welcome(resource)
     }
 
-    func rowKey(_ session: SessionRef) -> Key { Keys.sessionRow(partition, record?.number ?? 0, session: session.key) }
+    func rowKey(_ session: UInt64) -> Key { Keys.sessionRow(partition, record?.number ?? 0, session: session) }
 }
 
 extension SessionRow {
-    /// The session it speaks of. Which loop it lived on is not kept: its number is unique in its node.
+    /// Stands for the session where nothing is sent to it any more: neither its loop nor its own number is kept.
     var ref: SessionRef { SessionRef(shard: ShardAddress(node: node, loop: 0), id: session) }
 }

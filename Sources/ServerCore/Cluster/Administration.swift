@@ -61,6 +61,12 @@ extension Shard {
         for shard in awaited { post(.ask(id: id, from: address, question: question), to: shard) }
     }
 
+    /// Says something to the first loop of one node; nobody waits for an answer.
+    public func tell(_ question: [UInt8], node: UInt64) {
+        nextCommand += 1
+        post(.ask(id: nextCommand, from: address, question: question), to: ShardAddress(node: node, loop: 0))
+    }
+
     func answerArrived(_ id: UInt64, _ part: [UInt8], last: Bool, from: ShardAddress) {
         guard let pending = pendingQuestions[id] else { return }
         if !part.isEmpty { pending.part(part) }

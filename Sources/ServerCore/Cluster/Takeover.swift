@@ -50,7 +50,7 @@ final class Takeover {
         var orphans: [JID: [SessionRow]] = [:]
         for row in rows {
             guard let jid = try? JID(row.account) else { continue }
-            let isClaimed = reports[jid]?.contains { $0.session.id == row.session && $0.session.shard.node == row.node } ?? false
+            let isClaimed = reports[jid]?.contains { $0.session.key == row.session } ?? false
             if !isClaimed { orphans[jid, default: []].append(row) }
         }
         here.serve(epoch: epoch, reports: reports, orphans: orphans)

@@ -12,6 +12,9 @@ public struct XEP: Hashable, Comparable, Sendable {
         self.version = version
         self.title = title
     }
+    /// "XEP-0030".
+    public var label: String { "XEP-" + String(repeating: "0", count: max(0, 4 - String(number).count)) + String(number) }
+
     public static func < (a: XEP, b: XEP) -> Bool { a.number < b.number }
 }
 

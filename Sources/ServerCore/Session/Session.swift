@@ -19,6 +19,7 @@ public final class Session {
     unowned let shard: Shard
 
     var inbound = InboundLedger()
+    private var held = AnswerHold()
     /// Written and not yet handed to the kernel.
     private var queue = OutQueue()
     private var ackedNow: [UInt64] = []
@@ -87,11 +88,12 @@ public final class Session {
             self.bind = bind
             fullJID = full
             since = shard.core.clock.now
-            shard.core.metrics.sessionsBound.increment()
             guard ended == nil else {
                 // The client left while the home was granting.
                 return depart()
             }
+            shard.core.metrics.sessionsBound.increment()
+            shard.core.metrics.sessions.add(1)
             let completion = bindCompletion
             bindCompletion = nil
             completion?(.success(self))
@@ -173,6 +175,10 @@ public final class Session {
             if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
         }
         let (done, bytes) = inbound.complete(inSeq, half)
+        while let next = held.next(inbound) {
+            guard ended == nil else { break }
+            pass(next.stanza, message: next.message)
+        }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
@@ -211,6 +217,14 @@ public final class Session {
             if message == 0, stanza.isMissedWhenLost { handBack([stanza]) }
             return
         }
+        if held.keeps(stanza, message: message, inbound) {
+            if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
+            return
+        }
+        pass(stanza, message: message)
+    }
+
+    private func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -346,9 +360,13 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        for held in held.takeAll() {
+            if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
+        }
         shard.core.metrics.sessionsEnded(reason)
         bindCompletion = nil
         if bind != nil {
+            shard.core.metrics.sessions.add(-1)
             depart()
         } else if !bindPosted {
             shard.remove(self)
@@ -386,7 +404,6 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
-            directed: presence.directed,
-            deliveredThrough: deliveredThrough, unacked: queue.owed, acked: ackedLately.map(\.message) + ackedNow)
+            directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed, acked: ackedLately.map(\.message) + ackedNow)
     }
 }

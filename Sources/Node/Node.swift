@@ -1,0 +1,211 @@
+import AdminSocket
+import AdminLanguage
+import Authentication
+import Bus
+import BusProtocol
+import Dispatch
+import Glibc
+import LMDBStore
+import Logging
+import Modules
+import NIOCore
+import NIOPosix
+import ServerCore
+public import Settings
+import Stanzas
+import Store
+import Synchronization
+import Telemetry
+import Transports
+
+/// One `martletd` process: assembly in the reading order of start, and of stop.
+public final class Node: Sendable {
+    private let settings: Settings
+    private let log: Logger
+    private let group: MultiThreadedEventLoopGroup
+    private let adminGroup: MultiThreadedEventLoopGroup
+    private let volume: LMDBVolume
+    private let core: Core
+    private let shards: [Shard]
+    private let links: StanzaLinks
+    private let passwords: PasswordPool
+    private let bridge: BusBridge
+    private let parts = Mutex(Parts())
+    private let stopRequested: @Sendable () -> Void
+    private let registry: Registry
+    private let started: Int64
+
+    private struct Parts {
+        var claim: KeeperLock.Claim?
+        var transports: ClientTransports?
+        var admin: AdminListener?
+        var epoch: UInt64 = 0
+    }
+
+    /// Builds everything; nothing runs yet.
+    ///
+    /// - Parameter stopRequested: called when an administrator asks the node to stop.
+    /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
+    public init(_ settings: Settings, stopRequested: @escaping @Sendable () -> Void) throws {
+        self.settings = settings
+        self.stopRequested = stopRequested
+        let writer = try LogWriter(settings.log)
+        let level = Logger.Level(rawValue: settings.log.level) ?? .info
+        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: level) }
+        log = Logger(label: "node")
+        let log = log
+        // Names are interned by the tables themselves; a library without SCRAM must not reach a client.
+        let sasl = try SASLService()
+
+        try StoreOpening.makeDirectory(settings.node.directory)
+        let storeLog = Logger(label: "store")
+        volume = try StoreOpening.open(settings.node.directory + "/store", settings.store) { state in
+            switch state {
+            case .keeping: storeLog.notice("the store takes writes")
+            case .following, .closed: storeLog.debug("the store takes no writes from this node")
+            case .readOnly: storeLog.critical("the store takes no writes; a probe is tried every second", metadata: ["state": "\(state)"])
+            }
+        }
+
+        let loops = settings.node.loops > 0 ? settings.node.loops : System.coreCount
+        group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
+        adminGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        registry = Registry()
+        let me = NodeInfo.ofThisProcess(
+            name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
+            volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
+        let volume = volume
+        bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
+        let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
+        started = WallClock().now
+        core = Core(
+            settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
+            readers: volume.readers,
+            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system),
+            metrics: try CoreMetrics(registry))
+        let core = core
+        shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
+        core.install(shards)
+        links = StanzaLinks(
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
+        bridge.connect(links, shards)
+        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
+        let fake = try Self.fakeCredentials(volume, settings)
+        let transports = try ClientTransports(
+            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords, fake: fake,
+            credentials: StoreCredentials(core: core), log: Logger(label: "c2s"))
+        parts.withLock { $0.transports = transports }
+        log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
+    }
+
+    /// Links, listeners, admin socket; the keeper's lock is waited for.
+    public func start() async throws {
+        try links.start()
+        for shard in shards { shard.enter { $0.startHousekeeping() } }
+        installAnswers()
+        // Before the admin socket: a node that answers there takes clients.
+        try await parts.withLock { $0.transports }?.start()
+        let context = AdminContext(
+            core: core, passwords: passwords, iterations: settings.authentication.iterations,
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"))
+        let admin = try await AdminListener.start(
+            at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
+        parts.withLock { $0.admin = admin }
+        waitForLock()
+        log.notice("started", metadata: ["node": "\(settings.node.name)"])
+    }
+
+    /// The lock of the volume makes this node the keeper: it may come at once, or with the death of another.
+    private func waitForLock() {
+        let claim = KeeperLock.acquire(directory: volume.directory, node: settings.node.name) { result in
+            switch result {
+            case .success(let lock): self.becomeKeeper(lock)
+            case .failure(let failure):
+                self.log.critical("the keeper's lock cannot be waited for", metadata: ["error": "\(failure)"])
+                self.stopRequested()
+            }
+        }
+        parts.withLock { $0.claim = claim }
+    }
+
+    private func becomeKeeper(_ lock: KeeperLock) {
+        do {
+            let epoch = try volume.becomeKeeper(lock)
+            parts.withLock { $0.epoch = epoch }
+            log.notice("keeps the store", metadata: ["epoch": "\(epoch)"])
+            // Loop 0 asks the cluster: the others must know before the answers come.
+            for shard in shards.reversed() { shard.enter { $0.becomeHome(epoch: epoch) } }
+        } catch {
+            log.critical("cannot become the keeper; stopping so that another node can", metadata: ["error": "\(error)"])
+            stopRequested()
+        }
+    }
+
+    /// Drains and leaves: clients are told to come back, what they sent is handled, then the lock is given up.
+    public func stop() async {
+        log.notice("stopping")
+        let (transports, admin, claim) = parts.withLock { ($0.transports, $0.admin, $0.claim) }
+        claim?.withdraw()
+        await transports?.stopListening()
+        await withTaskGroup(of: Void.self) { group in
+            for shard in shards {
+                group.addTask {
+                    await withCheckedContinuation { continuation in
+                        shard.enter { shard in
+                            shard.drain(patience: .seconds(self.settings.cluster.drainSeconds)) { continuation.resume() }
+                        }
+                    }
+                }
+            }
+        }
+        await transports?.stop()
+        for shard in shards { shard.enter { $0.stopHousekeeping() } }
+        await admin?.stop()
+        links.goodbye()
+        // Commits what waits, then the lock: the next keeper finds everything.
+        let volume = volume
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                volume.close()
+                continuation.resume()
+            }
+        }
+        links.stop()
+        passwords.stop()
+        try? await adminGroup.shutdownGracefully()
+        try? await group.shutdownGracefully()
+        log.notice("stopped")
+    }
+
+    // MARK: What the node says of itself
+
+    private func installAnswers() {
+        let report = NodeReport(
+            name: settings.node.name, core: core, volume: volume, links: links, started: started)
+        let stop = stopRequested
+        for shard in shards {
+            shard.enter { shard in
+                let isFirst = shard.address.loop == 0
+                shard.answerer = { [core = shard.core] bytes in
+                    guard isFirst, let question = NodeQuestion(bytes) else { return [] }
+                    switch question {
+                    case .facts:
+                        return report.facts(
+                            isKeeper: shard.placement.owner?.node == core.node, serves: shard.placement.owner?.serves == true,
+                            epoch: shard.placement.epoch
+                        ).bytes
+                    case .stop: stop()
+                    case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
+                    }
+                    return []
+                }
+            }
+        }
+    }
+
+    private static func fakeCredentials(_ volume: LMDBVolume, _ settings: Settings) throws -> FakeCredentials {
+        let secret = try volume.read { snapshot in try SecretRecord.load(.fakeCredentials, from: snapshot) }
+        guard let secret else { throw StartFailure("the store in \(volume.directory) has no secrets; it was not made by martletd") }
+        return FakeCredentials(secret: secret.bytes, iterations: settings.authentication.iterations)
+    }
+}

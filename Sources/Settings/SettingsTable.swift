@@ -1,0 +1,227 @@
+/// Every setting, in the order of the sample file. Defaults are not written here: they are the ones of `Settings()`.
+public enum SettingsTable {
+    /// The most a bound on bytes may be: 1 GiB.
+    private static let gib = 1 << 30
+
+    /// The keys of the tables.
+    public static let all: [Setting<Settings>] =
+        node + listen + tls + authentication + limits + sessions + store + cluster + log
+
+    /// What each table is about, for the sample.
+    static let tables: [(name: String, doc: String)] = [
+        ("node", "The process. Every node of a cluster reads the same file; martletd --node gives each its name."),
+        ("listen", "Where clients connect. The nodes of a cluster share these ports: the kernel spreads the connections over them."),
+        ("tls", "TLS for all hosts. The certificates stand with the hosts."),
+        ("authentication", "How clients prove who they are."),
+        ("limits", "Bounds on what one client can make the server do. Before authentication they are narrow, because anybody can connect."),
+        ("sessions", "The life of a session."),
+        ("offline", "Messages for accounts without a session."),
+        ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
+        ("cluster", "How nodes watch over each other."),
+        ("log", "What the server says of itself."),
+        ("debug", "For tests. Never in production."),
+    ]
+
+    private static let node: [Setting<Settings>] = [
+        .text(
+            "node.name", \.node.name, .text(.nodeName),
+            "The node's name, unique in its cluster: 1 to 32 of a-z, 0-9 and '-'. Usually given by --node."),
+        .text(
+            "node.directory", \.node.directory, .text(.path),
+            "The directory of the cluster on this machine: store, admin sockets, run files. It must be on a local disk. A relative path counts from the directory of this file."
+        ),
+        .integer("node.loops", \.node.loops, 0...256, "loops", "Event loops, each with a thread of its own; 0 means one a core."),
+    ]
+
+    private static let listen: [Setting<Settings>] = [
+        .texts(
+            "listen.c2s", \.listen.c2s, .texts(.address),
+            "For clients that begin in the clear and go on with STARTTLS. Beyond loopback every host needs a certificate. All interfaces: \"0.0.0.0:5222\" and \"[::]:5222\". A node may have further ones of its own, in a table with its name: [node.b] c2s = [\"127.0.0.1:5322\"]."
+        ),
+        .texts(
+            "listen.c2s_direct_tls", \.listen.c2sDirectTLS, .texts(.address),
+            "For clients that begin with TLS at once (XEP-0368), usually at port 5223."),
+        .integer(
+            "listen.backlog", \.listen.backlog, 1...65_535, "connections",
+            "Connections the kernel holds until they are accepted. The kernel has a bound of its own, net.core.somaxconn."),
+    ]
+
+    private static let tls: [Setting<Settings>] = [
+        .choice("tls.minimum", \.tls.minimum, live: true, "The oldest version of TLS that is accepted."),
+        .text(
+            "tls.ciphers", \.tls.ciphers, .text(.line), live: true,
+            "Ciphers for TLS 1.2, as OpenSSL writes lists. TLS 1.3 has no weak ones to leave out."),
+        .text("tls.groups", \.tls.groups, .text(.line), live: true, "Groups for the key exchange, the preferred first."),
+        .integer(
+            "tls.tickets", \.tls.tickets, 0...4, "tickets", live: true,
+            "TLS 1.3 session tickets sent after a handshake. XMPP streams live long, so a client seldom gains from one."),
+    ]
+
+    private static let authentication: [Setting<Settings>] = [
+        .texts(
+            "authentication.mechanisms", \.authentication.mechanisms, .choices(["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]),
+            live: true,
+            "SASL mechanisms, the strongest first. The -PLUS forms come by themselves under TLS; PLAIN is only ever offered under TLS."),
+        .integer(
+            "authentication.iterations", \.authentication.iterations, 4096...10_000_000, "rounds", live: true,
+            "PBKDF2 rounds for new passwords. More make a stolen store harder to search and a password slower to set; logins with SCRAM pay in the client."
+        ),
+        .integer(
+            "authentication.failures_per_stream", \.authentication.failuresPerStream, 1...100, "failures", live: true,
+            "Failed attempts after which a stream is closed."),
+        .integer(
+            "authentication.failures_before_backoff", \.authentication.failuresBeforeBackoff, 1...1_000_000, "failures", live: true,
+            "Failed attempts of one account, or from one address, within backoff_window after which further ones are refused for a while, right or wrong."
+        ),
+        .integer(
+            "authentication.backoff_window", \.authentication.backoffWindow, 1...86_400, "seconds", live: true,
+            "See failures_before_backoff."),
+        .flag(
+            "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
+            "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+    ]
+
+    private static let limits: [Setting<Settings>] = [
+        .integer(
+            "limits.stanza_bytes_before_auth", \.limits.stanzaBytesBeforeAuth, 10_000...gib, "bytes", live: true,
+            "The largest stanza before authentication. RFC 6120 wants at least 10000."),
+        .integer(
+            "limits.stanza_bytes", \.limits.stanzaBytes, 10_000...gib, "bytes", live: true, "The largest stanza after authentication."),
+        .integer(
+            "limits.depth_before_auth", \.limits.depthBeforeAuth, 4...1024, "elements", live: true,
+            "How deep elements may nest before authentication."),
+        .integer("limits.depth", \.limits.depth, 8...1024, "elements", live: true, "How deep elements may nest after authentication."),
+        .integer(
+            "limits.attributes_before_auth", \.limits.attributesBeforeAuth, 8...4096, "attributes", live: true,
+            "Attributes of one element before authentication."),
+        .integer(
+            "limits.attributes", \.limits.attributes, 8...4096, "attributes", live: true, "Attributes of one element after authentication."),
+        .integer(
+            "limits.namespace_declarations", \.limits.namespaceDeclarations, 4...4096, "declarations", live: true,
+            "Namespace declarations of one element."),
+        .integer(
+            "limits.unauthenticated_seconds", \.limits.unauthenticatedSeconds, 1...3600, "seconds", live: true,
+            "From the connection to a bound session; then the connection is closed, whatever it has sent."),
+        .integer(
+            "limits.connections_per_address", \.limits.connectionsPerAddress, 0...10_000_000, "connections", live: true,
+            "Connections from one address (IPv6: one /64) to one node; 0: no bound. Mind networks where many share one address."),
+        .integer(
+            "limits.connections", \.limits.connections, 0...10_000_000, "connections", live: true, "Connections of one node; 0: no bound."),
+        .integer(
+            "limits.stanzas_per_second", \.limits.stanzasPerSecond, 0...1_000_000, "stanzas", live: true,
+            "Stanzas a second of one session; above it the server reads more slowly. 0: no bound."),
+        .integer(
+            "limits.unhandled_stanzas", \.limits.unhandledStanzas, 1...1_000_000, "stanzas", live: true,
+            "Stanzas of one session that are not yet handled at which its socket is not read."),
+        .integer("limits.unhandled_bytes", \.limits.unhandledBytes, 10_000...gib, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "limits.session_queue_bytes", \.limits.sessionQueueBytes, 65_536...gib, "bytes", live: true,
+            "Bytes that wait for one session which does not read; above it the session is ended. What is kept is not lost."),
+        .integer(
+            "limits.session_queue_stanzas", \.limits.sessionQueueStanzas, 100...10_000_000, "stanzas", live: true, "The same in stanzas."),
+        .integer(
+            "limits.node_unhandled_bytes", \.limits.nodeUnhandledBytes, 1_048_576...(64 * gib), "bytes", live: true,
+            "Unhandled bytes of a whole node at which no client socket is read."),
+        .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
+    ]
+
+    private static let sessions: [Setting<Settings>] = [
+        .choice(
+            "sessions.conflict", \.sessions.conflict, live: true,
+            "What happens when a client asks for a resource that a living session has: \"replace\" ends the old session, \"refuse\" answers with an error, \"rename\" gives another resource."
+        ),
+        .integer(
+            "sessions.resources_per_account", \.sessions.resourcesPerAccount, 1...10_000, "sessions", live: true,
+            "Sessions of one account at once."),
+        .integer(
+            "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
+            "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
+        .integer(
+            "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
+            "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+    ]
+
+    private static let store: [Setting<Settings>] = [
+        .integer(
+            "store.map_gib", \.store.mapGiB, 1...65_536, "GiB",
+            "Address space reserved for the store, which can never grow beyond it. It takes no disk and no memory until it is used."),
+        .integer(
+            "store.quota_mib", \.store.quotaMiB, 0...67_108_864, "MiB", live: true,
+            "Size of the store at which writes are refused, before the disk is full; 0: no bound."),
+        .integer(
+            "store.commit_effects", \.store.commitEffects, 1...1_000_000, "writes", live: true,
+            "Writes in one commit at most. More make a commit cheaper and longer."),
+        .integer("store.readers", \.store.readers, 1...64, "threads", "Threads that read the store."),
+        .integer(
+            "store.idle_accounts", \.store.idleAccounts, 100...10_000_000, "accounts", live: true,
+            "Accounts without a session that stay in memory."),
+    ]
+
+    private static let cluster: [Setting<Settings>] = [
+        .integer(
+            "cluster.beat_milliseconds", \.cluster.beatMilliseconds, 50...60_000, "milliseconds",
+            "How often a node shows that it lives. The same in every node."),
+        .integer(
+            "cluster.missed_beats", \.cluster.missedBeats, 2...100, "beats",
+            "Beats missed after which a silent node is killed by another, so that its sessions and the store are free."),
+        .integer(
+            "cluster.drain_seconds", \.cluster.drainSeconds, 0...3600, "seconds", live: true,
+            "What a stopping node gives its clients to leave."),
+        .integer(
+            "cluster.lane_credit_bytes", \.cluster.laneCreditBytes, 1_048_576...gib, "bytes",
+            "Bytes under way on one lane between two nodes before the sender waits."),
+    ]
+
+    private static let log: [Setting<Settings>] = [
+        .text(
+            "log.level", \.log.level, .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), live: true,
+            "The least that is logged."),
+        .choice("log.format", \.log.format, "\"text\" for people, \"json\" for programs; a line a fact either way."),
+        .text("log.file", \.log.file, .text(.path), "A file; empty: standard error."),
+        .flag("debug.manual_clock", \.debug.manualClock, "Lets the admin command \"clock\" move the protocol clock."),
+    ]
+
+    /// The keys of a `[[host]]`.
+    public static let host: [Setting<Settings.Host>] = [
+        .text("domain", \.domain, .text(.domain), "The domain, as it stands behind the '@' of its users."),
+        .text(
+            "certificate", \.certificate, .text(.path), live: true,
+            "PEM file with the certificate and those that vouch for it; empty: no TLS for this host."),
+        .text("key", \.key, .text(.path), live: true, "PEM file with its private key, readable by the server alone."),
+        .choice(
+            "durability", \.durability, live: true,
+            "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
+        ),
+        .flag("archive", \.archive, live: true, "Whether messages are archived."),
+        .flag(
+            "require_tls", \.requireTLS, live: true,
+            "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
+        .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
+    ]
+}
+
+extension Settings {
+    /// The keys whose values differ: those a running node takes, and those that need a start. Hosts that came or went
+    /// need a start; a changed key of a host is named `host DOMAIN key`.
+    public func changes(to new: Settings) -> (live: [String], onStart: [String]) {
+        var live: [String] = []
+        var onStart: [String] = []
+        for setting in SettingsTable.all where setting.get(self) != setting.get(new) {
+            if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
+        }
+        if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
+        let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
+        onStart += domains.sorted().map { "host \($0)" }
+        for host in hosts {
+            guard let other = new.hosts.first(where: { $0.domain == host.domain }) else { continue }
+            for setting in SettingsTable.host where setting.get(host) != setting.get(other) {
+                if setting.isLive {
+                    live.append("host \(host.domain) \(setting.key)")
+                } else {
+                    onStart.append("host \(host.domain) \(setting.key)")
+                }
+            }
+        }
+        return (live, onStart)
+    }
+}

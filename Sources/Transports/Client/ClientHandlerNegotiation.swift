@@ -1,0 +1,226 @@
+internal import Authentication
+internal import Logging
+internal import NIOCore
+internal import ServerCore
+internal import Settings
+internal import Stanzas
+internal import StreamLogic
+internal import XMLStream
+
+/// From the first header to the bound resource: what the stream machine answers, carried out.
+extension ClientHandler {
+    /// 128 bits of chance: unique and not to be guessed (RFC 6120 §4.7.3).
+    static func makeStreamID() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let digits = [generator.next(), generator.next()].map { number in
+            let text = String(number, radix: 16)
+            return String(repeating: "0", count: 16 - text.utf8.count) + text
+        }
+        return digits.joined()
+    }
+
+    func open(_ header: StreamHeader) {
+        switch stream.header(header, draining: clients.service.draining) {
+        case .ignore: break
+        case .refuse(let closing): finish(closing)
+        case .open(let response, let offer):
+            var channelBindings: [String] = []
+            var more: [UInt8] = []
+            if offer.authentication { channelBindings = chooseMechanisms() }
+            if offer.binding { more = clients.shard.table.streamFeatures }
+            let id = Self.makeStreamID()
+            let mechanisms = stream.mechanisms
+            put { writer in
+                StreamWriting.header(response, id: id, into: &writer)
+                StreamWriting.features(offer, mechanisms: mechanisms, channelBindings: channelBindings, more: more, into: &writer)
+            }
+        }
+    }
+
+    /// Decides what is offered on this stream; answers the channel binding types (XEP-0440).
+    private func chooseMechanisms() -> [String] {
+        let authentication = clients.service.settings.authentication
+        bindings = ChannelBindings(tlsExporter: tls?.exporter, tlsServerEndPoint: tls?.serverEndPoint)
+        stream.mechanisms = clients.service.sasl.mechanisms(
+            encrypted: stream.isSecure, bindings: bindings.types,
+            policy: MechanismPolicy(
+                mechanisms: authentication.mechanisms, scramWithoutTLS: authentication.scramWithoutTLS && origin.isLoopback))
+        return stream.mechanisms.contains { $0.hasSuffix("-PLUS") } ? bindings.types.map(\.rawValue) : []
+    }
+
+    func act(on received: ClientStream.Received) {
+        switch received {
+        case .stanza, .ignore: break
+        case .startTLS: startTLS()
+        case .refuseTLS: refuseTLS()
+        case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
+        case .respond(let data): if let exchange { advance(exchange.respond(data)) }
+        case .rejectAuthentication(let condition, let closing):
+            dropExchange()
+            put { StreamWriting.failure(condition, into: &$0) }
+            if let closing { finish(closing) }
+        case .bind(let resource): bind(resource)
+        case .refuse(let id, let error, let closing):
+            put { StreamWriting.refusal(error, id: id, into: &$0) }
+            if let closing { finish(closing) }
+        case .fail(let closing): finish(closing)
+        }
+    }
+
+    // MARK: TLS
+
+    private func startTLS() {
+        guard let context, let table = view.table else { return refuseTLS() }
+        let handler: TLSHandler
+        do throws(TLSFailure) {
+            handler = try TLSHandler(table: table, host: stream.domain, direct: false, memory: clients.memory)
+        } catch {
+            clients.service.log.error("TLS cannot start", metadata: ["reason": "\(error)"])
+            return refuseTLS()
+        }
+        put { StreamWriting.proceed(into: &$0) }
+        flush()
+        dropInput()
+        restartFraming()
+        tls = handler
+        do {
+            try context.pipeline.syncOperations.addHandler(handler, position: .before(self))
+        } catch {
+            abandon()
+        }
+    }
+
+    private func refuseTLS() {
+        _ = stream.close(nil)
+        put { StreamWriting.tlsFailure(into: &$0) }
+        endOutput()
+    }
+
+    // MARK: SASL
+
+    private func authenticate(_ mechanism: String, _ initial: [UInt8]?) {
+        dropExchange()
+        guard let domain = stream.domain else { return }
+        let service = clients.service
+        if let prefix = origin.prefix, !service.allows(.address(prefix)) { return rejected(.temporaryAuthFailure) }
+        let exchange = SASLExchange(
+            service: service.sasl, host: domain, mechanism: mechanism, offered: stream.mechanisms, encrypted: stream.isSecure,
+            bindings: bindings, fake: service.fake)
+        self.exchange = exchange
+        advance(exchange.begin(initial: initial))
+    }
+
+    private func advance(_ step: SASLExchange.Step) {
+        switch step {
+        case .needCredentials(let user): lookUp(user)
+        case .verifyPassword(let check): verify(check)
+        case .challenge(let data):
+            guard stream.stepped(.challenge) == .challenge else { return dropExchange() }
+            put { StreamWriting.challenge(data, into: &$0) }
+        case .success(let user, let data): succeed(user, data)
+        case .failure(let failure): fail(failure)
+        }
+    }
+
+    private func lookUp(_ user: String) {
+        guard let exchange, let context, let domain = stream.domain, let jid = try? JID(local: user, domain: domain, resource: nil) else {
+            return fail(.notAuthorized)
+        }
+        guard clients.service.allows(.account(jid.description)) else { return rejected(.temporaryAuthFailure) }
+        let waiting = NIOLoopBound((self, exchange), eventLoop: context.eventLoop)
+        clients.service.source.credentials(of: jid, on: clients.loop) { found in
+            let (handler, exchange) = waiting.value
+            guard handler.exchange === exchange else { return }
+            switch found {
+            case .unknown: handler.advance(exchange.credentials(nil, disabled: false))
+            case .account(let credentials, let isEnabled): handler.advance(exchange.credentials(credentials, disabled: !isEnabled))
+            case .failed: handler.rejected(.temporaryAuthFailure)
+            }
+            handler.clients.later(handler)
+        }
+    }
+
+    private func verify(_ check: PasswordCheck) {
+        guard let exchange, let context else { return }
+        let waiting = NIOLoopBound((self, exchange), eventLoop: context.eventLoop)
+        let loop = clients.loop
+        let isTaken = clients.service.passwords.verify(check) { isRight in
+            loop.execute {
+                let (handler, exchange) = waiting.value
+                guard handler.exchange === exchange else { return }
+                handler.advance(exchange.passwordVerified(isRight))
+                handler.clients.later(handler)
+            }
+        }
+        if !isTaken { rejected(.temporaryAuthFailure) }
+    }
+
+    private func succeed(_ user: String, _ data: [UInt8]?) {
+        guard let mechanism = exchange?.mechanism else { return }
+        dropExchange()
+        switch stream.stepped(.success(user: user)) {
+        case .authenticated(let account):
+            facts.mechanism = mechanism
+            clients.service.loginSucceeded(account: account.description)
+            put { StreamWriting.success(data, into: &$0) }
+            restartFraming()
+            bindings = ChannelBindings()
+        case .reject(let condition, let closing):
+            put { StreamWriting.failure(condition, into: &$0) }
+            if let closing { finish(closing) }
+        case .fail(let closing): finish(closing)
+        case .challenge, .ignore: break
+        }
+    }
+
+    /// The client's attempt failed: it is counted where it may have been a guess.
+    private func fail(_ failure: SASLFailure) {
+        let user = exchange?.user
+        let mechanism = exchange?.mechanism
+        let condition = SASLCondition(rawValue: failure.rawValue) ?? .notAuthorized
+        if failure == .notAuthorized || failure == .accountDisabled {
+            let account = user.map { "\($0)@\(stream.domain ?? "")" }
+            clients.service.loginFailed(origin.prefix, account: account)
+            clients.service.log.notice(
+                "login failed",
+                metadata: [
+                    "account": "\(account ?? "")", "address": "\(origin.remote)", "mechanism": "\(mechanism ?? "")",
+                    "condition": "\(condition.rawValue)",
+                ])
+        }
+        rejected(condition)
+    }
+
+    /// Answers the attempt with a failure.
+    private func rejected(_ condition: SASLCondition) {
+        dropExchange()
+        guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
+        put { StreamWriting.failure(condition, into: &$0) }
+        if let closing { finish(closing) }
+    }
+
+    func dropExchange() {
+        exchange?.abort()
+        exchange = nil
+    }
+
+    // MARK: Binding
+
+    private func bind(_ resource: String?) {
+        guard let account = stream.account else { return }
+        session = clients.shard.bind(account: account, resource: resource, connection: self) { [self] result in
+            switch result {
+            case .success(let session):
+                guard let id = stream.bound(session.fullJID) else { return }
+                clients.settle(self)
+                put { StreamWriting.bound(session.fullJID, id: id, into: &$0) }
+                // The result stands before anything the session writes.
+                flush()
+            case .failure(let error):
+                session = nil
+                act(on: stream.bindRefused(error))
+            }
+            clients.later(self)
+        }
+    }
+}

@@ -1,0 +1,108 @@
+internal import NIOCore
+internal import ServerCore
+internal import Stanzas
+internal import StreamLogic
+internal import XMLStream
+
+/// Writing and closing; what the session sees of its connection.
+extension ClientHandler: ClientConnection {
+    /// Writes a session's bytes and flushes: once a tick, as the session gathers them.
+    func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
+        guard let context, !stream.isClosing else { return }
+        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
+        buffer.writeBytes(bytes)
+        facts.bytesOut &+= UInt64(bytes.count)
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenSuccess { [self] in
+            handedMark = mark
+            // The kernel may take it at once, in the middle of a tick.
+            clients.later(self)
+        }
+        context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
+        needsFlush = false
+    }
+
+    func setReading(_ on: Bool) {
+        sessionReads = on
+        if on { clients.later(self) }
+    }
+
+    /// Ends the stream from this side, with an error or without, and the session with it.
+    func close(_ error: StreamError?) {
+        guard let closing = stream.close(error) else { return }
+        finish(closing)
+    }
+
+    /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
+    func carryOn() {
+        if handedMark != toldMark, !toldSession {
+            toldMark = handedMark
+            session?.written(through: handedMark)
+        }
+        process()
+        flush()
+    }
+
+    // MARK: Writing
+
+    func put(_ body: (inout XMLWriter) -> Void) {
+        var writer = XMLWriter()
+        body(&writer)
+        put(writer.bytes)
+    }
+
+    func put(_ bytes: [UInt8]) {
+        guard let context else { return }
+        facts.bytesOut &+= UInt64(bytes.count)
+        context.write(wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
+        needsFlush = true
+    }
+
+    func flush() {
+        guard needsFlush else { return }
+        needsFlush = false
+        context?.flush()
+    }
+
+    // MARK: The end
+
+    /// Writes the end of the stream, tells the session, and waits a bounded time for the peer's end.
+    ///
+    /// - Parameter end: what the session is told; by default the error in `closing`.
+    func finish(_ closing: Closing, _ end: StreamEnd? = nil) {
+        dropExchange()
+        tellSession(end ?? closing.error.map(StreamEnd.failed) ?? .closedByPeer)
+        put { StreamWriting.closing(closing, id: Self.makeStreamID(), into: &$0) }
+        endOutput()
+    }
+
+    /// Our closing tag is written: closes the connection when it is out and the peer's has come, or after a while.
+    func endOutput() {
+        guard let context else { return }
+        deadline = clients.loop.now + .seconds(Self.closeSeconds)
+        clients.hurry(self)
+        sessionReads = true
+        clients.later(self)
+        needsFlush = false
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in
+            lastWritten = true
+            closeIfDone()
+        }
+        // Last, since with it the connection may be gone.
+        context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(capacity: 0)), promise: promise)
+    }
+
+    func closeIfDone() {
+        if peerEnded, lastWritten { abandon() }
+    }
+
+    /// Closes the connection without another word of XMPP.
+    func abandon() { context?.close(promise: nil) }
+
+    func tellSession(_ end: StreamEnd) {
+        guard let session, !toldSession else { return }
+        toldSession = true
+        session.streamClosed(end)
+    }
+}

@@ -1,0 +1,106 @@
+internal import Authentication
+internal import Logging
+internal import ServerCore
+internal import Settings
+internal import Stanzas
+internal import StreamLogic
+import Synchronization
+
+/// What all clients' connections of a process share, whatever their loop.
+final class ClientService: Sendable {
+    /// What may be replaced while the node runs. A connection takes it once, when it begins.
+    struct View: Sendable {
+        var table: TLSTable?
+        /// For listeners that others can reach: TLS is required whatever the host says.
+        var open: StreamPolicy
+        /// For loopback listeners: the host decides.
+        var loopback: StreamPolicy
+    }
+
+    let settings: Settings
+    let sasl: SASLService
+    let passwords: PasswordPool
+    let fake: FakeCredentials
+    let source: any CredentialSource
+    let clock: WallClock
+    let log: Logger
+    let limits: ConnectionLimits
+    private let backoff: Mutex<FailureBackoff>
+    private let viewed: Mutex<View>
+    private let leaving = Mutex<Draining?>(nil)
+
+    init(
+        settings: Settings, sasl: SASLService, passwords: PasswordPool, fake: FakeCredentials, source: any CredentialSource,
+        clock: WallClock,
+        log: Logger
+    ) throws(TLSConfigurationError) {
+        self.settings = settings
+        self.sasl = sasl
+        self.passwords = passwords
+        self.fake = fake
+        self.source = source
+        self.clock = clock
+        self.log = log
+        limits = ConnectionLimits(total: settings.limits.connections, perAddress: settings.limits.connectionsPerAddress)
+        let authentication = settings.authentication
+        backoff = Mutex(FailureBackoff(limit: authentication.failuresBeforeBackoff, window: authentication.backoffWindow))
+        viewed = Mutex(try Self.load(settings))
+    }
+
+    var view: View { viewed.withLock { $0 } }
+
+    /// Reads the certificates again; connections that stand keep theirs.
+    ///
+    /// - Throws: `TLSConfigurationError`; what was loaded before stays in force.
+    func reload() throws(TLSConfigurationError) {
+        let fresh = try Self.load(settings)
+        viewed.withLock { $0 = fresh }
+    }
+
+    private static func load(_ settings: Settings) throws(TLSConfigurationError) -> View {
+        var hosts = settings.hosts
+        for index in hosts.indices {
+            guard let domain = try? JID.prepareDomain(hosts[index].domain) else {
+                throw TLSConfigurationError("\"\(hosts[index].domain)\" is no domain name that a host can have.")
+            }
+            hosts[index].domain = domain
+        }
+        let table = try TLSTable.load(hosts, settings: settings.tls)
+        let names = settings.authentication.mechanisms
+        let mechanisms = Set(names + names.filter { $0 != "PLAIN" }.map { $0 + "-PLUS" })
+        func policy(isLoopback: Bool) -> StreamPolicy {
+            var served: [String: StreamPolicy.Host] = [:]
+            for host in hosts {
+                served[host.domain] = .init(offersTLS: table?.covers(host.domain) ?? false, requiresTLS: !isLoopback || host.requireTLS)
+            }
+            return StreamPolicy(
+                hosts: served, domain: hosts.first?.domain ?? "", mechanisms: mechanisms,
+                authenticationFailures: settings.authentication.failuresPerStream)
+        }
+        return View(table: table, open: policy(isLoopback: false), loopback: policy(isLoopback: true))
+    }
+
+    // MARK: Leaving
+
+    /// Why new streams are turned away, if they are.
+    var draining: Draining? { leaving.withLock { $0 } }
+    func drain(_ why: Draining) { leaving.withLock { $0 = why } }
+
+    // MARK: Guessing
+
+    private static var now: Int64 { Int64(clamping: MonotonicTime.now.nanoseconds) }
+
+    /// Whether a login may be tried from this address, or for this account.
+    func allows(_ subject: FailureBackoff.Subject) -> Bool {
+        backoff.withLock { $0.allows(subject, now: Self.now) }
+    }
+
+    func loginFailed(_ prefix: AddressPrefix?, account: String?) {
+        backoff.withLock { backoff in
+            if let prefix { backoff.failed(.address(prefix), now: Self.now) }
+            if let account { backoff.failed(.account(account), now: Self.now) }
+        }
+    }
+
+    func loginSucceeded(account: String) { backoff.withLock { $0.succeeded(account: account) } }
+}

@@ -1,0 +1,143 @@
+public import Authentication
+public import Logging
+internal import NIOCore
+public import ServerCore
+public import Settings
+internal import StreamLogic
+import Synchronization
+
+/// Clients over TCP: the listeners of a node, their connections, and the certificates they are shown.
+public final class ClientTransports: Sendable {
+    private let service: ClientService
+    let loops: [ClientLoop]
+    private let listeners = Mutex<[Listener]>([])
+
+    /// Loads the certificates; nothing listens yet.
+    ///
+    /// - Parameters:
+    ///   - shards: by loop, as many as `loops`.
+    ///   - log: gets warnings about certificates at once.
+    /// - Throws: `TLSConfigurationError` for a certificate, a key or a TLS setting that cannot be used.
+    public init(
+        settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool,
+        fake: FakeCredentials,
+        credentials: any CredentialSource, log: Logger
+    ) throws(TLSConfigurationError) {
+        let service = try ClientService(
+            settings: settings, sasl: sasl, passwords: passwords, fake: fake, source: credentials, clock: core.clock, log: log)
+        self.service = service
+        self.loops = zip(shards, loops).map { ClientLoop(service: service, shard: $0, loop: $1) }
+        for warning in certificateWarnings { log.warning("\(warning)") }
+    }
+
+    /// What the operator should know of the certificates in use, one sentence each.
+    public var certificateWarnings: [String] { service.view.table?.warnings ?? [] }
+
+    /// Client connections of this process.
+    public var connections: Int { service.limits.connections }
+
+    /// Reads certificates and keys again. Connections that stand keep theirs.
+    ///
+    /// - Returns: what the operator should know of the new ones.
+    /// - Throws: `TLSConfigurationError`; the old ones stay in force.
+    public func reloadCertificates() throws(TLSConfigurationError) -> [String] {
+        try service.reload()
+        return certificateWarnings
+    }
+
+    // MARK: Start
+
+    /// Listens on every address of this node, once on each loop.
+    ///
+    /// - Throws: `ListenError`; nothing listens then.
+    public func start() async throws(ListenError) {
+        do throws(ListenError) {
+            for (address, isDirect) in try addresses() {
+                for clients in loops {
+                    let listener = try await Listener.start(
+                        address, backlog: service.settings.listen.backlog, on: clients.loop.eventLoop
+                    ) { channel in
+                        try Self.begin(channel, clients: clients, address: address, isDirect: isDirect)
+                    }
+                    listeners.withLock { $0.append(listener) }
+                }
+                service.log.info("listening", metadata: ["address": "\(address)", "tls": isDirect ? "direct" : "starttls"])
+            }
+        } catch {
+            await stopListeners()
+            throw error
+        }
+    }
+
+    private func addresses() throws(ListenError) -> [(ListenAddress, isDirect: Bool)] {
+        let listen = service.settings.listen
+        var all: [(String, isDirect: Bool)] = listen.c2s.map { ($0, false) } + listen.c2sDirectTLS.map { ($0, true) }
+        all += (listen.c2sOfNode[service.settings.node.name] ?? []).map { ($0, false) }
+        let hasTLS = service.view.table != nil
+        var addresses: [(ListenAddress, isDirect: Bool)] = []
+        for (text, isDirect) in all {
+            guard let address = ListenAddress(text) else {
+                throw ListenError("\"\(text)\" is no address to listen on: write it as \"127.0.0.1:5222\" or \"[::1]:5222\".")
+            }
+            guard hasTLS || !isDirect else { throw ListenError("Cannot listen on \(address) for direct TLS: no host has a certificate.") }
+            guard hasTLS || address.isLoopback else {
+                throw ListenError("Will not listen on \(address): without a certificate only loopback addresses are safe.")
+            }
+            addresses.append((address, isDirect))
+        }
+        return addresses
+    }
+
+    private static func begin(_ channel: any Channel, clients: ClientLoop, address: ListenAddress, isDirect: Bool) throws {
+        let service = clients.service
+        let remote = channel.remoteAddress
+        let prefix = remote?.ipAddress.flatMap { AddressPrefix($0) }
+        let origin = ClientHandler.Origin(
+            remote: remote.map(Self.text) ?? "", prefix: prefix, localPort: address.port, isLoopback: address.isLoopback,
+            admission: service.limits.entered(prefix))
+        var tls: TLSHandler?
+        if isDirect, let table = service.view.table {
+            let handler = try TLSHandler(table: table, host: nil, direct: true, memory: clients.memory)
+            try channel.pipeline.syncOperations.addHandler(handler)
+            tls = handler
+        }
+        try channel.pipeline.syncOperations.addHandler(ClientHandler(clients: clients, origin: origin, tls: tls))
+    }
+
+    private static func text(_ address: SocketAddress) -> String {
+        guard let ip = address.ipAddress, let port = address.port else { return "\(address)" }
+        return ip.utf8.contains(UInt8(ascii: ":")) ? "[\(ip)]:\(port)" : "\(ip):\(port)"
+    }
+
+    // MARK: Stop
+
+    /// Stops listening and turns new streams away; sessions that stand are left to their shards.
+    ///
+    /// - Parameter redirect: where clients should go instead (`see-other-host`, RFC 6120 §4.9.3.19); nil: `system-shutdown`.
+    public func stopListening(redirect: String? = nil) async {
+        service.drain(redirect.map(Draining.redirect) ?? .shutdown)
+        await stopListeners()
+    }
+
+    private func stopListeners() async {
+        let open = listeners.withLock { listeners in
+            defer { listeners = [] }
+            return listeners
+        }
+        for listener in open { await listener.stop() }
+    }
+
+    /// Closes every connection and waits a bounded time until all are gone.
+    public func stop() async {
+        await stopListening()
+        await withTaskGroup(of: Void.self) { group in
+            for clients in loops {
+                group.addTask {
+                    await withCheckedContinuation { continuation in
+                        clients.loop.execute { clients.closeAll(patience: .seconds(5)) { continuation.resume() } }
+                    }
+                }
+            }
+        }
+    }
+}

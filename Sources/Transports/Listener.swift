@@ -1,0 +1,78 @@
+import CShims
+internal import Glibc
+internal import NIOCore
+internal import NIOPosix
+internal import Settings
+
+/// Why a listener does not stand: one sentence that names the address.
+public struct ListenError: Error, Sendable, Equatable, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}
+
+/// A socket that listens on one loop; its connections live on the same loop. The other loops and the other nodes of the host share the
+/// address by SO_REUSEPORT.
+struct Listener: Sendable {
+    let address: ListenAddress
+    private let channel: any Channel
+
+    /// Binds and listens.
+    ///
+    /// - Parameter begin: gives a new connection its handlers, on the loop.
+    /// - Throws: `ListenError`.
+    static func start(
+        _ address: ListenAddress, backlog: Int, on eventLoop: any EventLoop, begin: @escaping @Sendable (any Channel) throws -> Void
+    ) async throws(ListenError) -> Listener {
+        let descriptor = try makeSocket(address, backlog: backlog)
+        do {
+            let channel = try await ServerBootstrap(group: eventLoop, childGroup: eventLoop)
+                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                .childChannelOption(.socketOption(.so_keepalive), value: 1)
+                .childChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_USER_TIMEOUT)), value: unansweredMilliseconds)
+                .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 65_536))
+                .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try begin(channel) } }
+                .withBoundSocket(descriptor)
+                .get()
+            return Listener(address: address, channel: channel)
+        } catch {
+            throw ListenError("Cannot listen on \(address): \(error).")
+        }
+    }
+
+    /// How long the network may leave sent bytes without an answer before a connection counts as dead.
+    private static let unansweredMilliseconds = 60_000
+
+    /// Accepts no more connections; those that stand are not touched.
+    func stop() async { try? await channel.close() }
+
+    private static func makeSocket(_ address: ListenAddress, backlog: Int) throws(ListenError) -> CInt {
+        let family = address.isIPv6 ? AF_INET6 : AF_INET
+        let type = CInt(SOCK_STREAM.rawValue) | CInt(bitPattern: SOCK_CLOEXEC.rawValue) | CInt(bitPattern: SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(family, type, 0)
+        guard descriptor >= 0 else { throw failure(address) }
+        var on: CInt = 1
+        let size = socklen_t(MemoryLayout<CInt>.size)
+        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0,
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
+            bindSocket(descriptor, address) == 0, listen(descriptor, CInt(clamping: backlog)) == 0
+        else {
+            let error = failure(address)
+            close(descriptor)
+            throw error
+        }
+        return descriptor
+    }
+
+    private static func bindSocket(_ descriptor: CInt, _ address: ListenAddress) -> CInt {
+        martlet_bind(descriptor, address.address, UInt16(truncatingIfNeeded: address.port))
+    }
+
+    private static func failure(_ address: ListenAddress) -> ListenError {
+        switch errno {
+        case EADDRINUSE: ListenError("Cannot listen on \(address): another program uses this port.")
+        case EACCES: ListenError("Cannot listen on \(address): ports below 1024 need the right to use them.")
+        case EADDRNOTAVAIL: ListenError("Cannot listen on \(address): this machine does not have this address.")
+        default: ListenError("Cannot listen on \(address): \(String(cString: strerror(errno))).")
+        }
+    }
+}

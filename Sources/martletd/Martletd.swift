@@ -1,0 +1,85 @@
+import ArgumentParser
+import Glibc
+import Node
+import Settings
+
+/// `martletd`: one node of a Martlet cluster.
+@main
+struct Martletd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martletd", abstract: "One node of a Martlet cluster.", version: "martletd \(Version.text)")
+
+    @Option(help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config = "/etc/martlet/martlet.toml"
+
+    @Option(help: ArgumentHelp("The node's name, instead of node.name of the configuration.", valueName: "name"))
+    var node: String?
+
+    @Option(help: ArgumentHelp("The cluster's directory, instead of node.directory of the configuration.", valueName: "dir"))
+    var directory: String?
+
+    @Flag(help: "Check the configuration, say what is wrong with it, and end.")
+    var checkConfig = false
+
+    @Flag(help: "Print a configuration with every setting and its meaning, and end.")
+    var sampleConfig = false
+
+    @Flag(help: "Print the standards that are followed as a table in Markdown, and end.")
+    var xepTable = false
+
+    mutating func run() async throws {
+        if sampleConfig {
+            print(Settings.sample(), terminator: "")
+            return
+        }
+        if xepTable {
+            print(Node.xepTable, terminator: "")
+            return
+        }
+        if checkConfig {
+            let (text, isGood) = Settings.check(file: config)
+            print(text)
+            if !isGood { throw ExitCode(1) }
+            return
+        }
+        var settings: Settings
+        do {
+            let (loaded, warnings) = try Settings.load(file: config)
+            settings = loaded
+            for warning in warnings { complain("\(warning)") }
+        } catch {
+            complain("\(error)")
+            throw ExitCode(78)  // EX_CONFIG of sysexits.h
+        }
+        if let node {
+            guard Settings.isNodeName(node) else {
+                complain("--node \(node): a node's name is 1 to 32 of a to z, 0 to 9 and '-'")
+                throw ExitCode(64)
+            }
+            settings.node.name = node
+        }
+        if let directory { settings.node.directory = directory }
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            try await serve(settings)
+        } catch {
+            complain("martletd: \(error)")
+            throw ExitCode(1)
+        }
+    }
+
+    private func serve(_ settings: Settings) async throws {
+        let (stops, continuation) = AsyncStream.makeStream(of: Void.self)
+        let signals = TerminationSignals { continuation.yield() }
+        let node = try Node(settings) { continuation.yield() }
+        try await node.start()
+        for await _ in stops { break }
+        await node.stop()
+        withExtendedLifetime(signals) {}
+    }
+
+    private func complain(_ sentence: String) {
+        var line = sentence + "\n"
+        line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
+    }
+}

@@ -1,0 +1,51 @@
+import Glibc
+import TestKit
+import Testing
+
+extension ClusterTests {
+    /// A node that is told to stop takes leave (DESIGN §4b).
+    @Suite(.serialized) struct DrainTests {
+        @Test func handsOverWhatIsUnreadAndLeaves() throws {
+            let cluster = try ProcessCluster(nodes: 3, loops: 2)
+            try cluster.addAccounts(["romeo", "juliet", "nurse", "marker"])
+            let keeper = try cluster.keeper()
+            // First a node that follows, then the keeper itself.
+            for (round, leaving) in [(keeper + 1) % 3, keeper].enumerated() {
+                let staying = (leaving + 1) % 3
+                let romeo = try cluster.connect("romeo", resource: "orchard", node: staying)
+                let nurse = try cluster.connect("nurse", resource: "hall", node: leaving)
+                let juliet = try XMPPClient(
+                    port: cluster.ports[leaving], domain: cluster.domain, user: "juliet", resource: "balcony", receiveBuffer: 4096)
+                try juliet.send("<presence/>")
+                try juliet.ping("present")
+                // More than sockets hold, to one who does not read.
+                let ids = (0..<600).map { "romeo-\(round * 1000 + $0)" }
+                for id in ids { try romeo.send(Chat.message(to: "juliet@\(cluster.domain)", id: id, filler: 12_000)) }
+                try romeo.ping("accepted")
+
+                cluster.signal(leaving, SIGTERM)
+                for client in [nurse, juliet] {
+                    try client.waitForEnd(within: .seconds(15))
+                    #expect(client.end == "system-shutdown")
+                }
+                let first = juliet.receiveAll().compactMap { Letter($0) }
+                let ending = try cluster.waitForEnd(leaving)
+                #expect(ending == 0, "\(cluster.logTails)")
+
+                // The others go on, and the rest is there.
+                #expect(romeo.end == nil)
+                try romeo.ping("still here", within: .seconds(10))
+                let rest = try Chat.drain("juliet", on: staying, of: cluster)
+                #expect(!rest.isEmpty, "the sockets held everything: write more")
+                #expect(firstDisorder(first) == nil)
+                #expect(firstDisorder(rest) == nil)
+                #expect(!rest.contains { !$0.isDelayed })
+                let seen = Set(first.map(\.id))
+                #expect(first.map(\.id) + rest.map(\.id).filter { !seen.contains($0) } == ids)
+                try romeo.close()
+                try cluster.start(leaving)
+                try cluster.waitUntilServing(leaving)
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+import Glibc
+import Synchronization
+import TestKit
+import Testing
+import XMLStream
+
+/// A cluster under load in which nodes die: writers and readers come and go, probes measure, watchers look, and the oracle counts.
+final class Drill {
+    private static let near = ["near1", "near2"]
+    private static let away = "away"
+
+    let cluster: ProcessCluster
+    private let writers: [Writer]
+    private let readers: [Reader]
+    private var threads: [ProcessThread] = []
+    private let quota = Quota()
+    /// On every node: one that measures, one that looks, and one that is looked at.
+    private var probes: [XMPPClient] = []
+    private var watchers: [XMPPClient] = []
+    private var pulses: [XMPPClient] = []
+    private var probed = 0
+
+    init() throws {
+        let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
+        self.cluster = cluster
+        let quota = quota
+        writers = (1...3).map { Writer("writer\($0)", to: ([Self.away] + Self.near).map { "\($0)@\(cluster.domain)" }, cluster.ports, cluster.domain, quota) }
+        readers = Self.near.map { Reader($0, cluster.ports, cluster.domain, quota) }
+        let perNode = cluster.names.flatMap { ["probe-\($0)", "pulse-\($0)"] }
+        try cluster.addAccounts([Self.away, "sink", "watch", "marker"] + Self.near + writers.map(\.name) + perNode)
+        for node in cluster.names.indices { try befriend(node) }
+        for node in cluster.names.indices {
+            probes.append(try connect("probe-\(cluster.names[node])", node))
+            watchers.append(try connect("watch", node))
+        }
+        for node in cluster.names.indices {
+            pulses.append(try connect("pulse-\(cluster.names[node])", node))
+            for watcher in watchers { try see(watcher, node, isAvailable: true) }
+        }
+        for writer in writers { threads.append(try ProcessThread { writer.run() }) }
+        for reader in readers { threads.append(try ProcessThread { reader.run() }) }
+    }
+
+    deinit {
+        quota.stop()
+        for thread in threads { thread.join() }
+    }
+
+    private func connect(_ user: String, _ node: Int) throws -> XMPPClient {
+        let client = try cluster.connect(user, resource: "on-\(cluster.names[node])", node: node)
+        if !user.hasPrefix("probe") { try client.send("<presence/>") }
+        return client
+    }
+
+    /// The watcher's account subscribes to the pulse of a node.
+    private func befriend(_ node: Int) throws {
+        let name = "pulse-\(cluster.names[node])"
+        let pulse = try connect(name, node)
+        try pulse.ping("present")
+        let watcher = try connect("watch", node)
+        try watcher.send("<presence type='subscribe' to='\(name)@\(cluster.domain)'/>")
+        try pulse.receive { $0["type"] == "subscribe" }
+        try pulse.send("<presence type='subscribed' to='watch@\(cluster.domain)'/>")
+        try see(watcher, node, isAvailable: true)
+        try pulse.close()
+        try watcher.close()
+    }
+
+    private func see(_ watcher: XMPPClient, _ node: Int, isAvailable: Bool) throws {
+        let jid = "pulse-\(cluster.names[node])@\(cluster.domain)/on-\(cluster.names[node])"
+        var seen: [String] = []
+        do {
+            try watcher.receive(within: .seconds(10)) { element in
+                seen.append("\(element.local) \(element["type"] ?? "available") from \(element["from"] ?? "nobody")")
+                return element.local == "presence" && element["from"] == jid && (element["type"] == nil) == isAvailable
+            }
+        } catch {
+            throw ProcessFailure("\(watcher.jid) does not see \(jid) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
+        }
+    }
+
+    /// Takes a node away, looks whether the others go on in time, and brings it back.
+    ///
+    /// - Parameters:
+    ///   - signal: SIGKILL; or SIGSTOP, and then another node must kill it.
+    ///   - bound: the time in which every survivor has committed a new message.
+    func strike(_ victim: Int, with signal: Int32, bound: Duration) throws {
+        quota.grow(by: 60)
+        let survivors = cluster.names.indices.filter { $0 != victim }
+        let deadline = Deadline(in: bound)
+        cluster.signal(victim, signal)
+        if signal == SIGKILL { try cluster.waitForEnd(victim) }
+        for node in survivors {
+            probed += 1
+            do {
+                try probes[node].send(Chat.message(to: "sink@\(cluster.domain)", id: "probe\(node)-\(probed)"))
+                try probes[node].ping("probe\(probed)", within: bound)
+            } catch {
+                throw ProcessFailure("node \(cluster.names[node]) does not go on after \(cluster.names[victim]): \(error)\n\(cluster.logTails)")
+            }
+            #expect(!deadline.isOver, "node \(cluster.names[node]) needed more than \(bound) after \(cluster.names[victim])")
+        }
+        if signal == SIGSTOP {
+            let ending = try cluster.waitForEnd(victim)
+            #expect(ending == -SIGKILL, "the stopped node is killed by a peer")
+        }
+        for node in survivors { try see(watchers[node], victim, isAvailable: false) }
+        try cluster.start(victim)
+        try cluster.waitUntilServing(victim)
+        let name = cluster.names[victim]
+        probes[victim] = try connect("probe-\(name)", victim)
+        watchers[victim] = try connect("watch", victim)
+        try watchers[victim].ping("watching")
+        pulses[victim] = try connect("pulse-\(name)", victim)
+        for watcher in watchers { try see(watcher, victim, isAvailable: true) }
+    }
+
+    /// Ends the load and counts.
+    func finish() throws {
+        quota.stop()
+        for thread in threads { thread.join() }
+        for writer in writers {
+            #expect(writer.refused.isEmpty, "\(writer.name) was refused")
+            #expect(writer.accepted > 0)
+        }
+        let away = try Chat.drain(Self.away, on: 0, of: cluster)
+        #expect(firstDisorder(away) == nil)
+        expectAccepted(away, at: 0, Self.away)
+        for (number, reader) in readers.enumerated() {
+            let rest = try Chat.drain(reader.name, on: 1, of: cluster)
+            #expect(firstDisorder(rest) == nil, "nothing is owed twice")
+            var seen: Set<String> = []
+            var first: [Letter] = []
+            for letter in reader.received + rest {
+                if seen.insert(letter.id).inserted { first.append(letter) } else { #expect(letter.isDelayed, "\(letter.id) came again without a stamp") }
+            }
+            #expect(firstDisorder(first) == nil)
+            expectAccepted(first, at: number + 1, reader.name)
+        }
+        let sink = try Chat.drain("sink", on: 2, of: cluster)
+        #expect(sink.count == probed)
+        #expect(Set(sink.map(\.id)).count == probed)
+    }
+
+    private func expectAccepted(_ letters: [Letter], at target: Int, _ name: String) {
+        let there = Set(letters.map(\.id))
+        for writer in writers {
+            let lost = (0..<writer.accepted).filter { $0 % 3 == target && !there.contains("\(writer.name)-\($0)") }
+            #expect(lost.isEmpty, "\(name) lost accepted messages of \(writer.name)")
+        }
+    }
+}
+
+/// How far the writers may write, and whether the load goes on.
+final class Quota: Sendable {
+    private let limit = Atomic<Int>(60)
+    private let isOver = Atomic<Bool>(false)
+    func grow(by count: Int) { limit.wrappingAdd(count, ordering: .relaxed) }
+    func stop() { isOver.store(true, ordering: .relaxed) }
+    var current: Int { limit.load(ordering: .relaxed) }
+    var isStopped: Bool { isOver.load(ordering: .relaxed) }
+}
+
+/// Writes numbered messages, ten and a ping at a time, through whatever node takes it. What was not accepted is sent again with the
+/// same origin-ids. A thread uses it, and when that has ended, the test.
+private final class Writer: @unchecked Sendable {
+    // @unchecked: see above.
+    let name: String
+    private let targets: [String]
+    private let ports: [UInt16]
+    private let domain: String
+    private let quota: Quota
+    private var client: XMPPClient?
+    /// Messages below this number are accepted.
+    private(set) var accepted = 0
+    /// Errors that came back.
+    private(set) var refused: [String] = []
+
+    init(_ name: String, to targets: [String], _ ports: [UInt16], _ domain: String, _ quota: Quota) {
+        self.name = name
+        self.targets = targets
+        self.ports = ports
+        self.domain = domain
+        self.quota = quota
+    }
+
+    func run() {
+        while !quota.isStopped {
+            guard accepted < quota.current else {
+                poll(nil, 0, 5)
+                continue
+            }
+            writeSome()
+        }
+    }
+
+    private func writeSome() {
+        do {
+            let client = try self.client ?? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: "pen", within: .seconds(5))
+            self.client = client
+            let batch = accepted..<(accepted + 10)
+            try client.send(batch.map { Chat.message(to: targets[$0 % targets.count], id: "\(name)-\($0)") }.joined(), within: .seconds(15))
+            try client.ping("written\(batch.upperBound)", within: .seconds(15)) { stanza in
+                if stanza.contains("error") { refused.append(stanza) }
+            }
+            accepted = batch.upperBound
+        } catch {
+            client?.drop()
+            client = nil
+            poll(nil, 0, 20)
+        }
+    }
+}
+
+/// Logs in here and there, reads for a moment, and leaves. A thread uses it, and when that has ended, the test.
+private final class Reader: @unchecked Sendable {
+    // @unchecked: see above.
+    let name: String
+    private let ports: [UInt16]
+    private let domain: String
+    private let quota: Quota
+    private(set) var received: [Letter] = []
+
+    init(_ name: String, _ ports: [UInt16], _ domain: String, _ quota: Quota) {
+        self.name = name
+        self.ports = ports
+        self.domain = domain
+        self.quota = quota
+    }
+
+    func run() {
+        while !quota.isStopped {
+            guard let client = try? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: nil, within: .seconds(5)) else {
+                poll(nil, 0, 20)
+                continue
+            }
+            try? client.send("<presence/>")
+            let deadline = Deadline(in: .milliseconds(Int.random(in: 50...500)))
+            while let stanza = client.receive(by: deadline) { note(stanza) }
+            // What the server wrote before it closed counts as delivered, so it is read to the end.
+            try? client.close()
+            for stanza in client.receiveAll() { note(stanza) }
+        }
+    }
+
+    private func note(_ stanza: String) {
+        if let letter = Letter(stanza) { received.append(letter) }
+    }
+}

@@ -1,0 +1,73 @@
+import Glibc
+import Synchronization
+import TestKit
+import XMLStream
+
+/// How many rounds the tests that kill take: few in every run, many when MARTLET_ROUNDS says so.
+enum Rounds {
+    static func count(_ usual: Int) -> Int {
+        getenv("MARTLET_ROUNDS").flatMap { Int(String(cString: $0)) } ?? usual
+    }
+}
+
+/// A message as the oracles see it.
+struct Letter: Sendable, Equatable {
+    /// `WRITER-NUMBER`.
+    var id: String
+    /// With a delay stamp (XEP-0203): it was kept before it was delivered.
+    var isDelayed: Bool
+
+    init?(_ xml: String) {
+        guard xml.hasPrefix("<message"), let element = try? Element.parse(Array(xml.utf8)), let id = element["id"] else { return nil }
+        self.id = id
+        isDelayed = element.first(local: "delay", namespace: "urn:xmpp:delay") != nil
+    }
+
+    var writer: Substring { id.split(separator: "-", maxSplits: 1).first ?? "" }
+    var number: Int { id.split(separator: "-").last.flatMap { Int($0) } ?? -1 }
+}
+
+enum Chat {
+    /// A chat message with its id as origin-id.
+    static func message(to: String, id: String, filler: Int = 0) -> String {
+        let body = "message \(id)" + String(repeating: ".", count: filler)
+        return "<message to='\(to)' type='chat' id='\(id)'><body>\(body)</body><origin-id xmlns='urn:xmpp:sid:0' id='\(id)'/></message>"
+    }
+
+    /// Logs in and reads everything that is owed, up to a message of another account that is sent last.
+    static func drain(_ user: String, on node: Int, of cluster: ProcessCluster, within patience: Duration = .seconds(60)) throws -> [Letter] {
+        let last = "last-\(UInt32.random(in: 0...UInt32.max))"
+        let marker = try cluster.connect("marker", resource: nil, node: node)
+        try marker.send(message(to: "\(user)@\(cluster.domain)", id: last))
+        try marker.ping("marked")
+        try marker.close()
+        let reader = try cluster.connect(user, resource: "drain", node: node)
+        try reader.send("<presence/>")
+        var letters: [Letter] = []
+        let deadline = Deadline(in: patience)
+        while true {
+            guard let stanza = reader.receive(by: deadline) else {
+                throw ProcessFailure("\(user) got \(letters.count) messages and then nothing (\(reader.end ?? "the stream stands"))\n\(cluster.logTails)")
+            }
+            guard let letter = Letter(stanza) else { continue }
+            if letter.id == last { break }
+            // The mark of a drain before may come again after a death, as every message that was read just then.
+            if letter.writer != "last" { letters.append(letter) }
+        }
+        // Behind the last one comes nothing.
+        var late: [Letter] = []
+        try reader.ping("behind") { if let letter = Letter($0) { late.append(letter) } }
+        try reader.close()
+        return letters + late + reader.receiveAll().compactMap { Letter($0) }
+    }
+}
+
+/// Whether the letters of each writer stand in the order in which they were written, none of them twice.
+func firstDisorder(_ letters: [Letter]) -> String? {
+    var last: [Substring: Int] = [:]
+    for letter in letters {
+        if let before = last[letter.writer], letter.number <= before { return "\(letter.id) behind \(letter.writer)-\(before)" }
+        last[letter.writer] = letter.number
+    }
+    return nil
+}

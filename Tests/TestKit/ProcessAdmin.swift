@@ -1,0 +1,129 @@
+public import AdminLanguage
+import Glibc
+
+/// A connection to a node's admin socket: one request after the other, each within a deadline.
+public final class ProcessAdmin {
+    private let descriptor: Int32
+    private var framer = LineFramer(longest: Words.longestReply)
+    /// The name the node greeted with.
+    public private(set) var node = ""
+
+    /// A whole reply.
+    public struct Answer: Sendable {
+        public var lines: [ReplyLine] = []
+
+        /// The code of the error it ended with; nil: it ended with `ok`.
+        public var error: ReplyCode? {
+            guard case .error(let code, _)? = lines.last else { return nil }
+            return code
+        }
+        /// The sentence it ended with.
+        public var sentence: String {
+            switch lines.last {
+            case .ok(let sentence), .error(_, let sentence): sentence
+            default: ""
+            }
+        }
+        /// The rows of its tables, by column.
+        public var rows: [[String: ReplyValue]] {
+            var columns: [String] = []
+            var rows: [[String: ReplyValue]] = []
+            for line in lines {
+                if case .table(_, let names) = line { columns = names }
+                if case .row(let values) = line { rows.append(Dictionary(zip(columns, values)) { $1 }) }
+            }
+            return rows
+        }
+        /// A fact; nil when the reply has none of that name.
+        public func fact(_ key: String) -> ReplyValue? {
+            for case .fact(key, let value) in lines { return value }
+            return nil
+        }
+    }
+
+    /// Connects and waits for the greeting.
+    public init(socket path: String, within patience: Duration = .seconds(5)) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw ProcessFailure("\(path) is too long for a socket") }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        guard result == 0 else { throw ProcessFailure.system(path) }
+        let line = try nextLine(by: Deadline(in: patience))
+        guard let greeting = Greeting(line) else { throw ProcessFailure("\(path) greets with “\(line)”") }
+        node = greeting.node
+    }
+
+    deinit { if descriptor >= 0 { close(descriptor) } }
+
+    /// Asks, hands over what the node prompts for, and reads the reply to its end.
+    ///
+    /// - Parameters:
+    ///   - words: The request.
+    ///   - secret: The password, or the lines, that the node asks for.
+    public func ask(_ words: [String], secret: [String] = [], within patience: Duration = .seconds(20)) throws -> Answer {
+        let deadline = Deadline(in: patience)
+        var answer = Answer()
+        var parser = ReplyParser()
+        try send(Words.line(words) + "\n", by: deadline)
+        while true {
+            let line = try parser.next(try nextLine(by: deadline))
+            switch line {
+            case .prompt(.password): try send((secret.first ?? "") + "\n", by: deadline)
+            case .prompt(.lines): try send(secret.map { ($0.hasPrefix(".") ? "." : "") + $0 + "\n" }.joined() + ".\n", by: deadline)
+            default: answer.lines.append(line)
+            }
+            if line.isEnd { return answer }
+        }
+    }
+
+    /// Asks and wants `ok`.
+    @discardableResult
+    public func demand(_ words: String..., secret: [String] = []) throws -> Answer {
+        let answer = try ask(words, secret: secret)
+        guard answer.error == nil else {
+            throw ProcessFailure("node \(node) answers “\(words.joined(separator: " "))” with \(answer.lines.map(\.text).joined(separator: " / "))")
+        }
+        return answer
+    }
+
+    private func send(_ text: String, by deadline: Deadline) throws {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT)) }
+            if count > 0 {
+                rest = rest.dropFirst(count)
+                continue
+            }
+            guard errno == EAGAIN || errno == EINTR else { throw ProcessFailure.system("the admin socket of node \(node)") }
+            // Warnings and progress come while lines go out: both directions move, or both ends wait.
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT | POLLIN), revents: 0)
+            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("node \(node) takes no more of the request") }
+            if waiting.revents & Int16(POLLIN) != 0 { try receive() }
+        }
+    }
+
+    private func nextLine(by deadline: Deadline) throws -> String {
+        while true {
+            switch framer.next() {
+            case .text(let line)?: return line
+            case .tooLong?, .notUTF8?: throw ProcessFailure("node \(node) does not speak the admin language")
+            case nil: break
+            }
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("node \(node) did not answer on its admin socket in time") }
+            try receive()
+        }
+    }
+
+    private func receive() throws {
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        let count = recv(descriptor, &chunk, chunk.count, 0)
+        guard count > 0 else { throw ProcessFailure("node \(node) closed its admin socket") }
+        framer.append(chunk[..<count])
+    }
+}

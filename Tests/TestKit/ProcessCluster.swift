@@ -1,0 +1,181 @@
+import AdminLanguage
+public import Glibc
+import Synchronization
+
+/// Nodes in processes of their own, with one directory between them, on loopback. All of it is gone when the object is.
+public final class ProcessCluster {
+    public let domain: String
+    /// The client port that all nodes share.
+    public let port: UInt16
+    /// The nodes' names, in order.
+    public let names: [String]
+    /// The client port of each node alone.
+    public let ports: [UInt16]
+    /// The process of each node; 0 while it has none.
+    public private(set) var pids: [pid_t]
+    private let group: ProcessGroup
+    private let program: String
+
+    /// Starts the nodes and waits until all of them serve.
+    ///
+    /// - Parameters:
+    ///   - count: From 1 to 26.
+    ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
+    ///   - settings: Further lines of the configuration.
+    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "") throws {
+        self.domain = domain
+        let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
+        let free = try FreePort.find(count + 1)
+        self.names = names
+        ports = Array(free.dropFirst())
+        port = free[0]
+        group = try ProcessGroup()
+        pids = names.map { _ in 0 }
+        program = try Self.findProgram()
+        var text = """
+            [node]
+            directory = "\(group.directory)/cluster"
+            loops = \(loops)
+
+            """
+        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        text += """
+            [listen]
+            c2s = ["127.0.0.1:\(port)"]
+            c2s_direct_tls = []
+            [authentication]
+            iterations = 4096
+            [store]
+            map_gib = 4
+            [debug]
+            manual_clock = true
+            [[host]]
+            domain = "\(domain)"
+            require_tls = false
+            \(settings)
+
+            """
+        try write(text, to: configuration)
+        for index in names.indices { try start(index) }
+        for index in names.indices { try waitUntilServing(index) }
+    }
+
+    private var configuration: String { group.directory + "/martlet.toml" }
+    private func logFile(_ index: Int) -> String { "\(group.directory)/\(names[index]).log" }
+
+    // MARK: Life and death
+
+    /// Starts the process of a node that has none.
+    public func start(_ index: Int) throws {
+        guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
+        pids[index] = try group.start([program, "--config", configuration, "--node", names[index]], log: logFile(index))
+    }
+
+    /// Waits until a node answers that the cluster serves.
+    public func waitUntilServing(_ index: Int, within patience: Duration = .seconds(30)) throws {
+        let deadline = Deadline(in: patience)
+        var last = "its admin socket does not answer"
+        while !deadline.isOver {
+            if pids[index] != 0, let ending = group.ended(pids[index]) {
+                pids[index] = 0
+                throw ProcessFailure("node \(names[index]) ended with \(ending):\n\(logTail(index))")
+            }
+            if let answer = try? admin(index).ask(["status"], within: .seconds(3)) {
+                if answer.error == nil { return }
+                last = answer.sentence
+            }
+            poll(nil, 0, 5)
+        }
+        throw ProcessFailure("node \(names[index]) does not serve: \(last):\n\(logTail(index))")
+    }
+
+    /// Sends a signal to a node's process.
+    public func signal(_ index: Int, _ signal: Int32) {
+        if pids[index] != 0 { kill(pids[index], signal) }
+    }
+
+    /// Kills a node with -9 and waits until the kernel has buried it.
+    public func kill9(_ index: Int) throws {
+        signal(index, SIGKILL)
+        try waitForEnd(index)
+    }
+
+    /// Waits until a node's process has ended. Returns its exit status, or minus the signal.
+    @discardableResult
+    public func waitForEnd(_ index: Int, within patience: Duration = .seconds(20)) throws -> Int32 {
+        let deadline = Deadline(in: patience)
+        while !deadline.isOver {
+            if let ending = group.ended(pids[index]) {
+                pids[index] = 0
+                return ending
+            }
+            poll(nil, 0, 1)
+        }
+        throw ProcessFailure("node \(names[index]) does not end:\n\(logTail(index))")
+    }
+
+    /// The node that keeps the store, as the first node that answers says.
+    public func keeper() throws -> Int {
+        for index in names.indices where pids[index] != 0 {
+            guard let answer = try? admin(index).ask(["status"], within: .seconds(3)), case .text(let name)? = answer.fact("keeper") else { continue }
+            if let keeper = names.firstIndex(of: name) { return keeper }
+        }
+        throw ProcessFailure("nobody says who keeps the store:\n\(logTails)")
+    }
+
+    // MARK: Administration
+
+    public func admin(_ index: Int) throws -> ProcessAdmin {
+        try ProcessAdmin(socket: "\(group.directory)/cluster/run/admin-\(names[index]).sock")
+    }
+
+    /// Makes accounts with the password of `XMPPClient`.
+    public func addAccounts(_ users: [String]) throws {
+        let keys = Self.keys
+        let lines = users.map { "\($0)@\(domain) \(keys)" }
+        let index = pids.firstIndex { $0 != 0 } ?? 0
+        try admin(index).demand("user", "import", "--keys", secret: lines)
+    }
+
+    private static let keys = SCRAMClient.importKeys(password: XMPPClient.password)
+
+    /// Connects a client to a node's own port.
+    public func connect(_ user: String, resource: String?, node index: Int, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+        try XMPPClient(port: ports[index], domain: domain, user: user, resource: resource, within: patience)
+    }
+
+    // MARK: Files
+
+    /// The end of a node's log.
+    public func logTail(_ index: Int) -> String {
+        guard let file = fopen(logFile(index), "re") else { return "(no log)" }
+        defer { fclose(file) }
+        fseek(file, 0, SEEK_END)
+        fseek(file, max(0, ftell(file) - 4000), SEEK_SET)
+        var bytes = [UInt8](repeating: 0, count: 4000)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return "--- \(names[index]) ---\n" + String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+
+    /// The ends of all logs, for a failure.
+    public var logTails: String { names.indices.map(logTail).joined(separator: "\n") }
+
+    private func write(_ text: String, to path: String) throws {
+        guard let file = fopen(path, "we") else { throw ProcessFailure.system(path) }
+        defer { fclose(file) }
+        guard fputs(text, file) >= 0 else { throw ProcessFailure.system(path) }
+    }
+
+    /// `martletd` stands beside the tests, or where MARTLETD says.
+    private static func findProgram() throws -> String {
+        if let named = getenv("MARTLETD") { return String(cString: named) }
+        var path = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/exe", &path, path.count - 1)
+        guard length > 0 else { throw ProcessFailure.system("/proc/self/exe") }
+        let executable = String(decoding: path.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard let slash = executable.lastIndex(of: "/") else { throw ProcessFailure("no folder in \(executable)") }
+        let program = executable[...slash] + "martletd"
+        guard access(String(program), X_OK) == 0 else { throw ProcessFailure("\(program) is not built; build it, or name it in MARTLETD") }
+        return String(program)
+    }
+}

@@ -1,0 +1,80 @@
+public import AdminLanguage
+public import Authentication
+public import Logging
+public import ServerCore
+
+/// What the commands work on. The room that assembles the node fills it; nothing here is specific to a connection.
+public struct AdminContext: Sendable {
+    public let core: Core
+    /// Derives keys off the loops.
+    public let passwords: PasswordPool
+    /// Iterations of newly set passwords.
+    public let iterations: Int
+    /// Every module with what it implements.
+    public let modules: [(name: String, implements: [XEP])]
+    /// Whether the commands under `[debug]` exist.
+    public let debug: Bool
+    public let log: Logger
+
+    public init(
+        core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger
+    ) {
+        self.core = core
+        self.passwords = passwords
+        self.iterations = iterations
+        self.modules = modules
+        self.debug = debug
+        self.log = log
+    }
+}
+
+/// Questions that a node answers as a whole, besides those about sessions; they travel as the bytes of `Shard.ask`.
+public enum NodeQuestion: Sendable, Equatable {
+    /// What is known of the node: facts.
+    case facts
+    /// Stop: drain and leave. Answered before it begins.
+    case stop
+    /// Move the protocol clock.
+    case advanceClock(seconds: Int64)
+
+    public var bytes: [UInt8] {
+        switch self {
+        case .facts: [64]
+        case .stop: [65]
+        case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
+        }
+    }
+
+    public init?(_ bytes: [UInt8]) {
+        switch bytes.first {
+        case 64: self = .facts
+        case 65: self = .stop
+        case 66 where bytes.count == 9:
+            self = .advanceClock(seconds: Int64(bitPattern: bytes.dropFirst().reduce(0) { $0 << 8 | UInt64($1) }))
+        default: return nil
+        }
+    }
+}
+
+/// What a node says about itself: named values in the order in which they are shown.
+public struct NodeFacts: Sendable {
+    public var facts: [(key: String, value: ReplyValue)]
+    public init(_ facts: [(key: String, value: ReplyValue)] = []) { self.facts = facts }
+
+    public subscript(_ key: String) -> ReplyValue { facts.first { $0.key == key }?.value ?? .none }
+
+    /// As reply lines, which is what travels.
+    public var bytes: [UInt8] {
+        var reply = Reply()
+        for (key, value) in facts { reply.fact(key, value) }
+        return reply.take()
+    }
+
+    public init(_ bytes: [UInt8]) {
+        var parser = ReplyParser()
+        facts = []
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            if case .fact(let key, let value)? = try? parser.next(String(decoding: line, as: UTF8.self)) { facts.append((key, value)) }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import AdminLanguage
+import NIOCore
+
+/// Where the answer of one request goes. Any thread may write; after the end nothing is written any more.
+final class ReplySink: Sendable {
+    private let channel: any Channel
+    private let finished: @Sendable () -> Void
+
+    init(channel: any Channel, finished: @escaping @Sendable () -> Void) {
+        self.channel = channel
+        self.finished = finished
+    }
+
+    /// Writes lines that are not the end.
+    func write(_ body: (inout Reply) -> Void) {
+        var reply = Reply()
+        body(&reply)
+        var buffer = channel.allocator.buffer(capacity: reply.count)
+        buffer.writeBytes(reply.take())
+        channel.writeAndFlush(buffer, promise: nil)
+    }
+
+    /// Writes the last lines, the very last of them `ok` or `error`.
+    func end(_ body: (inout Reply) -> Void) {
+        write(body)
+        finished()
+    }
+
+    func fail(_ code: ReplyCode, _ sentence: String) { end { $0.error(code, sentence) } }
+}

@@ -1,0 +1,98 @@
+internal import AdminLanguage
+internal import Glibc
+
+/// The person's side: asking for a password, and showing progress.
+enum Terminal {
+    /// A password: asked for twice on a terminal, without showing it; else the first line of standard input.
+    static func password() throws(Failure) -> [UInt8] {
+        guard isatty(STDIN_FILENO) == 1 else { return try firstLine() }
+        let first = try hidden("Password: ")
+        guard !first.isEmpty else { throw Failure(.usage, "the password is empty: nothing was done") }
+        guard try hidden("Once more: ") == first else { throw Failure(.failure, "the two passwords differ: nothing was done") }
+        return first
+    }
+
+    private static func firstLine() throws(Failure) -> [UInt8] {
+        var line: [UInt8] = []
+        var byte: UInt8 = 0
+        while line.count <= Words.longestRequest {
+            // Byte by byte, so that what stands behind the line is left to whoever reads next.
+            let count = read(STDIN_FILENO, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count == 1, byte != UInt8(ascii: "\n") else { break }
+            line.append(byte)
+        }
+        if line.last == UInt8(ascii: "\r") { line.removeLast() }
+        guard !line.isEmpty, line.count <= Words.longestRequest else {
+            throw Failure(.usage, "standard input does not begin with a line that is a password: nothing was done")
+        }
+        return line
+    }
+
+    /// A line typed without being shown. The terminal gives each key at once, so that an interrupt still puts its state back.
+    private static func hidden(_ prompt: String) throws(Failure) -> [UInt8] {
+        var before = termios()
+        guard tcgetattr(STDIN_FILENO, &before) == 0 else { throw Failure(.failure, "the terminal cannot be read") }
+        var silent = before
+        silent.c_lflag &= ~tcflag_t(ECHO | ICANON | ISIG)
+        withUnsafeMutableBytes(of: &silent.c_cc) { keys in
+            keys[Int(VMIN)] = 1
+            keys[Int(VTIME)] = 0
+        }
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent)
+        Output.error(prompt)
+        defer {
+            tcsetattr(STDIN_FILENO, TCSAFLUSH, &before)
+            Output.error("\n")
+        }
+        var line: [UInt8] = []
+        var byte: UInt8 = 0
+        while true {
+            let count = read(STDIN_FILENO, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count == 1 else { throw Failure(.failure, "the terminal was closed: nothing was done") }
+            switch byte {
+            case 0x0A, 0x0D: return line
+            case 0x03, 0x04, 0x1A, 0x1C: throw Failure(.failure, "interrupted: nothing was done")
+            case 0x15: line.removeAll()
+            case 0x08, 0x7F:
+                // A whole character: its continuation bytes and its first.
+                while let last = line.popLast(), last & 0xC0 == 0x80 {}
+            default: if line.count < Words.longestRequest { line.append(byte) }
+            }
+        }
+    }
+}
+
+/// A line on the terminal that shows how far a long command is. Nothing at all where standard error is no terminal.
+struct ProgressBar {
+    private let isShown = isatty(STDERR_FILENO) == 1
+    private let start = monotonicMilliseconds()
+    private var lastDrawn: Int64 = 0
+    private var isDrawn = false
+
+    /// Draws the bar, at most ten times a second but always when it is full.
+    mutating func show(done: Int64, total: Int64?) {
+        let now = monotonicMilliseconds()
+        guard isShown, now - lastDrawn >= 100 || total == done else { return }
+        lastDrawn = now
+        isDrawn = true
+        let rate = Double(done) * 1000 / Double(max(now - start, 1))
+        var text = "\r\u{1B}[K"
+        if let total, total > 0 {
+            let share = min(Double(done) / Double(total), 1)
+            let filled = Int(share * 30)
+            text += "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "] \(done)/\(total) "
+        } else {
+            text += "\(done) "
+        }
+        Output.error(text + "(\(Int(rate)) a second)")
+    }
+
+    /// Takes the bar away, so that something else can be written.
+    mutating func clear() {
+        guard isDrawn else { return }
+        isDrawn = false
+        Output.error("\r\u{1B}[K")
+    }
+}
