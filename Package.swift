@@ -103,14 +103,12 @@ let package = Package(
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),
-        room("TestKit", ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry"], path: "Tests/TestKit"),
-        suite("ServerCoreTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
         room(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
-        suite("ServerCoreTests", ["ServerCore", "Modules", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
