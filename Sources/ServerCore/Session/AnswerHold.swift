@@ -53,6 +53,11 @@ extension InboundLedger {
         return unhandled[..<request].last { $0.stanza.kind == .message && !$0.isHandled }?.seq
     }
 
-    /// Whether a submission is still not handled.
-    fileprivate func isWaiting(_ seq: UInt32) -> Bool { entry(seq).map { !$0.isHandled } ?? false }
+    /// Whether a message up to this one is still not handled: accounts commit apart from each other, so a later one may be first.
+    fileprivate func isWaiting(_ seq: UInt32) -> Bool {
+        guard let first = unhandled.first else { return false }
+        let distance = Int(seq &- first.seq)
+        guard distance < unhandled.count else { return false }
+        return unhandled[...distance].contains { $0.stanza.kind == .message && !$0.isHandled }
+    }
 }

@@ -22,8 +22,6 @@ public final class Session {
     private var held = AnswerHold()
     /// Written and not yet handed to the kernel.
     private var queue = OutQueue()
-    /// Not yet written: behind an answer that is not true yet.
-    private var held = HeldOutput()
     private var ackedNow: [UInt64] = []
     /// The last acknowledged messages, for a home that died before it wrote that down.
     private var ackedLately: Deque<(message: UInt64, at: MonotonicTime)> = []
@@ -68,9 +66,9 @@ public final class Session {
     /// Submissions that are not handled yet.
     public var unhandled: Int { inbound.count }
     /// Bytes that the socket has not taken yet.
-    public var bytesWaiting: Int { queue.bytes + out.count + held.bytes }
+    public var bytesWaiting: Int { queue.bytes + out.count }
     /// Stanzas that the socket has not taken yet.
-    public var stanzasWaiting: Int { queue.count + held.count }
+    public var stanzasWaiting: Int { queue.count }
 
     // MARK: Binding
 
@@ -184,7 +182,6 @@ public final class Session {
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         presence.noteHandled(through: inbound.handledThrough)
-        while ended == nil, let (stanza, message) = held.next(inbound) { write(stanza, message: message) }
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
     }
@@ -240,12 +237,7 @@ public final class Session {
         if stanza.kind == .presence, !latePresence.isEmpty, stanza.type == .none || stanza.type == .unavailable, let from = stanza.from {
             latePresence[from] = nil
         }
-        let request = inbound.unreadyRequest(answeredBy: stanza)
-        if request != nil || !held.isEmpty {
-            held.append(stanza, message: message, request: request)
-        } else {
-            write(stanza, message: message)
-        }
+        write(stanza, message: message)
     }
 
     private func write(_ stanza: Stanza, message: UInt64) {
@@ -394,8 +386,8 @@ public final class Session {
             default: .ended
             }
         postAcknowledgements()
-        shard.post(.unbind(account: account, session: ref, bind: bind, reason: departure, unacked: queue.owed + held.owed), to: home)
-        let unkept = queue.takeUnkept() + held.takeUnkept()
+        shard.post(.unbind(account: account, session: ref, bind: bind, reason: departure, unacked: queue.owed), to: home)
+        let unkept = queue.takeUnkept()
         if !unkept.isEmpty { handBack(unkept) }
         shard.forgetIfDone(self)
     }
