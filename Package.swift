@@ -43,7 +43,7 @@ let package = Package(
         .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
         .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
         .target(name: "CShims", dependencies: ["CICU"]),
-        room("XMLStream", ["CLibXML2", "CShims"]),
+        room("XMLStream", ["CLibXML2"]),
         room("Stanzas", ["XMLStream", "CShims"]),
         room("Settings", []),
         room("Telemetry", []),
@@ -51,14 +51,14 @@ let package = Package(
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
-        room("Store", ["Stanzas", "XMLStream"]),
+        room("Store", ["Stanzas"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "CLMDB", "CShims"]),
         room(
             "ServerCore",
             [
-                "StreamLogic", "Authentication", "Store", "Stanzas", "XMLStream", "BusProtocol", "AdminLanguage", "Settings", "Telemetry",
+                "Store", "Stanzas", "XMLStream", "Settings", "Telemetry",
                 deque,
             ]),
         // Floor 3: neighbours that never import each other.
@@ -72,15 +72,14 @@ let package = Package(
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log],
+            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", nio, nioPosix, log],
             path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
             "Node",
             [
                 "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol",
-                "AdminLanguage",
-                "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry", "CShims", nio, nioPosix, log,
+                "AdminLanguage", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log,
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(

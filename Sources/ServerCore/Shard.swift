@@ -35,6 +35,8 @@ public final class Shard: @unchecked Sendable {
     var purgeGoesOn = false
     var drainCompletion: (@Sendable () -> Void)?
     var drainTimer: (any LoopTimer)?
+    /// Rows of sessions that are gone, and when they may go: in that order.
+    var goneRows: Deque<(key: Key, after: MonotonicTime)> = []
     /// Effects of this tick, and the number of the batch they will be.
     var effects = Effects()
     var openBatch: UInt64 = 1

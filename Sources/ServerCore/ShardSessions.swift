@@ -110,6 +110,10 @@ extension Shard {
             let now = core.clock.now
             for account in accounts.values where account.spent.hasDue(now: now) { account.flushInbox() }
         }
+        while let first = goneRows.first, first.after <= loop.now {
+            effects.delete(first.key)
+            goneRows.removeFirst()
+        }
         purge()
         sleep()
         report()

@@ -53,6 +53,8 @@ final class Actor {
                 }
             case "presence":
                 guard let from = element["from"] else { continue }
+                // Answers to the probes of a session that had its name before may come first.
+                if from == client.jid, element["type"] == nil, sees[from] != true { sees.removeAll() }
                 if element["type"] == nil { sees[from] = true } else if element["type"] == "unavailable" { sees[from] = false }
                 // What it saw says nothing any more: nobody tells it while it is away.
                 if from == client.jid, element["type"] == "unavailable" { sees.removeAll() }

@@ -226,15 +226,23 @@ struct ClientTests {
     @Test func silenceIsAnsweredWithASpace() async throws {
         try await withServer { server in
             let client = try TestClient.ready(server, "romeo", "orchard")
-            func look(_ times: Int) {
-                for clients in server.transports.loops { clients.loop.execute { for _ in 0..<times { clients.lookAfterSettled() } } }
+            // Waits for the looks: a loop reads its sockets before it does what it was given.
+            func look(_ times: Int) async {
+                for clients in server.transports.loops {
+                    await withCheckedContinuation { done in
+                        clients.loop.execute {
+                            for _ in 0..<times { clients.lookAfterSettled() }
+                            done.resume()
+                        }
+                    }
+                }
             }
             let ping = "<message to='romeo@plain.example/orchard'><body>here</body></message>"
             // The first look sees what was said before it, the next three a silence that is still short.
-            look(4)
+            await look(4)
             client.send(ping)
             #expect(try client.expect("</message>").hasPrefix("<message"))
-            look(5)
+            await look(5)
             client.send(ping)
             #expect(try client.expect("</message>").hasPrefix(" <message"))
         }

@@ -131,7 +131,7 @@ public final class Account {
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {
-            for row in snapshot.sessions where resource(ofRow: row) == nil { delete(rowKey(row.session), waits: false) }
+            for row in snapshot.sessions where resource(ofRow: row) == nil { forgetRow(row.session) }
             for resource in resources { writeRow(resource) }
             touchInbox()
         }

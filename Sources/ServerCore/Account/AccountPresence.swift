@@ -70,25 +70,37 @@ extension Account {
         resource.presence = stanza
         resource.priority = Self.priority(of: stanza)
         resource.sawPresence = true
+        resource.wasAvailable = true
         broadcast(stanza)
         // §4.2.2, §4.4.2: the account's other available sessions, and its own.
-        for other in resources where other.isAvailable { deliver(readdressed(stanza, other.jid), to: other) }
+        toOwnSessions(stanza)
         if wasInitial {
             writeRow(resource)
-            // §4.2.2: what the other sessions' presence is.
-            for other in resources where other !== resource {
-                if let presence = other.presence { deliver(readdressed(presence, resource.jid), to: resource) }
-            }
-            probeContacts(for: resource)
-            deliverPendingRequests(to: resource)
+            welcome(resource)
         }
         if !couldReceive, resource.priority >= 0 { pump() }
     }
 
+    /// To the account's own available sessions.
+    func toOwnSessions(_ stanza: Stanza) {
+        for other in resources where other.isAvailable { deliver(readdressed(stanza, other.jid), to: other) }
+    }
+
+    /// What a session that became available must see: its siblings, its contacts, and who asks to become one.
+    func welcome(_ resource: Resource) {
+        // §4.2.2: what the other sessions' presence is.
+        for other in resources where other !== resource {
+            if let presence = other.presence { deliver(readdressed(presence, resource.jid), to: resource) }
+        }
+        probeContacts(for: resource)
+        deliverPendingRequests(to: resource)
+    }
+
     private func becameUnavailable(_ stanza: Stanza, _ resource: Resource) {
         guard resource.isAvailable || !resource.directed.isEmpty else { return }
+        let hadDirected = !resource.directed.isEmpty
         goUnavailable(resource, stanza)
-        writeRow(resource)
+        if hadDirected { writeRow(resource) }
     }
 
     /// A session ended without saying goodbye: the server says it (§4.5.2).

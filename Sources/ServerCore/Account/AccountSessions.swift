@@ -113,7 +113,7 @@ extension Account {
     func leave(_ resource: Resource) {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
-        delete(rowKey(resource.session.key), waits: false)
+        forgetRow(resource.session.key)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
@@ -210,6 +210,7 @@ extension Account {
             if let holder { endSession(holder, .replaced) }
             let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind)
             resource.flags = Resource.Flags(rawValue: report.flags)
+            resource.wasAvailable = true
             resource.directed = Set(report.directed)
             for message in report.acked { _ = settle(message) }
             for message in report.unacked {
@@ -224,11 +225,11 @@ extension Account {
                 resource.sawPresence = report.presenceConfirmed
             }
             writeRow(resource)
-            if isLate, let presence = resource.presence, resource.sawPresence { broadcast(presence) }
+            if report.presenceIsFresh || isLate { tellAgain(resource) }
         }
         touchInbox()
         for row in orphans where resource(ofRow: row) == nil {
-            delete(rowKey(row.session), waits: false)
+            forgetRow(row.session)
             // A session that died with its keeper: its contacts see it go, unless another has its name by now.
             guard let full = try? jid.with(resource: row.resource), resource(named: row.resource) == nil else { continue }
             let ghost = Resource(name: row.resource, jid: full, session: row.ref, bind: BindID(epoch: 0, counter: 0))
@@ -244,8 +245,27 @@ extension Account {
         guard record != nil else { return }
         let row = SessionRow(
             account: jid.description, session: resource.session.key, node: resource.session.shard.node, resource: resource.name,
-            isAvailable: resource.isAvailable, directed: resource.directed.map(\.description))
+            isAvailable: resource.wasAvailable, directed: resource.directed.map(\.description))
         put(rowKey(row.session), row.encode(), waits: false)
+    }
+
+    /// The row of a session that is gone goes when everybody must have heard of its end: until then a new home would have to say it.
+    func forgetRow(_ session: UInt64) {
+        shard.goneRows.append((rowKey(session), shard.loop.now + PresenceMemory.freshness))
+    }
+
+    /// What a home said of a session just before it died may not have arrived, nor what others answered.
+    private func tellAgain(_ resource: Resource) {
+        guard let presence = resource.presence else {
+            let gone = Stanza(kind: .presence, type: .unavailable, from: resource.jid)
+            broadcast(gone)
+            return toOwnSessions(gone)
+        }
+        // Unconfirmed, it is about to be sent again.
+        guard resource.sawPresence else { return }
+        broadcast(presence)
+        toOwnSessions(presence)
+        welcome(resource)
     }
 
     func rowKey(_ session: UInt64) -> Key { Keys.sessionRow(partition, record?.number ?? 0, session: session) }

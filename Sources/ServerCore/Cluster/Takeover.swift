@@ -104,6 +104,7 @@ extension Shard {
         idle.removeAll()
         gated.removeAll()
         touchedInboxes.removeAll()
+        goneRows.removeAll()
         effects = Effects()
         // Submitted again, or told again, to the home that serves next.
         waitingForHome.removeAll()

@@ -76,6 +76,8 @@ public struct SessionReport: Sendable {
     public var presence: Stanza?
     /// Whether the home said that presence was broadcast.
     public var presenceConfirmed: Bool
+    /// Whether it changed so lately, to available or from it, that some may not have heard of it.
+    public var presenceIsFresh: Bool
     /// Bits of `Resource.Flags`.
     public var flags: UInt8
     /// Full or bare JIDs that got directed presence.

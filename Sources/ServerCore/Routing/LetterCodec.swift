@@ -192,6 +192,7 @@ enum LetterCodec {
         w.bool(report.presence != nil)
         if let presence = report.presence { w.stanza(presence) }
         w.bool(report.presenceConfirmed)
+        w.bool(report.presenceIsFresh)
         w.uint8(report.flags)
         w.jids(report.directed)
         w.uint64(report.deliveredThrough)
@@ -282,13 +283,14 @@ enum LetterCodec {
         let bind = try r.bindID()
         let presence = try r.bool() ? try r.stanza() : nil
         let confirmed = try r.bool()
+        let fresh = try r.bool()
         let flags = try r.uint8()
         let directed = try r.jids()
         let deliveredThrough = try r.uint64()
         let unacked = try r.numbers()
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence,
-            presenceConfirmed: confirmed,
+            presenceConfirmed: confirmed, presenceIsFresh: fresh,
             flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
     }
 }

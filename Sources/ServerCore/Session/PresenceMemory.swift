@@ -15,11 +15,22 @@ struct PresenceMemory {
     /// Bits of `Resource.Flags` that the client asked for.
     private(set) var flags: UInt8 = 0
 
+    /// When the presence without an address last changed, or was last heard to be handled.
+    private var changedAt: MonotonicTime?
+
+    /// Whether what contacts were told of the last change may have died with the home that told them. Its completion is no proof: it
+    /// takes another way.
+    func isFresh(at now: MonotonicTime) -> Bool { changedAt.map { $0 + Self.freshness > now } ?? false }
+
+    /// Well above the time that a letter is under way.
+    static let freshness = Duration.seconds(10)
+
     var directed: [JID] { Array(addressed.keys) }
 
-    mutating func noteSubmitted(_ stanza: Stanza, inSeq: UInt32) {
+    mutating func noteSubmitted(_ stanza: Stanza, inSeq: UInt32, at now: MonotonicTime) {
         switch stanza.kind {
         case .presence:
+            if stanza.to == nil { changedAt = now }
             switch (stanza.type, stanza.to) {
             case (.none, nil):
                 available = stanza
@@ -39,9 +50,13 @@ struct PresenceMemory {
         }
     }
 
-    mutating func noteHandled(through seq: UInt32) {
-        if !isConfirmed, Self.isHandled(submittedAt, through: seq) { isConfirmed = true }
+    mutating func noteHandled(through seq: UInt32, at now: MonotonicTime) {
+        if !isConfirmed, Self.isHandled(submittedAt, through: seq) {
+            isConfirmed = true
+            changedAt = now
+        }
         if let end = endsAt, Self.isHandled(end, through: seq) {
+            changedAt = now
             endsAt = nil
             available = nil
             isConfirmed = true

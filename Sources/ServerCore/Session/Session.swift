@@ -120,7 +120,7 @@ public final class Session {
         lastActivity = shard.loop.now
         var stanza = stanza
         stanza.from = fullJID
-        presence.noteSubmitted(stanza, inSeq: inbound.nextSeq)
+        presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: shard.loop.now)
         let entry = inbound.add(stanza, size: size)
         shard.unhandledBytes += size
         post(entry)
@@ -181,7 +181,7 @@ public final class Session {
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
-        presence.noteHandled(through: inbound.handledThrough)
+        presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
     }
@@ -403,7 +403,7 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, flags: presence.flags, directed: presence.directed,
-            deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed, acked: ackedLately.map(\.message) + ackedNow)
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed, acked: ackedLately.map(\.message) + ackedNow)
     }
 }
