@@ -79,44 +79,55 @@ final class Drill {
         }
     }
 
-    /// Takes a node away, looks whether the others go on in time, and brings it back.
+    /// Takes nodes away, one close behind the other, looks whether the rest goes on in time, and brings them back.
     ///
     /// - Parameters:
-    ///   - signal: SIGKILL; or SIGSTOP, and then another node must kill it.
+    ///   - signal: SIGKILL; or SIGSTOP, and then another node must kill them.
     ///   - bound: the time in which every survivor has committed a new message.
-    func strike(_ victim: Int, with signal: Int32, bound: Duration) throws {
+    func strike(_ victims: [Int], with signal: Int32, bound: Duration) throws {
         // At some moment of the writing.
         quota.grow(by: 60)
         let moment = quota.written + Int.random(in: 0..<100)
         let patience = Deadline(in: .seconds(2))
         while quota.written < moment, !patience.isOver { poll(nil, 0, 1) }
-        let survivors = cluster.names.indices.filter { $0 != victim }
+        let survivors = cluster.names.indices.filter { !victims.contains($0) }
         let deadline = Deadline(in: bound)
-        cluster.signal(victim, signal)
-        if signal == SIGKILL { try cluster.waitForEnd(victim) }
-        for node in survivors {
-            probed += 1
-            do {
-                try probes[node].send(Chat.message(to: "sink@\(cluster.domain)", id: "probe\(node)-\(probed)"))
-                try probes[node].ping("probe\(probed)", within: bound)
-            } catch {
-                throw ProcessFailure("node \(cluster.names[node]) does not go on after \(cluster.names[victim]): \(error)\n\(cluster.logTails)")
-            }
-            #expect(!deadline.isOver, "node \(cluster.names[node]) needed more than \(bound) after \(cluster.names[victim])")
+        for victim in victims {
+            cluster.signal(victim, signal)
+            if signal == SIGKILL { try cluster.waitForEnd(victim) }
         }
+        for node in survivors { try probe(node, within: bound, deadline) }
         if signal == SIGSTOP {
-            let ending = try cluster.waitForEnd(victim)
-            #expect(ending == -SIGKILL, "the stopped node is killed by a peer")
+            for victim in victims {
+                let ending = try cluster.waitForEnd(victim)
+                #expect(ending == -SIGKILL, "the stopped node is killed by a peer")
+            }
         }
-        for node in survivors { try see(watchers[node], victim, isAvailable: false) }
-        try cluster.start(victim)
-        try cluster.waitUntilServing(victim)
-        let name = cluster.names[victim]
-        probes[victim] = try connect("probe-\(name)", victim)
-        watchers[victim] = try connect("watch", victim)
-        try watchers[victim].ping("watching")
-        pulses[victim] = try connect("pulse-\(name)", victim)
-        for watcher in watchers { try see(watcher, victim, isAvailable: true) }
+        for victim in victims { for node in survivors { try see(watchers[node], victim, isAvailable: false) } }
+        for victim in victims { try cluster.start(victim) }
+        for victim in victims {
+            try cluster.waitUntilServing(victim)
+            let name = cluster.names[victim]
+            probes[victim] = try connect("probe-\(name)", victim)
+            watchers[victim] = try connect("watch", victim)
+            try watchers[victim].ping("watching")
+        }
+        for victim in victims {
+            pulses[victim] = try connect("pulse-\(cluster.names[victim])", victim)
+            for watcher in watchers { try see(watcher, victim, isAvailable: true) }
+        }
+    }
+
+    /// A survivor commits a new message.
+    private func probe(_ node: Int, within bound: Duration, _ deadline: Deadline) throws {
+        probed += 1
+        do {
+            try probes[node].send(Chat.message(to: "sink@\(cluster.domain)", id: "probe\(node)-\(probed)"))
+            try probes[node].ping("probe\(probed)", within: bound)
+        } catch {
+            throw ProcessFailure("node \(cluster.names[node]) does not go on: \(error)\n\(cluster.logTails)")
+        }
+        #expect(!deadline.isOver, "node \(cluster.names[node]) needed more than \(bound)")
     }
 
     /// Ends the load and counts.
