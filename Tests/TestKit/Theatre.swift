@@ -106,6 +106,10 @@ public final class Play {
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
         try await theatre.addAccount(parts[0] + suffix)
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
+        if let before = players[actor] {
+            players[actor + "!"] = before
+            queues[actor + "!"] = queues[actor]
+        }
         players[actor] = player
         queues[actor] = []
         dirty = true

@@ -19,7 +19,9 @@ struct InboundLedger {
     private(set) var unhandled: Deque<Entry> = []
     private(set) var bytes = 0
     /// The number of the next submission; wraps after 2³² - 1 like the counters of XEP-0198.
-    private(set) var nextSeq: UInt32 = 1
+    private(set) var nextSeq: UInt32
+
+    init(nextSeq: UInt32 = 1) { self.nextSeq = nextSeq }
 
     var count: Int { unhandled.count }
     /// The longest handled prefix.

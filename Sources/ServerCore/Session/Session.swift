@@ -404,6 +404,7 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
-            directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed, acked: ackedLately.map(\.message) + ackedNow)
+            directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
+            acked: ackedLately.map(\.message) + ackedNow)
     }
 }

@@ -1,0 +1,93 @@
+@testable import ServerCore
+import TestKit
+import Testing
+
+@Suite struct InboxTests {
+    @Test func whatIsOwedIsOwedUntilOneAcknowledges() {
+        for seed in 1...60 as ClosedRange<UInt64> {
+            var chance = Chance(seed: seed)
+            var inbox = Inbox()
+            var waiting: Set<UInt64> = []
+            var flying: [UInt64: Int] = [:]
+            var next: UInt64 = 0
+            for _ in 0..<150 {
+                switch chance.below(5) {
+                case 0:
+                    next += 1 + UInt64(chance.below(3))
+                    let sessions = chance.below(3)
+                    inbox.add(next, sessions: sessions)
+                    if sessions > 0 { flying[next] = sessions } else { waiting.insert(next) }
+                case 1:
+                    let count = chance.below(4)
+                    let expected = Array(waiting.sorted().prefix(count))
+                    let got0 = inbox.take(count)
+                    #expect(got0 == expected)
+                    for message in expected {
+                        waiting.remove(message)
+                        flying[message] = 1
+                    }
+                case 2:
+                    guard let message = flying.keys.sorted().randomElement(using: &chance) else { continue }
+                    let returns = flying[message] == 1
+                    let got1 = inbox.giveBack(message)
+                    #expect(got1 == returns)
+                    if returns {
+                        flying[message] = nil
+                        waiting.insert(message)
+                    } else {
+                        flying[message, default: 1] -= 1
+                    }
+                case 3:
+                    guard let message = waiting.union(flying.keys).sorted().randomElement(using: &chance) else { continue }
+                    let got2 = inbox.acknowledge(message)
+                    #expect(got2 != nil)
+                    let got3 = inbox.acknowledge(message)
+                    #expect(got3 == nil)
+                    let got4 = inbox.giveBack(message)
+                    #expect(!got4)
+                    waiting.remove(message)
+                    flying[message] = nil
+                default:
+                    guard let message = waiting.union(flying.keys).sorted().randomElement(using: &chance) else { continue }
+                    inbox.claim(message)
+                    waiting.remove(message)
+                    flying[message, default: 0] += 1
+                }
+                #expect(Array(inbox.waiting) == waiting.sorted())
+                #expect(inbox.all == waiting.union(flying.keys).sorted())
+                #expect(inbox.highest == next)
+            }
+        }
+    }
+
+    /// Everything up to the highest number that is not owed is acknowledged, and stays so when nothing is owed.
+    @Test func aLoadedInboxKnowsHowFarItReaches() {
+        #expect(Inbox(owed: [], through: 70).highest == 70)
+        #expect(Inbox(owed: [3, 9], through: 7).highest == 9)
+        #expect(Array(Inbox(owed: [3, 9], through: 7).waiting) == [3, 9])
+    }
+
+    @Test func aSpentMessageGoesWhenItsSenderSettledItOrItsTimeIsOver() {
+        let sender = SessionRef(shard: ShardAddress(node: 3, loop: 0), id: 8)
+        func ticket(_ number: UInt32, settled: UInt32) -> Ticket { Ticket(session: sender, inSeq: number, settled: settled) }
+        var spent = SpentMessages()
+        for number in 1...4 as ClosedRange<UInt32> {
+            spent.append(UInt64(number) * 10, origin: Origin(ticket(number, settled: 0)), after: 100 + Int64(number))
+        }
+        spent.append(99, origin: Origin(), after: 1_000)
+        let got5 = spent.take(10, now: 0)
+        #expect(got5.isEmpty)
+        spent.note(ticket(9, settled: 2))
+        #expect(spent.hasDue(now: 0))
+        let got6 = spent.take(1, now: 0)
+        #expect(got6 == [10])
+        let got7 = spent.take(10, now: 0)
+        #expect(got7 == [20])
+        let got8 = spent.take(10, now: 103)
+        #expect(got8 == [30])
+        #expect(spent.messages == [40, 99])
+        let got9 = spent.take(10, now: 1_000)
+        #expect(got9 == [40, 99])
+        #expect(spent.isEmpty)
+    }
+}
