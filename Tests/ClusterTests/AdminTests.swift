@@ -37,6 +37,16 @@ extension ClusterTests {
             try clients[1].ping("still here")
         }
 
+        @Test func sharesOnePortAmongTheNodes() throws {
+            let cluster = try ProcessCluster(nodes: 3)
+            try cluster.addAccounts(["romeo"])
+            // The kernel spreads by a hash of the addresses: that thirty fall on one of three nodes happens once in 10^13.
+            let clients = try (0..<30).map { try XMPPClient(port: cluster.port, domain: cluster.domain, user: "romeo", resource: "r\($0 % 20)x\($0)") }
+            defer { for client in clients { client.drop() } }
+            let rows = try cluster.admin(2).demand("session", "list", "--user", "romeo@\(cluster.domain)").rows
+            #expect(Set(rows.compactMap { $0["node"].map { "\($0)" } }).count > 1)
+        }
+
         @Test func managesAccountsEndToEnd() throws {
             let cluster = try ProcessCluster(nodes: 3, loops: 2)
             let jid = "juliet@\(cluster.domain)"

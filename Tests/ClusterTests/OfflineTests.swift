@@ -1,6 +1,7 @@
 import Glibc
 import TestKit
 import Testing
+import XMLStream
 
 extension ClusterTests {
     /// What was accepted is there after all nodes died at once (DESIGN §1.1).
@@ -27,6 +28,31 @@ extension ClusterTests {
                 #expect(!letters.contains { !$0.isDelayed })
                 seen.formUnion(new)
             }
+        }
+
+        @Test func keepsWhatWasAnsweredWhenAllNodesDie() throws {
+            let cluster = try ProcessCluster(nodes: 3, loops: 2)
+            try cluster.addAccounts(["juliet"])
+            let juliet = try cluster.connect("juliet", resource: "balcony", node: 2)
+            for number in 0..<50 {
+                let item = "<item jid='contact\(number)@\(cluster.domain)' name='Contact \(number)'><group>Verona</group></item>"
+                try juliet.send("<iq type='set' id='set\(number)'><query xmlns='jabber:iq:roster'>\(item)</query></iq>")
+            }
+            var answered = 0
+            while answered < 50 {
+                let answer = try juliet.receive { $0.local == "iq" && $0["id"] == "set\(answered)" }
+                #expect(answer["type"] == "result")
+                answered += 1
+            }
+            for index in cluster.names.indices { cluster.signal(index, SIGKILL) }
+            for index in cluster.names.indices { try cluster.waitForEnd(index) }
+            try cluster.start(1)
+            try cluster.waitUntilServing(1)
+            let again = try cluster.connect("juliet", resource: "balcony", node: 1)
+            try again.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+            let roster = try again.receive { $0["id"] == "roster" }.first(local: "query", namespace: "jabber:iq:roster")
+            #expect(roster?.children.count { _ in true } == 50)
+            #expect(roster?.children.first { $0["jid"] == "contact49@\(cluster.domain)" }?["name"] == "Contact 49")
         }
 
         @Test func carriesTwoFloodsAtOnce() throws {

@@ -65,8 +65,11 @@ enum Chat {
 /// Whether the letters of each writer stand in the order in which they were written, none of them twice.
 func firstDisorder(_ letters: [Letter]) -> String? {
     var last: [Substring: Int] = [:]
-    for letter in letters {
-        if let before = last[letter.writer], letter.number <= before { return "\(letter.id) behind \(letter.writer)-\(before)" }
+    for (index, letter) in letters.enumerated() {
+        if let before = last[letter.writer], letter.number <= before {
+            let around = letters[max(0, index - 30)..<min(letters.count, index + 10)].map { $0.id + ($0.isDelayed ? " delayed" : "") }
+            return "\(letter.id) behind \(letter.writer)-\(before) in \(around)"
+        }
         last[letter.writer] = letter.number
     }
     return nil

@@ -14,6 +14,8 @@ public final class XMPPClient {
     private var consumed = 0
     private var outgoing: [UInt8] = []
     private var sent = 0
+    /// Nothing can be sent any more; what had come before may still be read.
+    private var isDeaf = false
     private var stanzas: [String] = []
     private var taken = 0
 
@@ -141,8 +143,9 @@ public final class XMPPClient {
 
     /// Closes the stream and waits until the server has closed it too; then the socket. What came meanwhile is there to be received.
     public func close(within patience: Duration = .seconds(10)) throws {
-        guard end == nil else { return drop() }
-        try write("</stream:stream>", by: Deadline(in: patience))
+        if end == nil, !isDeaf {
+            do { try write("</stream:stream>", by: Deadline(in: patience)) } catch { guard isDeaf else { throw error } }
+        }
         try waitForEnd(within: patience)
     }
 
@@ -188,6 +191,7 @@ public final class XMPPClient {
         outgoing.append(contentsOf: text.utf8)
         while true {
             flush()
+            if isDeaf { throw ProcessFailure("\(jid): the server is gone") }
             if outgoing.isEmpty { return }
             if let end { throw ProcessFailure("\(jid): the stream ended: \(end)") }
             guard !deadline.isOver else { throw ProcessFailure("\(jid): the server takes nothing more") }
@@ -196,13 +200,14 @@ public final class XMPPClient {
     }
 
     private func flush() {
-        while sent < outgoing.count, end == nil {
+        while sent < outgoing.count, end == nil, !isDeaf {
             let count = outgoing.withUnsafeBytes { bytes in
                 Glibc.send(descriptor, bytes.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
             }
             if count < 0 {
                 if errno == EINTR { continue }
-                if errno != EAGAIN { fail() }
+                if errno != EAGAIN { isDeaf = true }
+                if isDeaf { break }
                 return
             }
             sent += count
@@ -234,15 +239,10 @@ public final class XMPPClient {
             } else if count < 0, errno == EAGAIN {
                 return isNew
             } else {
-                fail()
+                end = "lost"
             }
         }
         return isNew
-    }
-
-    /// What cannot be sent any more is forgotten; what was received stays.
-    private func fail() {
-        if end == nil { end = "lost" }
     }
 
     private func frame() {
