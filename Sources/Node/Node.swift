@@ -147,16 +147,13 @@ public final class Node: Sendable {
         let (transports, admin, claim) = parts.withLock { ($0.transports, $0.admin, $0.claim) }
         claim?.withdraw()
         await transports?.stopListening()
-        await withTaskGroup(of: Void.self) { group in
-            for shard in shards {
-                group.addTask {
-                    await withCheckedContinuation { continuation in
-                        shard.enter { shard in
-                            shard.drain(patience: .seconds(self.settings.cluster.drainSeconds)) { continuation.resume() }
-                        }
-                    }
-                }
-            }
+        let patience = settings.cluster.drainSeconds
+        await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
+        // Acknowledgements of another loop's sessions may have come after a loop was done.
+        await onEveryShard { shard, done in
+            let once = Once(done)
+            shard.settle { once.run() }
+            _ = shard.loop.schedule(after: .seconds(patience)) { once.run() }
         }
         await transports?.stop()
         for shard in shards { shard.enter { $0.stopHousekeeping() } }
@@ -175,6 +172,29 @@ public final class Node: Sendable {
         try? await adminGroup.shutdownGracefully()
         try? await group.shutdownGracefully()
         log.notice("stopped")
+    }
+
+    /// Begins something on every loop and waits until each says that it is done.
+    private func onEveryShard(_ body: @escaping @Sendable (Shard, @escaping @Sendable () -> Void) -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            for shard in shards {
+                group.addTask {
+                    await withCheckedContinuation { continuation in shard.enter { body($0) { continuation.resume() } } }
+                }
+            }
+        }
+    }
+
+    /// Runs something the first time it is asked to.
+    private final class Once: Sendable {
+        private let body: Mutex<(@Sendable () -> Void)?>
+        init(_ body: @escaping @Sendable () -> Void) { self.body = Mutex(body) }
+        func run() {
+            body.withLock { body in
+                defer { body = nil }
+                return body
+            }?()
+        }
     }
 
     // MARK: What the node says of itself

@@ -118,7 +118,7 @@ public enum SettingsTable {
             "limits.session_queue_bytes", \.limits.sessionQueueBytes, 65_536...gib, "bytes", live: true,
             "Bytes that wait for one session which does not read; above it the session is ended. What is kept is not lost."),
         .integer(
-            "limits.session_queue_stanzas", \.limits.sessionQueueStanzas, 100...10_000_000, "stanzas", live: true, "The same in stanzas."),
+            "limits.session_queue_stanzas", \.limits.sessionQueueStanzas, 500...10_000_000, "stanzas", live: true, "The same in stanzas."),
         .integer(
             "limits.node_unhandled_bytes", \.limits.nodeUnhandledBytes, 1_048_576...(64 * gib), "bytes", live: true,
             "Unhandled bytes of a whole node at which no client socket is read."),
