@@ -39,7 +39,8 @@ extension Account {
         let bind = BindID(epoch: shard.placement.epoch, counter: shard.nextBind << 8 | UInt64(shard.address.loop & 0xFF))
         let resource = Resource(name: name, jid: full, session: request.session, bind: bind)
         resources.append(resource)
-        writeRow(resource)
+        // The grant waits for the row: whatever the session does is known to have been done by somebody (see `claim`).
+        writeRow(resource, waits: true)
         emit(
             .bound(session: request.session.id, .granted(resource: name, bind: bind, epoch: shard.placement.epoch)),
             to: request.session.shard)
@@ -234,19 +235,20 @@ extension Account {
             guard let full = try? jid.with(resource: row.resource), resource(named: row.resource) == nil else { continue }
             let ghost = Resource(name: row.resource, jid: full, session: row.ref, bind: BindID(epoch: 0, counter: 0))
             ghost.directed = Set(row.directed.compactMap { try? JID($0) })
-            if row.isAvailable { ghost.presence = Stanza(kind: .presence, type: .none, from: full) }
+            // Also where the row does not say that it was available: that note waits for nobody and may have died on its way.
+            ghost.presence = Stanza(kind: .presence, type: .none, from: full)
             announceGone(ghost)
         }
         pump()
     }
 
-    /// The small row that proves, after the keeper's death, that the session existed. Nobody waits for it.
-    func writeRow(_ resource: Resource) {
+    /// The small row that proves, after the keeper's death, that the session existed. Only its grant waits for it.
+    func writeRow(_ resource: Resource, waits: Bool = false) {
         guard record != nil else { return }
         let row = SessionRow(
             account: jid.description, session: resource.session.key, node: resource.session.shard.node, resource: resource.name,
             isAvailable: resource.wasAvailable, directed: resource.directed.map(\.description))
-        put(rowKey(row.session), row.encode(), waits: false)
+        put(rowKey(row.session), row.encode(), waits: waits)
     }
 
     /// The row of a session that is gone goes when everybody must have heard of its end: until then a new home would have to say it.
