@@ -35,7 +35,7 @@ final class Drill {
         }
         for node in cluster.names.indices {
             pulses.append(try connect("pulse-\(cluster.names[node])", node))
-            for watcher in watchers { try see(watcher, node, isAvailable: true) }
+            for watcher in watchers { try see(watcher, [node], isAvailable: true) }
         }
         for writer in writers { threads.append(try ProcessThread { writer.run() }) }
         for reader in readers { threads.append(try ProcessThread { reader.run() }) }
@@ -61,21 +61,24 @@ final class Drill {
         try watcher.send("<presence type='subscribe' to='\(name)@\(cluster.domain)'/>")
         try pulse.receive { $0["type"] == "subscribe" }
         try pulse.send("<presence type='subscribed' to='watch@\(cluster.domain)'/>")
-        try see(watcher, node, isAvailable: true)
+        try see(watcher, [node], isAvailable: true)
         try pulse.close()
         try watcher.close()
     }
 
-    private func see(_ watcher: XMPPClient, _ node: Int, isAvailable: Bool) throws {
-        let jid = "pulse-\(cluster.names[node])@\(cluster.domain)/on-\(cluster.names[node])"
+    /// Waits until a watcher saw the pulses of these nodes come, or go, in any order.
+    private func see(_ watcher: XMPPClient, _ nodes: [Int], isAvailable: Bool) throws {
+        var missing = Set(nodes.map { "pulse-\(cluster.names[$0])@\(cluster.domain)/on-\(cluster.names[$0])" })
         var seen: [String] = []
         do {
             try watcher.receive(within: .seconds(10)) { element in
-                seen.append("\(element.local) \(element["type"] ?? "available") from \(element["from"] ?? "nobody")")
-                return element.local == "presence" && element["from"] == jid && (element["type"] == nil) == isAvailable
+                guard element.local == "presence", let from = element["from"] else { return false }
+                seen.append("\(element["type"] ?? "available") from \(from)")
+                if (element["type"] == nil) == isAvailable { missing.remove(from) }
+                return missing.isEmpty
             }
         } catch {
-            throw ProcessFailure("\(watcher.jid) does not see \(jid) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
+            throw ProcessFailure("\(watcher.jid) does not see \(missing) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
         }
     }
 
@@ -103,7 +106,7 @@ final class Drill {
                 #expect(ending == -SIGKILL, "the stopped node is killed by a peer")
             }
         }
-        for victim in victims { for node in survivors { try see(watchers[node], victim, isAvailable: false) } }
+        for node in survivors { try see(watchers[node], victims, isAvailable: false) }
         for victim in victims { try cluster.start(victim) }
         for victim in victims {
             try cluster.waitUntilServing(victim)
@@ -114,8 +117,8 @@ final class Drill {
         }
         for victim in victims {
             pulses[victim] = try connect("pulse-\(cluster.names[victim])", victim)
-            for watcher in watchers { try see(watcher, victim, isAvailable: true) }
         }
+        for watcher in watchers { try see(watcher, victims, isAvailable: true) }
     }
 
     /// A survivor commits a new message.

@@ -136,8 +136,12 @@ public final class XMPPClient {
         try write("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", by: deadline)
         while true {
             let stanza = try next(by: deadline)
-            if stanza.hasPrefix("<iq"), stanza.contains("id='\(id)'") || stanza.contains("id=\"\(id)\"") { return }
-            meanwhile(stanza)
+            guard stanza.hasPrefix("<iq"), let answer = try? Element.parse(Array(stanza.utf8)), answer["id"] == id else {
+                meanwhile(stanza)
+                continue
+            }
+            guard answer["type"] == "result" else { throw ProcessFailure("\(jid): the ping is answered with \(stanza)") }
+            return
         }
     }
 
