@@ -24,7 +24,9 @@ final class Drill {
         let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
         self.cluster = cluster
         let quota = quota
-        writers = (1...3).map { Writer("writer\($0)", to: ([Self.away] + Self.near).map { "\($0)@\(cluster.domain)" }, cluster.ports, cluster.domain, quota) }
+        writers = (1...3).map {
+            Writer("writer\($0)", to: ([Self.away] + Self.near).map { "\($0)@\(cluster.domain)" }, cluster.ports, cluster.domain, quota)
+        }
         readers = Self.near.map { Reader($0, resource: $0 == "desk" ? "desk" : nil, cluster.ports, cluster.domain, quota) }
         let perNode = cluster.names.flatMap { ["probe-\($0)", "pulse-\($0)"] }
         try cluster.addAccounts([Self.away, "sink", "watch", "marker"] + Self.near + writers.map(\.name) + perNode)
@@ -78,7 +80,8 @@ final class Drill {
                 return missing.isEmpty
             }
         } catch {
-            throw ProcessFailure("\(watcher.jid) does not see \(missing) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
+            throw ProcessFailure(
+                "\(watcher.jid) does not see \(missing) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
         }
     }
 
@@ -150,7 +153,11 @@ final class Drill {
             var seen: Set<String> = []
             var first: [Letter] = []
             for letter in reader.received + rest {
-                if seen.insert(letter.id).inserted { first.append(letter) } else { #expect(letter.isDelayed, "\(letter.id) came again without a stamp") }
+                if seen.insert(letter.id).inserted {
+                    first.append(letter)
+                } else {
+                    #expect(letter.isDelayed, "\(letter.id) came again without a stamp")
+                }
             }
             // Whoever comes back under the name of the session that died gets everything in order. A session of another name may have
             // had newer messages before the home hears of the death, and then gets the older ones late, with their stamps.
@@ -220,7 +227,9 @@ private final class Writer: @unchecked Sendable {
 
     private func writeSome() {
         do {
-            let client = try self.client ?? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: "pen", within: .seconds(5))
+            let client =
+                try self.client
+                ?? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: "pen", within: .seconds(5))
             self.client = client
             let batch = accepted..<(accepted + 10)
             try client.send(batch.map { Chat.message(to: targets[$0 % targets.count], id: "\(name)-\($0)") }.joined(), within: .seconds(15))
@@ -258,7 +267,10 @@ private final class Reader: @unchecked Sendable {
 
     func run() {
         while !quota.isStopped {
-            guard let client = try? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: resource, within: .seconds(5)) else {
+            guard
+                let client = try? XMPPClient(
+                    port: ports.randomElement() ?? 0, domain: domain, user: name, resource: resource, within: .seconds(5))
+            else {
                 poll(nil, 0, 20)
                 continue
             }
