@@ -1,3 +1,5 @@
+internal import Stanzas
+
 /// What is kept of a password for one hash (RFC 5802 §3): enough to check it and to prove it was known, not to log in with it.
 public struct SCRAMKey: Sendable, Equatable {
     public let hash: SCRAMHash

@@ -148,7 +148,7 @@ extension ClientStream {
     private static func data(_ text: String) -> [UInt8]?? {
         if text.isEmpty { return .some(nil) }
         if text == "=" { return .some([]) }
-        guard let bytes = Base64.decode(text) else { return nil }
+        guard let bytes = Base64.decode(text.utf8) else { return nil }
         return .some(bytes)
     }
 

@@ -150,24 +150,4 @@ import Testing
         #expect(!dumped.contains("- 112\n"))
         #expect("\(credentials)" == "Credentials(SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1)")
     }
-
-    // MARK: Base 64
-
-    @Test func base64() throws {
-        // RFC 4648 §10.
-        for (plain, text) in [
-            ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
-        ] {
-            #expect(Base64.encode(Array(plain.utf8)) == text)
-            #expect(Base64.decode(text.utf8) == Array(plain.utf8))
-        }
-        for text in ["Z", "Zg", "Zg=", "Zg===", "====", "Z===", "Zh==", "Zm9=", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm-_", "=Zg=", "Zm9vZ"] {
-            #expect(Base64.decode(text.utf8) == nil, "\(text)")
-        }
-        var generator = SeededGenerator(state: 4648)
-        for length in 0..<200 {
-            let bytes = generator.bytes(length)
-            #expect(Base64.decode(Base64.encode(bytes).utf8) == bytes)
-        }
-    }
 }

@@ -1,3 +1,4 @@
+import Stanzas
 @testable import Authentication
 
 /// A SCRAM client of RFC 5802 §3 with every part open to falsification.

@@ -1,3 +1,4 @@
+import Stanzas
 import Testing
 
 @testable import Authentication

@@ -1,4 +1,5 @@
-/// Base 64 as XMPP uses it: the alphabet and padding of RFC 4648 §4, nothing else (RFC 6120 §13.9.1 of SASL data, §6.5.5).
+/// Base 64 as XMPP uses it: the alphabet and padding of RFC 4648 §4, nothing else: SASL data
+/// (RFC 6120 §6.4.2, §6.5.5), and the binary values of SCRAM (RFC 5802 §5.1).
 public enum Base64 {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
@@ -23,15 +24,15 @@ public enum Base64 {
 
     /// The bytes of a text, or nil when it has white space or other foreign characters, lacks padding, or has bits where the padding
     /// says there are none: one value has one form.
-    public static func decode(_ text: String) -> [UInt8]? {
-        let count = text.utf8.count
+    public static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
+        let count = text.count
         guard count % 4 == 0 else { return nil }
         var out: [UInt8] = []
         out.reserveCapacity(count / 4 * 3)
         var bits: UInt32 = 0
         var held = 0
         var padding = 0
-        for character in text.utf8 {
+        for character in text {
             if character == UInt8(ascii: "=") {
                 padding += 1
                 continue
