@@ -33,6 +33,9 @@ extension ClusterTests {
                 // Silence is noticed after six checks 500 ms apart.
                 try drill.strike([(keeper + round % 2) % 3], with: SIGSTOP, bound: .seconds(8))
             }
+            // One that is left judges all others.
+            let keeper = try drill.cluster.keeper()
+            try drill.strike([keeper, (keeper + 1) % 3], with: SIGSTOP, bound: .seconds(8))
             try drill.finish()
         }
 
