@@ -41,6 +41,8 @@ public final class Session {
     var presence = PresenceMemory()
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
+    /// Why this side is ending it.
+    private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
     private var bindPosted = false
@@ -339,6 +341,7 @@ public final class Session {
     /// The client's stream is over. Called once by the connection.
     public func streamClosed(_ reason: StreamEnd) {
         switch reason {
+        case _ where ending != nil: break
         case .closedByPeer: finish(.closed)
         case .lost: finish(.lost)
         case .failed(let error): finish(.protocolError(error))
@@ -347,10 +350,12 @@ public final class Session {
 
     /// Ends the session from this side: the one exit (DESIGN §4b).
     public func end(_ reason: EndReason) {
-        guard ended == nil else { return }
+        guard ended == nil, ending == nil else { return }
+        ending = reason
         if !out.isEmpty, reason != .overrun { flush() }
-        finish(reason)
+        // The connection first: it says what the kernel has taken, and only the rest is handed back.
         connection.close(reason.streamError)
+        finish(reason)
     }
 
     private func finish(_ reason: EndReason) {

@@ -35,10 +35,7 @@ extension ClientHandler: ClientConnection {
 
     /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
     func carryOn() {
-        if handedMark != toldMark, !toldSession {
-            toldMark = handedMark
-            session?.written(through: handedMark)
-        }
+        if !toldSession { tellWritten() }
         process()
         flush()
     }
@@ -102,7 +99,15 @@ extension ClientHandler: ClientConnection {
 
     func tellSession(_ end: StreamEnd) {
         guard let session, !toldSession else { return }
+        // What the kernel has must not be delivered again, whether the session has heard of it or not.
+        tellWritten()
         toldSession = true
         session.streamClosed(end)
+    }
+
+    private func tellWritten() {
+        guard handedMark != toldMark else { return }
+        toldMark = handedMark
+        session?.written(through: handedMark)
     }
 }
