@@ -52,5 +52,16 @@ extension ClusterTests {
                 try cluster.waitUntilServing(leaving)
             }
         }
+
+        /// Nodes are renewed one after the other while people write and read: nothing is lost, and with the keeper in its place nothing
+        /// comes twice. What a session that ended acknowledged in a keeper's last moment may come again, with its stamp.
+        @Test(arguments: [false, true]) func renewsNodesUnderLoad(keepers: Bool) throws {
+            let drill = try Drill()
+            for round in 0..<max(3, Rounds.count(30) / 10) {
+                let keeper = try drill.cluster.keeper()
+                try drill.strike([keepers ? keeper : (keeper + 1 + round % 2) % 3], with: SIGTERM, bound: .seconds(10))
+            }
+            try drill.finish(mayRepeat: keepers)
+        }
     }
 }
