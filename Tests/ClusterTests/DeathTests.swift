@@ -1,6 +1,7 @@
 import Glibc
 import TestKit
 import Testing
+import XMLStream
 
 extension ClusterTests {
     /// Any node may die at any moment (DESIGN §1.2).
@@ -33,6 +34,27 @@ extension ClusterTests {
                 try drill.strike([(keeper + round % 2) % 3], with: SIGSTOP, bound: .seconds(8))
             }
             try drill.finish()
+        }
+
+        /// A host that stood still, as a suspended machine does, wakes up whole: a judge that slept itself judges nobody.
+        @Test func forgivesAPauseOfTheWholeHost() throws {
+            let cluster = try ProcessCluster(nodes: 3, loops: 2)
+            try cluster.addAccounts(["romeo", "juliet"])
+            let pair = try ["romeo", "juliet"].enumerated().map { try cluster.connect($1, resource: "pause", node: $0) }
+            for client in pair {
+                try client.send("<presence/>")
+                try client.ping("present")
+            }
+            let pids = cluster.pids
+            for index in cluster.names.indices { cluster.signal(index, SIGSTOP) }
+            // Longer than a silent node is given. The pause is what is tested.
+            poll(nil, 0, 4_000)
+            for index in cluster.names.indices { cluster.signal(index, SIGCONT) }
+            try pair[0].send(Chat.message(to: pair[1].jid, id: "romeo-1"))
+            #expect(try pair[1].receive { $0.local == "message" }["id"] == "romeo-1")
+            for index in cluster.names.indices { try cluster.waitUntilServing(index) }
+            #expect(cluster.pids == pids)
+            #expect(try cluster.admin(0).demand("node", "list").rows.count == 3)
         }
     }
 }

@@ -24,7 +24,11 @@ extension ClusterTests {
                 try romeo.ping("accepted")
 
                 // Once by signal, once by command from another node.
-                if round == 0 { cluster.signal(leaving, SIGTERM) } else { try cluster.admin(staying).demand("node", "stop", cluster.names[leaving]) }
+                if round == 0 {
+                    cluster.signal(leaving, SIGTERM)
+                } else {
+                    try cluster.admin(staying).demand("node", "stop", cluster.names[leaving])
+                }
                 for client in [nurse, juliet] {
                     try client.waitForEnd(within: .seconds(15))
                     #expect(client.end == "system-shutdown")

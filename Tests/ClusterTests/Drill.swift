@@ -24,7 +24,9 @@ final class Drill {
         let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
         self.cluster = cluster
         let quota = quota
-        writers = (1...3).map { Writer("writer\($0)", to: ([Self.away] + Self.near).map { "\($0)@\(cluster.domain)" }, cluster.ports, cluster.domain, quota) }
+        writers = (1...3).map {
+            Writer("writer\($0)", to: ([Self.away] + Self.near).map { "\($0)@\(cluster.domain)" }, cluster.ports, cluster.domain, quota)
+        }
         readers = Self.near.map { Reader($0, resource: $0 == "desk" ? "desk" : nil, cluster.ports, cluster.domain, quota) }
         let perNode = cluster.names.flatMap { ["probe-\($0)", "pulse-\($0)"] }
         try cluster.addAccounts([Self.away, "sink", "watch", "marker"] + Self.near + writers.map(\.name) + perNode)
@@ -35,7 +37,7 @@ final class Drill {
         }
         for node in cluster.names.indices {
             pulses.append(try connect("pulse-\(cluster.names[node])", node))
-            for watcher in watchers { try see(watcher, node, isAvailable: true) }
+            for watcher in watchers { try see(watcher, [node], isAvailable: true) }
         }
         for writer in writers { threads.append(try ProcessThread { writer.run() }) }
         for reader in readers { threads.append(try ProcessThread { reader.run() }) }
@@ -61,21 +63,25 @@ final class Drill {
         try watcher.send("<presence type='subscribe' to='\(name)@\(cluster.domain)'/>")
         try pulse.receive { $0["type"] == "subscribe" }
         try pulse.send("<presence type='subscribed' to='watch@\(cluster.domain)'/>")
-        try see(watcher, node, isAvailable: true)
+        try see(watcher, [node], isAvailable: true)
         try pulse.close()
         try watcher.close()
     }
 
-    private func see(_ watcher: XMPPClient, _ node: Int, isAvailable: Bool) throws {
-        let jid = "pulse-\(cluster.names[node])@\(cluster.domain)/on-\(cluster.names[node])"
+    /// Waits until a watcher saw the pulses of these nodes come, or go, in any order.
+    private func see(_ watcher: XMPPClient, _ nodes: [Int], isAvailable: Bool) throws {
+        var missing = Set(nodes.map { "pulse-\(cluster.names[$0])@\(cluster.domain)/on-\(cluster.names[$0])" })
         var seen: [String] = []
         do {
             try watcher.receive(within: .seconds(10)) { element in
-                seen.append("\(element.local) \(element["type"] ?? "available") from \(element["from"] ?? "nobody")")
-                return element.local == "presence" && element["from"] == jid && (element["type"] == nil) == isAvailable
+                guard element.local == "presence", let from = element["from"] else { return false }
+                seen.append("\(element["type"] ?? "available") from \(from)")
+                if (element["type"] == nil) == isAvailable { missing.remove(from) }
+                return missing.isEmpty
             }
         } catch {
-            throw ProcessFailure("\(watcher.jid) does not see \(jid) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
+            throw ProcessFailure(
+                "\(watcher.jid) does not see \(missing) \(isAvailable ? "come" : "go") but \(seen): \(error)\n\(cluster.logTails)")
         }
     }
 
@@ -103,7 +109,7 @@ final class Drill {
                 #expect(ending == -SIGKILL, "the stopped node is killed by a peer")
             }
         }
-        for victim in victims { for node in survivors { try see(watchers[node], victim, isAvailable: false) } }
+        for node in survivors { try see(watchers[node], victims, isAvailable: false) }
         for victim in victims { try cluster.start(victim) }
         for victim in victims {
             try cluster.waitUntilServing(victim)
@@ -114,8 +120,8 @@ final class Drill {
         }
         for victim in victims {
             pulses[victim] = try connect("pulse-\(cluster.names[victim])", victim)
-            for watcher in watchers { try see(watcher, victim, isAvailable: true) }
         }
+        for watcher in watchers { try see(watcher, victims, isAvailable: true) }
     }
 
     /// A survivor commits a new message.
@@ -147,7 +153,11 @@ final class Drill {
             var seen: Set<String> = []
             var first: [Letter] = []
             for letter in reader.received + rest {
-                if seen.insert(letter.id).inserted { first.append(letter) } else { #expect(letter.isDelayed, "\(letter.id) came again without a stamp") }
+                if seen.insert(letter.id).inserted {
+                    first.append(letter)
+                } else {
+                    #expect(letter.isDelayed, "\(letter.id) came again without a stamp")
+                }
             }
             // Whoever comes back under the name of the session that died gets everything in order. A session of another name may have
             // had newer messages before the home hears of the death, and then gets the older ones late, with their stamps.
@@ -217,7 +227,9 @@ private final class Writer: @unchecked Sendable {
 
     private func writeSome() {
         do {
-            let client = try self.client ?? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: "pen", within: .seconds(5))
+            let client =
+                try self.client
+                ?? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: "pen", within: .seconds(5))
             self.client = client
             let batch = accepted..<(accepted + 10)
             try client.send(batch.map { Chat.message(to: targets[$0 % targets.count], id: "\(name)-\($0)") }.joined(), within: .seconds(15))
@@ -255,7 +267,10 @@ private final class Reader: @unchecked Sendable {
 
     func run() {
         while !quota.isStopped {
-            guard let client = try? XMPPClient(port: ports.randomElement() ?? 0, domain: domain, user: name, resource: resource, within: .seconds(5)) else {
+            guard
+                let client = try? XMPPClient(
+                    port: ports.randomElement() ?? 0, domain: domain, user: name, resource: resource, within: .seconds(5))
+            else {
                 poll(nil, 0, 20)
                 continue
             }

@@ -64,7 +64,10 @@ extension ClusterTests {
                 try client.send("<presence/>")
                 try client.ping("present")
             }
-            let floods = [Flood(pair[0], from: "romeo", to: "juliet@\(cluster.domain)", count), Flood(pair[1], from: "juliet", to: "romeo@\(cluster.domain)", count)]
+            let floods = [
+                Flood(pair[0], from: "romeo", to: "juliet@\(cluster.domain)", count),
+                Flood(pair[1], from: "juliet", to: "romeo@\(cluster.domain)", count),
+            ]
             let threads = try floods.map { flood in try ProcessThread { flood.run() } }
             for thread in threads { thread.join() }
             for (flood, other) in zip(floods, ["juliet", "romeo"]) {

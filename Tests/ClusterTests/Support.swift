@@ -35,7 +35,8 @@ enum Chat {
     }
 
     /// Logs in and reads everything that is owed, up to a message of another account that is sent last.
-    static func drain(_ user: String, on node: Int, of cluster: ProcessCluster, within patience: Duration = .seconds(60)) throws -> [Letter] {
+    static func drain(_ user: String, on node: Int, of cluster: ProcessCluster, within patience: Duration = .seconds(60)) throws -> [Letter]
+    {
         let last = "last-\(UInt32.random(in: 0...UInt32.max))"
         let marker = try cluster.connect("marker", resource: nil, node: node)
         try marker.send(message(to: "\(user)@\(cluster.domain)", id: last))
@@ -47,7 +48,8 @@ enum Chat {
         let deadline = Deadline(in: patience)
         while true {
             guard let stanza = reader.receive(by: deadline) else {
-                throw ProcessFailure("\(user) got \(letters.count) messages and then nothing (\(reader.end ?? "the stream stands"))\n\(cluster.logTails)")
+                throw ProcessFailure(
+                    "\(user) got \(letters.count) messages and then nothing (\(reader.end ?? "the stream stands"))\n\(cluster.logTails)")
             }
             guard let letter = Letter(stanza) else { continue }
             if letter.id == last { break }

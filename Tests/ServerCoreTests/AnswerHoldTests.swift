@@ -78,7 +78,7 @@ import Testing
 
     private func friend(onLoop loop: UInt16, of cluster: MemoryCluster) throws -> String {
         let placement = cluster.nodes[0].shards[0].placement
-        for number in 0..<1_000 where try placement.partition(of: JID("friend\(number)@capulet.lit")) % 2 == loop { return "friend\(number)" }
-        return "nobody"
+        let names = (0..<1_000).map { "friend\($0)" }
+        return try #require(try names.first { try placement.partition(of: JID("\($0)@capulet.lit")) % 2 == loop })
     }
 }

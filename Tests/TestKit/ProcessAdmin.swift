@@ -47,7 +47,9 @@ public final class ProcessAdmin {
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else { throw ProcessFailure("\(path) is too long for a socket") }
+        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw ProcessFailure("\(path) is too long for a socket")
+        }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         let result = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
@@ -86,7 +88,8 @@ public final class ProcessAdmin {
     public func demand(_ words: String..., secret: [String] = []) throws -> Answer {
         let answer = try ask(words, secret: secret)
         guard answer.error == nil else {
-            throw ProcessFailure("node \(node) answers “\(words.joined(separator: " "))” with \(answer.lines.map(\.text).joined(separator: " / "))")
+            throw ProcessFailure(
+                "node \(node) answers “\(words.joined(separator: " "))” with \(answer.lines.map(\.text).joined(separator: " / "))")
         }
         return answer
     }
@@ -115,7 +118,9 @@ public final class ProcessAdmin {
             case nil: break
             }
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("node \(node) did not answer on its admin socket in time") }
+            guard poll(&waiting, 1, deadline.milliseconds) > 0 else {
+                throw ProcessFailure("node \(node) did not answer on its admin socket in time")
+            }
             try receive()
         }
     }

@@ -117,7 +117,9 @@ public final class ProcessCluster {
     /// The node that keeps the store, as the first node that answers says.
     public func keeper() throws -> Int {
         for index in names.indices where pids[index] != 0 {
-            guard let answer = try? admin(index).ask(["status"], within: .seconds(3)), case .text(let name)? = answer.fact("keeper") else { continue }
+            guard let answer = try? admin(index).ask(["status"], within: .seconds(3)), case .text(let name)? = answer.fact("keeper") else {
+                continue
+            }
             if let keeper = names.firstIndex(of: name) { return keeper }
         }
         throw ProcessFailure("nobody says who keeps the store:\n\(logTails)")

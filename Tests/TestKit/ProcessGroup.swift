@@ -14,7 +14,9 @@ final class ProcessGroup {
         guard mkdtemp(&template) != nil else { throw ProcessFailure.system("mkdtemp") }
         directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         var ends: [Int32] = [-1, -1]
-        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else { throw ProcessFailure.system("socketpair") }
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw ProcessFailure.system("socketpair")
+        }
         line = ends[1]
         // The guard leads the group; what kills the group must stand outside it.
         let script = "cat >/dev/null; exec setsid sh -c 'kill -KILL -- -\"$0\"; rm -rf -- \"$1\"' $$ \"$0\""

@@ -58,10 +58,12 @@ public final class ProcessTheatre: Theatre {
         for (number, player) in all.enumerated() {
             var xml = ""
             for other in all {
-                xml += "<message type='headline' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
+                xml +=
+                    "<message type='headline' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
             }
             for (index, name) in known.enumerated() {
-                xml += "<iq type='get' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
+                xml +=
+                    "<iq type='get' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
             }
             player.post(xml)
         }
@@ -69,7 +71,8 @@ public final class ProcessTheatre: Theatre {
         for player in all {
             while player.look() == nil {
                 // One whose stream ended has left its fences behind.
-                let wanted = all.indices.filter { all[$0].end == nil }.map { "\(fence)-\($0)" } + known.indices.map { "\(fence)-account\($0)" }
+                let wanted =
+                    all.indices.filter { all[$0].end == nil }.map { "\(fence)-\($0)" } + known.indices.map { "\(fence)-account\($0)" }
                 if wanted.allSatisfy(player.fences.contains) { break }
                 guard !deadline.isOver else {
                     let missing = wanted.filter { !player.fences.contains($0) }

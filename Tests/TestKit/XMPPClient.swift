@@ -32,7 +32,8 @@ public final class XMPPClient {
     ///   - patience: for all of it.
     ///   - receiveBuffer: Bytes the kernel holds for a client that does not read; nil: as many as it likes.
     public init(
-        port: UInt16, domain: String, user: String, resource: String?, password: String = XMPPClient.password, within patience: Duration = .seconds(20),
+        port: UInt16, domain: String, user: String, resource: String?, password: String = XMPPClient.password,
+        within patience: Duration = .seconds(20),
         receiveBuffer: Int32? = nil
     ) throws {
         self.domain = domain
@@ -49,7 +50,8 @@ public final class XMPPClient {
         let text = try next(by: deadline)
         let answer = try Element.parse(Array(text.utf8))
         guard answer["type"] == "result",
-            let bound = answer.first(local: "bind", namespace: "urn:ietf:params:xml:ns:xmpp-bind")?.first(local: "jid", namespace: "urn:ietf:params:xml:ns:xmpp-bind")
+            let bound = answer.first(local: "bind", namespace: "urn:ietf:params:xml:ns:xmpp-bind")?.first(
+                local: "jid", namespace: "urn:ietf:params:xml:ns:xmpp-bind")
         else { throw ProcessFailure("\(user) cannot bind: \(text)") }
         jid = bound.text
     }
@@ -70,7 +72,9 @@ public final class XMPPClient {
     /// Opens a stream and takes its features.
     private func begin(by deadline: Deadline) throws {
         framer.restart()
-        try write("<stream:stream to='\(domain)' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>", by: deadline)
+        try write(
+            "<stream:stream to='\(domain)' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>",
+            by: deadline)
         let features = try next(by: deadline)
         guard features.hasPrefix("<stream:features") else { throw ProcessFailure("the stream begins with \(features)") }
     }
@@ -136,8 +140,12 @@ public final class XMPPClient {
         try write("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", by: deadline)
         while true {
             let stanza = try next(by: deadline)
-            if stanza.hasPrefix("<iq"), stanza.contains("id='\(id)'") || stanza.contains("id=\"\(id)\"") { return }
-            meanwhile(stanza)
+            guard stanza.hasPrefix("<iq"), let answer = try? Element.parse(Array(stanza.utf8)), answer["id"] == id else {
+                meanwhile(stanza)
+                continue
+            }
+            guard answer["type"] == "result" else { throw ProcessFailure("\(jid): the ping is answered with \(stanza)") }
+            return
         }
     }
 

@@ -17,7 +17,7 @@ struct InboxPage {
 extension Account {
     /// Hands the next page of waiting messages to the session that should have it, when there is one.
     func pump() {
-        guard case .live = phase, !isPumping else { return }
+        guard case .live = phase, !isPumping, !isHeldByDeparting else { return }
         guard !inbox.waiting.isEmpty else { return releaseHeldBack() }
         guard let resource = bestForInbox(), resource.inFlight.count <= Resource.flightBound / 2, let number = record?.number else {
             return
@@ -29,6 +29,9 @@ extension Account {
         // Behind the gate: only when the last of them is durable does a snapshot show them all.
         pass(.perform { self.read(asked, number: number) })
     }
+
+    /// Whether a session that was told to end still holds messages. They may wait again in a moment, and nothing newer goes before them.
+    var isHeldByDeparting: Bool { departing.values.contains { !$0.isEmpty } }
 
     /// RFC 6121 §8.5.2.1.1: the session with the highest priority that is not negative.
     func bestForInbox() -> Resource? {

@@ -122,7 +122,8 @@ extension Account {
 
     private func handOver(_ stanza: Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
         // What waits goes first, to the session that the inbox goes to; the others never see what waits.
-        let queue = inbox.waiting.isEmpty && !isPumping ? nil : page.flatMap { resource(of: $0.session) } ?? bestForInbox()
+        let nothingWaits = inbox.waiting.isEmpty && !isPumping && !isHeldByDeparting
+        let queue = nothingWaits ? nil : page.flatMap { resource(of: $0.session) } ?? bestForInbox()
         let mustQueue = queue.map { queue in chosen.contains { $0 === queue } } ?? false
         guard stanza.isKeepable, host?.durability == .kept else {
             // Never stored by its own type, or an account that asked for relay: it still must not overtake what waits.
