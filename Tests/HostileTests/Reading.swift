@@ -1,11 +1,5 @@
 import Stanzas
 import TestKit
-import XMLStream
-
-extension Element {
-    /// Children with a local name, in any namespace.
-    func all(local: String) -> [Element] { children.filter { $0.local == local } }
-}
 
 extension SCRAMClient {
     /// What a challenge shows before the client has proved anything: salt and iterations, the nonce left out.
