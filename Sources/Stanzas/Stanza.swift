@@ -1,32 +1,111 @@
 import XMLStream
 
 /// A message, presence or iq: its header fields, and what is inside as bytes (RFC 6120 §8).
+///
+/// A value: changing a copy leaves the others as they are. The fields stand in one shared object, so that a stanza on its way (ledger,
+/// letter, gate, queue) is passed on by counting one reference instead of one for each of its strings.
 public struct Stanza: Sendable {
-    public var kind: StanzaKind
-    public var type: StanzaType
+    /// Changed only while one stanza alone refers to it.
+    private final class Fields: @unchecked Sendable {
+        var kind: StanzaKind
+        var type: StanzaType
+        var id: String?
+        var from: JID?
+        var to: JID?
+        var lang: String?
+        var extraAttributes: String
+        var payload: Payload
+
+        init(
+            kind: StanzaKind, type: StanzaType, id: String?, from: JID?, to: JID?, lang: String?, extraAttributes: String, payload: Payload
+        ) {
+            self.kind = kind
+            self.type = type
+            self.id = id
+            self.from = from
+            self.to = to
+            self.lang = lang
+            self.extraAttributes = extraAttributes
+            self.payload = payload
+        }
+    }
+
+    private var fields: Fields
+
+    /// Makes the fields this stanza's own before one is changed.
+    private mutating func own() {
+        guard !isKnownUniquelyReferenced(&fields) else { return }
+        fields = Fields(
+            kind: fields.kind, type: fields.type, id: fields.id, from: fields.from, to: fields.to, lang: fields.lang,
+            extraAttributes: fields.extraAttributes, payload: fields.payload)
+    }
+
+    public var kind: StanzaKind {
+        get { fields.kind }
+        set {
+            own()
+            fields.kind = newValue
+        }
+    }
+    public var type: StanzaType {
+        get { fields.type }
+        set {
+            own()
+            fields.type = newValue
+        }
+    }
     /// RFC 6120 §8.1.3. Always there on an iq.
-    public var id: String?
-    public var from: JID?
-    public var to: JID?
+    public var id: String? {
+        get { fields.id }
+        set {
+            own()
+            fields.id = newValue
+        }
+    }
+    public var from: JID? {
+        get { fields.from }
+        set {
+            own()
+            fields.from = newValue
+        }
+    }
+    public var to: JID? {
+        get { fields.to }
+        set {
+            own()
+            fields.to = newValue
+        }
+    }
     /// `xml:lang` (RFC 6120 §8.1.5).
-    public var lang: String?
+    public var lang: String? {
+        get { fields.lang }
+        set {
+            own()
+            fields.lang = newValue
+        }
+    }
     /// Further attributes of the start tag, escaped and each with a space before it; normally empty.
-    public var extraAttributes: String
-    public var payload: Payload
+    public var extraAttributes: String {
+        get { fields.extraAttributes }
+        set {
+            own()
+            fields.extraAttributes = newValue
+        }
+    }
+    public var payload: Payload {
+        get { fields.payload }
+        set {
+            own()
+            fields.payload = newValue
+        }
+    }
 
     /// A stanza of the server's own. Whether the type fits the kind is the caller's business.
     public init(
         kind: StanzaKind, type: StanzaType, id: String? = nil, from: JID? = nil, to: JID? = nil, lang: String? = nil,
         payload: Payload = .empty
     ) {
-        self.kind = kind
-        self.type = type
-        self.id = id
-        self.from = from
-        self.to = to
-        self.lang = lang
-        extraAttributes = ""
-        self.payload = payload
+        fields = Fields(kind: kind, type: type, id: id, from: from, to: to, lang: lang, extraAttributes: "", payload: payload)
     }
 
     /// Appends the stanza as XML: a new start tag, the payload byte for byte, the end tag. It reads the same on clients' and servers' streams.

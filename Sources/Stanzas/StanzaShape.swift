@@ -90,14 +90,8 @@ extension Stanza {
             guard id != nil else { throw failure(.badRequest) }
             if type == .get || type == .set, payload.facts.children.count != 1 { throw failure(.badRequest) }
         }
-        self.kind = kind
-        self.type = type
-        self.id = id
-        self.from = from
-        self.to = to
-        lang = header.langText ?? streamLang
-        extraAttributes = header.hasOthers ? Self.extras(element) : ""
-        self.payload = payload
+        self.init(kind: kind, type: type, id: id, from: from, to: to, lang: header.langText ?? streamLang, payload: payload)
+        if header.hasOthers { extraAttributes = Self.extras(element) }
     }
 
     /// The attributes that no field holds; those in a namespace get a declaration of their own.

@@ -86,3 +86,20 @@ func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(by
         #expect(again.attributes.count == 4)
     }
 }
+
+/// A stanza is a value, whatever it shares inside.
+@Suite struct StanzaValueTests {
+    @Test func changingACopyLeavesTheOriginal() throws {
+        let original = Stanza(
+            kind: .message, type: .chat, id: "a", from: try JID("romeo@example.net/orchard"), to: try JID("juliet@example.com"))
+        var copy = original
+        copy.id = "b"
+        copy.to = nil
+        copy.type = .headline
+        copy.payload = Payload(written: Array("<body xmlns='jabber:client'>hi</body>".utf8), as: .body)
+        #expect(
+            original.id == "a" && original.to?.description == "juliet@example.com" && original.type == .chat && original.payload.isEmpty)
+        #expect(copy.id == "b" && copy.to == nil && copy.type == .headline && !copy.payload.isEmpty)
+        #expect(copy.from == original.from)
+    }
+}

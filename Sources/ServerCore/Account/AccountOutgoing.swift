@@ -16,7 +16,8 @@ extension Account {
             return complete(ticket, .whole)
         }
         var stanza = stanza
-        stanza.from = resource.jid
+        // The session said so already; a copy is made only where it did not.
+        if stanza.from != resource.jid { stanza.from = resource.jid }
         switch stanza.kind {
         case .presence: outgoingPresence(stanza, resource, ticket)
         case .message: outgoingMessage(stanza, ticket)
