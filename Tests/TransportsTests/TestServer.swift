@@ -93,7 +93,8 @@ final class TestServer: Sendable {
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
-            census: census, credentials: Accounts(credentials: credentials, names: accounts), metrics: try ClientMetrics(registry), log: log)
+            census: census, credentials: Accounts(credentials: credentials, names: accounts), metrics: try ClientMetrics(registry), log: log
+        )
         let bytes = credentials.encode()
         for host in settings.hosts {
             for name in accounts {
