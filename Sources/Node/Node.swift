@@ -30,6 +30,7 @@ public final class Node: Sendable {
     private let links: StanzaLinks
     private let passwords: PasswordPool
     private let bridge: BusBridge
+    private let census: AccountCensus
     private let parts = Mutex(Parts())
     private let stopRequested: @Sendable () -> Void
     private let registry: Registry
@@ -47,6 +48,7 @@ public final class Node: Sendable {
     /// - Parameter stopRequested: called when an administrator asks the node to stop.
     /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
     public init(_ settings: Settings, stopRequested: @escaping @Sendable () -> Void) throws {
+        let settings = try Self.prepared(settings)
         self.settings = settings
         self.stopRequested = stopRequested
         let writer = try LogWriter(settings.log)
@@ -90,10 +92,11 @@ public final class Node: Sendable {
             directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
         bridge.connect(links, shards)
         passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
-        let fake = try Self.fakeCredentials(volume, settings)
+        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
         let transports = try ClientTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords, fake: fake,
-            credentials: StoreCredentials(core: core), log: Logger(label: "c2s"))
+            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
+            census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
+            log: Logger(label: "c2s"))
         parts.withLock { $0.transports = transports }
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
@@ -103,16 +106,38 @@ public final class Node: Sendable {
         try links.start()
         for shard in shards { shard.enter { $0.startHousekeeping() } }
         installAnswers()
+        // What is offered to clients goes by the accounts there are.
+        await countAccounts(within: .seconds(5))
         // Before the admin socket: a node that answers there takes clients.
         try await parts.withLock { $0.transports }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
-            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"))
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
+            changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
         waitForLock()
         log.notice("started", metadata: ["node": "\(settings.node.name)"])
+    }
+
+    /// Waits until all accounts are counted, or so long.
+    private func countAccounts(within patience: Duration) async {
+        let (census, shard) = (census, shards[0])
+        await withCheckedContinuation { continuation in
+            let once = Once { continuation.resume() }
+            _ = shard.loop.schedule(after: patience) { once.run() }
+            census.start { once.run() }
+        }
+    }
+
+    /// Reads certificates and keys again; what cannot be used leaves the old ones in force.
+    public func reloadCertificates() {
+        do {
+            try parts.withLock { $0.transports }?.reloadCertificates()
+        } catch {
+            log.error("the certificates are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
+        }
     }
 
     /// The lock of the volume makes this node the keeper: it may come at once, or with the death of another.
@@ -146,6 +171,7 @@ public final class Node: Sendable {
         log.notice("stopping")
         let (transports, admin, claim) = parts.withLock { ($0.transports, $0.admin, $0.claim) }
         claim?.withdraw()
+        census.stop()
         await transports?.stopListening()
         let patience = settings.cluster.drainSeconds
         await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
@@ -223,9 +249,10 @@ public final class Node: Sendable {
         }
     }
 
-    private static func fakeCredentials(_ volume: LMDBVolume, _ settings: Settings) throws -> FakeCredentials {
+    private static func logins(_ volume: LMDBVolume, _ settings: Settings) throws -> LoginCensus {
         let secret = try volume.read { snapshot in try SecretRecord.load(.fakeCredentials, from: snapshot) }
         guard let secret else { throw StartFailure("the store in \(volume.directory) has no secrets; it was not made by martletd") }
-        return FakeCredentials(secret: secret.bytes, iterations: settings.authentication.iterations)
+        let authentication = settings.authentication
+        return LoginCensus(secret: secret.bytes, iterations: authentication.iterations, mechanisms: authentication.mechanisms)
     }
 }

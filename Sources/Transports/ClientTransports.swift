@@ -16,33 +16,38 @@ public final class ClientTransports: Sendable {
     ///
     /// - Parameters:
     ///   - shards: by loop, as many as `loops`.
+    ///   - census: what the accounts of each host can log in with.
     ///   - log: gets warnings about certificates at once.
     /// - Throws: `TLSConfigurationError` for a certificate, a key or a TLS setting that cannot be used.
     public init(
         settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool,
-        fake: FakeCredentials,
-        credentials: any CredentialSource, log: Logger
+        census: LoginCensus, credentials: any CredentialSource, metrics: ClientMetrics, log: Logger
     ) throws(TLSConfigurationError) {
         let service = try ClientService(
-            settings: settings, sasl: sasl, passwords: passwords, fake: fake, source: credentials, clock: core.clock, log: log)
+            settings: settings, sasl: sasl, passwords: passwords, census: census, source: credentials, clock: core.clock,
+            metrics: metrics, log: log)
         self.service = service
         self.loops = zip(shards, loops).map { ClientLoop(service: service, shard: $0, loop: $1) }
         for warning in certificateWarnings { log.warning("\(warning)") }
     }
 
     /// What the operator should know of the certificates in use, one sentence each.
-    public var certificateWarnings: [String] { service.view.table?.warnings ?? [] }
+    public var certificateWarnings: [String] { service.unreachableHosts + (service.view.table?.warnings ?? []) }
 
     /// Client connections of this process.
     public var connections: Int { service.limits.connections }
 
-    /// Reads certificates and keys again. Connections that stand keep theirs.
+    /// Reads certificates and keys again, and logs a line a host. Connections that stand keep theirs.
     ///
-    /// - Returns: what the operator should know of the new ones.
-    /// - Throws: `TLSConfigurationError`; the old ones stay in force.
-    public func reloadCertificates() throws(TLSConfigurationError) -> [String] {
+    /// - Throws: `TLSConfigurationError`, which names the file; the old ones stay in force.
+    public func reloadCertificates() throws(TLSConfigurationError) {
         try service.reload()
-        return certificateWarnings
+        guard let table = service.view.table else { return }
+        for domain in table.domains {
+            let days = (table.context(of: domain)?.secondsToExpiry ?? 0) / 86_400
+            service.log.notice("certificate loaded", metadata: ["host": "\(domain)", "days_left": "\(days)"])
+        }
+        for warning in certificateWarnings { service.log.warning("\(warning)") }
     }
 
     // MARK: Start
@@ -92,9 +97,11 @@ public final class ClientTransports: Sendable {
         let service = clients.service
         let remote = channel.remoteAddress
         let prefix = remote?.ipAddress.flatMap { AddressPrefix($0) }
+        let admission = service.limits.entered(prefix)
+        service.metrics.connected(admission)
         let origin = ClientHandler.Origin(
             remote: remote.map(Self.text) ?? "", prefix: prefix, localPort: address.port, isLoopback: address.isLoopback,
-            admission: service.limits.entered(prefix))
+            admission: admission)
         var tls: TLSHandler?
         if isDirect, let table = service.view.table {
             let handler = try TLSHandler(table: table, host: nil, direct: true, memory: clients.memory)

@@ -40,6 +40,12 @@ struct Martletd: AsyncParsableCommand {
             let (text, isGood) = Settings.check(file: config)
             print(text)
             if !isGood { throw ExitCode(1) }
+            do {
+                _ = try Node.prepared(Settings.load(file: config).settings)
+            } catch {
+                print("\(config): \(error)")
+                throw ExitCode(1)
+            }
             return
         }
         var settings: Settings
@@ -72,10 +78,11 @@ struct Martletd: AsyncParsableCommand {
         let (stops, continuation) = AsyncStream.makeStream(of: Void.self)
         let signals = TerminationSignals { continuation.yield() }
         let node = try Node(settings) { continuation.yield() }
+        let reload = ReloadSignal { node.reloadCertificates() }
         try await node.start()
         for await _ in stops { break }
         await node.stop()
-        withExtendedLifetime(signals) {}
+        withExtendedLifetime((signals, reload)) {}
     }
 
     private func complain(_ sentence: String) {

@@ -19,6 +19,8 @@ final class TestServer: Sendable {
     static let password = "wherefore"
 
     let transports: ClientTransports
+    let census: LoginCensus
+    let registry = Registry()
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
@@ -80,7 +82,7 @@ final class TestServer: Sendable {
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
             clock: WallClock(),
-            software: Software(version: "test", system: "test"), metrics: try CoreMetrics(Registry()))
+            software: Software(version: "test", system: "test"), metrics: try CoreMetrics(registry))
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: []) }
         core.install(shards)
         for shard in shards.reversed() { shard.enter { $0.becomeHome(epoch: 1) } }
@@ -88,10 +90,11 @@ final class TestServer: Sendable {
         let credentials = try Credentials.derive(password: Self.password, iterations: 4_096)
         var log = Logger(label: "test")
         log.logLevel = .critical
+        census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
-            fake: FakeCredentials(secret: [1, 2, 3], iterations: 4_096), credentials: Accounts(credentials: credentials, names: accounts),
-            log: log)
+            census: census, credentials: Accounts(credentials: credentials, names: accounts), metrics: try ClientMetrics(registry), log: log
+        )
         let bytes = credentials.encode()
         for host in settings.hosts {
             for name in accounts {

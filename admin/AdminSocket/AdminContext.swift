@@ -2,6 +2,7 @@ public import AdminLanguage
 public import Authentication
 public import Logging
 public import ServerCore
+public import Stanzas
 
 /// What the commands work on. The room that assembles the node fills it; nothing here is specific to a connection.
 public struct AdminContext: Sendable {
@@ -15,10 +16,14 @@ public struct AdminContext: Sendable {
     /// Whether the commands under `[debug]` exist.
     public let debug: Bool
     public let log: Logger
+    /// Told of every account that was written through this node.
+    public let changed: @Sendable (AccountCommand, JID) -> Void
 
     public init(
-        core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger
+        core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
+        changed: @escaping @Sendable (AccountCommand, JID) -> Void
     ) {
+        self.changed = changed
         self.core = core
         self.passwords = passwords
         self.iterations = iterations

@@ -5,6 +5,7 @@ internal import ServerCore
 internal import Settings
 internal import Stanzas
 internal import StreamLogic
+internal import Telemetry
 internal import XMLStream
 
 /// One client's connection: bytes to frames to elements to the stream machine, and what it answers done.
@@ -59,6 +60,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     // Negotiation.
     var tls: TLSHandler?
+    private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
 
@@ -136,6 +138,8 @@ final class ClientHandler: ChannelDuplexHandler {
         buffer = nil
         clients.remove(self)
         clients.service.limits.left(origin.prefix)
+        clients.service.metrics.disconnected()
+        if let tls, !tls.isOpen, facts.tlsVersion == nil, !tlsFailed { clients.service.metrics.failed(.abandoned) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -149,9 +153,12 @@ final class ClientHandler: ChannelDuplexHandler {
         case .established(let agreed):
             facts.tlsVersion = agreed.version
             facts.tlsCipher = agreed.cipher
+            clients.service.metrics.secured(agreed.version)
             stream.secured()
         case .peerClosed: context.close(promise: nil)
         case .failed(let reason):
+            tlsFailed = true
+            clients.service.metrics.failed(reason.kind)
             clients.service.log.debug("TLS failed", metadata: ["address": "\(origin.remote)", "reason": "\(reason)"])
         }
     }
@@ -162,6 +169,7 @@ final class ClientHandler: ChannelDuplexHandler {
         var bytes = unwrapInboundIn(data)
         heard = true
         facts.bytesIn &+= UInt64(bytes.readableBytes)
+        clients.service.metrics.bytesIn.increment(by: UInt64(bytes.readableBytes))
         guard !isDeaf else { return }
         if buffer == nil {
             buffer = bytes

@@ -44,7 +44,9 @@ extension ClientHandler {
         stream.mechanisms = clients.service.sasl.mechanisms(
             encrypted: stream.isSecure, bindings: bindings.types,
             policy: MechanismPolicy(
-                mechanisms: authentication.mechanisms, scramWithoutTLS: authentication.scramWithoutTLS && origin.isLoopback))
+                mechanisms: authentication.mechanisms,
+                hashes: clients.service.census.host(stream.domain ?? "").hashes,
+                scramWithoutTLS: authentication.scramWithoutTLS && origin.isLoopback))
         return stream.mechanisms.contains { $0.hasSuffix("-PLUS") } ? bindings.types.map(\.rawValue) : []
     }
 
@@ -56,6 +58,7 @@ extension ClientHandler {
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
         case .respond(let data): if let exchange { advance(exchange.respond(data)) }
         case .rejectAuthentication(let condition, let closing):
+            record(condition)
             dropExchange()
             put { StreamWriting.failure(condition, into: &$0) }
             if let closing { finish(closing) }
@@ -102,10 +105,12 @@ extension ClientHandler {
         dropExchange()
         guard let domain = stream.domain else { return }
         let service = clients.service
-        if let prefix = origin.prefix, !service.allows(.address(prefix)) { return rejected(.temporaryAuthFailure) }
+        if let prefix = origin.prefix, !service.allows(.address(prefix)) {
+            return rejected(.temporaryAuthFailure, mechanism: mechanism)
+        }
         let exchange = SASLExchange(
             service: service.sasl, host: domain, mechanism: mechanism, offered: stream.mechanisms, encrypted: stream.isSecure,
-            bindings: bindings, fake: service.fake)
+            bindings: bindings, fake: service.census.host(domain).fake)
         self.exchange = exchange
         advance(exchange.begin(initial: initial))
     }
@@ -161,6 +166,7 @@ extension ClientHandler {
         switch stream.stepped(.success(user: user)) {
         case .authenticated(let account):
             facts.mechanism = mechanism
+            clients.service.metrics.loggedIn(mechanism)
             clients.service.loginSucceeded(account: account.description)
             put { StreamWriting.success(data, into: &$0) }
             restartFraming()
@@ -175,28 +181,43 @@ extension ClientHandler {
 
     /// The client's attempt failed: it is counted where it may have been a guess.
     private func fail(_ failure: SASLFailure) {
-        let user = exchange?.user
-        let mechanism = exchange?.mechanism
         let condition = SASLCondition(rawValue: failure.rawValue) ?? .notAuthorized
         if failure == .notAuthorized || failure == .accountDisabled {
-            let account = user.map { "\($0)@\(stream.domain ?? "")" }
-            clients.service.loginFailed(origin.prefix, account: account)
-            clients.service.log.notice(
-                "login failed",
-                metadata: [
-                    "account": "\(account ?? "")", "address": "\(origin.remote)", "mechanism": "\(mechanism ?? "")",
-                    "condition": "\(condition.rawValue)",
-                ])
+            clients.service.loginFailed(origin.prefix, account: claimedAccount)
         }
         rejected(condition)
     }
 
     /// Answers the attempt with a failure.
-    private func rejected(_ condition: SASLCondition) {
+    private func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
+        record(condition, mechanism: mechanism)
         dropExchange()
         guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
         put { StreamWriting.failure(condition, into: &$0) }
         if let closing { finish(closing) }
+    }
+
+    /// The account the client says it is, once it has said so.
+    private var claimedAccount: String? { exchange?.user.map { "\($0)@\(stream.domain ?? "")" } }
+
+    /// Counts a failed login and tells the operator: who from where, how, and what the client was told; never what it sent.
+    private func record(_ condition: SASLCondition, mechanism: String? = nil) {
+        clients.service.metrics.loginFailed(condition)
+        clients.service.log.info(
+            "login failed",
+            metadata: [
+                "account": "\(claimedAccount ?? "")", "address": "\(origin.prefix.map { "\($0)" } ?? "")",
+                "mechanism": "\(Self.legible(mechanism ?? exchange?.mechanism))", "condition": "\(condition.rawValue)",
+            ])
+    }
+
+    /// A mechanism's name as far as it is one (RFC 4422 §3.1): clients may write anything there.
+    private static func legible(_ mechanism: String?) -> String {
+        guard let mechanism, (1...20).contains(mechanism.utf8.count) else { return "" }
+        let isName = mechanism.utf8.allSatisfy {
+            (0x41...0x5A).contains($0) || (0x30...0x39).contains($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+        }
+        return isName ? mechanism : ""
     }
 
     func dropExchange() {

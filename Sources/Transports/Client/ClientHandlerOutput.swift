@@ -2,6 +2,7 @@ internal import NIOCore
 internal import ServerCore
 internal import Stanzas
 internal import StreamLogic
+internal import Telemetry
 internal import XMLStream
 
 /// Writing and closing; what the session sees of its connection.
@@ -12,6 +13,7 @@ extension ClientHandler: ClientConnection {
         var buffer = context.channel.allocator.buffer(capacity: bytes.count)
         buffer.writeBytes(bytes)
         facts.bytesOut &+= UInt64(bytes.count)
+        clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenSuccess { [self] in
             handedMark = mark
@@ -51,6 +53,7 @@ extension ClientHandler: ClientConnection {
     func put(_ bytes: [UInt8]) {
         guard let context else { return }
         facts.bytesOut &+= UInt64(bytes.count)
+        clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
         context.write(wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
         needsFlush = true
     }
@@ -68,6 +71,7 @@ extension ClientHandler: ClientConnection {
     /// - Parameter end: what the session is told; by default the error in `closing`.
     func finish(_ closing: Closing, _ end: StreamEnd? = nil) {
         dropExchange()
+        if let error = closing.error { clients.service.metrics.sent(error) }
         tellSession(end ?? closing.error.map(StreamEnd.failed) ?? .closedByPeer)
         put { StreamWriting.closing(closing, id: Self.makeStreamID(), into: &$0) }
         endOutput()

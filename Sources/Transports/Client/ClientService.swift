@@ -20,7 +20,8 @@ final class ClientService: Sendable {
     let settings: Settings
     let sasl: SASLService
     let passwords: PasswordPool
-    let fake: FakeCredentials
+    let census: LoginCensus
+    let metrics: ClientMetrics
     let source: any CredentialSource
     let clock: WallClock
     let log: Logger
@@ -30,14 +31,14 @@ final class ClientService: Sendable {
     private let leaving = Mutex<Draining?>(nil)
 
     init(
-        settings: Settings, sasl: SASLService, passwords: PasswordPool, fake: FakeCredentials, source: any CredentialSource,
-        clock: WallClock,
-        log: Logger
+        settings: Settings, sasl: SASLService, passwords: PasswordPool, census: LoginCensus, source: any CredentialSource,
+        clock: WallClock, metrics: ClientMetrics, log: Logger
     ) throws(TLSConfigurationError) {
         self.settings = settings
         self.sasl = sasl
         self.passwords = passwords
-        self.fake = fake
+        self.census = census
+        self.metrics = metrics
         self.source = source
         self.clock = clock
         self.log = log
@@ -78,6 +79,14 @@ final class ClientService: Sendable {
                 authenticationFailures: settings.authentication.failuresPerStream)
         }
         return View(table: table, open: policy(isLoopback: false), loopback: policy(isLoopback: true))
+    }
+
+    /// Hosts that nobody can log in to, one sentence each.
+    var unreachableHosts: [String] {
+        let view = view
+        return view.loopback.hosts.filter { $0.value.requiresTLS && !$0.value.offersTLS }.keys.sorted().map {
+            "The host \($0) requires TLS and has no certificate: nobody can log in. Write certificate and key below its [[host]]."
+        }
     }
 
     // MARK: Leaving

@@ -17,7 +17,7 @@ let serverNameCallback: @convention(c) (OpaquePointer?, UnsafeMutablePointer<Int
         return SSL_TLSEXT_ERR_NOACK
     }
     let table = Unmanaged<TLSTable>.fromOpaque(raw).takeUnretainedValue()
-    guard let context = table.contexts[String(cString: name).lowercased()] else { return SSL_TLSEXT_ERR_NOACK }
+    guard let context = table.context(of: String(cString: name)) else { return SSL_TLSEXT_ERR_NOACK }
     SSL_set_SSL_CTX(ssl, context.pointer)
     return SSL_TLSEXT_ERR_OK
 }

@@ -5,6 +5,35 @@ public struct TLSFailure: Error, Sendable, Equatable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }
 
+    /// What the reasons are counted as.
+    enum Kind: String, CaseIterable, Sendable {
+        case timeout
+        /// The peer went away in the middle of the handshake.
+        case abandoned
+        /// What came was no TLS, or was damaged.
+        case notTLS = "not-tls"
+        case version
+        case cipher
+        /// The peer refused us with an alert: it does not like the certificate, for one.
+        case alert
+        case alpn
+        case other
+    }
+
+    var kind: Kind {
+        if description == Self.timeout.description { return .timeout }
+        if description.contains("unsupported protocol") || description.contains("version") && !description.contains("wrong version") {
+            return .version
+        }
+        if description.contains("cipher") || description.contains("group") { return .cipher }
+        if description.contains("application protocol") { return .alpn }
+        if description.contains("alert") { return .alert }
+        let garbage = ["wrong version number", "http", "packet length", "bad record", "unexpected message", "unknown record", "decryption"]
+        return garbage.contains { description.contains($0) } ? .notTLS : .other
+    }
+
+    static let timeout = TLSFailure("handshake timed out")
+
     /// Empties this thread's error queue into one short reason.
     static func takeReason() -> String {
         let code = ERR_peek_last_error()

@@ -1,6 +1,7 @@
 internal import COpenSSL
 import Glibc
 public import Settings
+internal import Stanzas
 
 /// Why a certificate, a key or a TLS setting cannot be used: one sentence that names the file or the setting.
 public struct TLSConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -146,6 +147,12 @@ public final class TLSTable: Sendable {
 
     /// Whether this host has a certificate of its own.
     public func covers(_ domain: String) -> Bool { contexts[domain] != nil }
+
+    /// The certificate of the host that a client names in its handshake (RFC 6066 §3): an IDNA A-label there is a U-label here.
+    func context(of serverName: String) -> TLSContext? {
+        if let context = contexts[serverName] { return context }
+        return (try? JID.prepareDomain(serverName)).flatMap { contexts[$0] }
+    }
 
     /// The hosts with a certificate, in order.
     public var domains: [String] { contexts.keys.sorted() }

@@ -62,7 +62,7 @@ public final class TLSHandler: ChannelDuplexHandler, RemovableChannelHandler {
     public func handlerAdded(context: ChannelHandlerContext) {
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: handshakeTimeout) { [self] in
             guard connection.state == .handshaking else { return }
-            fail(context, TLSFailure("handshake timed out"))
+            fail(context, .timeout)
         }
     }
 

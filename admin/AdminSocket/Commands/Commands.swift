@@ -84,7 +84,13 @@ struct Commands: Sendable {
 
     func send(_ command: AccountCommand, to jid: JID, completion: @escaping @Sendable (CommandResult) -> Void) {
         guard let shard = core.shards.first else { return completion(.failed("the node is not ready yet; try again")) }
-        shard.enter { $0.command(command, for: jid, completion: completion) }
+        let changed = context.changed
+        shard.enter { shard in
+            shard.command(command, for: jid) { result in
+                if case .done = result { changed(command, jid) }
+                completion(result)
+            }
+        }
     }
 
     /// Names the nodes that did not answer, for the last line of a scattered read.

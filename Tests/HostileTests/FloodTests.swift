@@ -1,0 +1,74 @@
+import TestKit
+import Testing
+
+extension HostileTests {
+    /// Many, slow and deaf clients.
+    @Suite(.serialized) struct FloodTests {
+        @Test func connectionsThatSayNothingGo() throws {
+            let target = try Target("[limits]\nunauthenticated_seconds = 2")
+            let silent = try (0..<300).map { _ in try target.raw() }
+            let open = try (0..<100).map { _ in
+                let client = try target.raw()
+                try client.open()
+                return client
+            }
+            try target.check()
+            for client in silent { #expect(try client.streamError() == "policy-violation") }
+            for client in open { #expect(try client.streamError() == "policy-violation") }
+            try target.check()
+        }
+
+        /// What trickles in does not extend the time.
+        @Test func slowClientsGo() throws {
+            let target = try Target("[limits]\nunauthenticated_seconds = 2")
+            let client = try target.raw()
+            try client.open()
+            let deadline = Deadline(in: .seconds(15))
+            while !client.hasEnded, !deadline.isOver {
+                client.send(" ")
+                _ = try? client.expect("never", within: .milliseconds(50))
+            }
+            #expect(client.hasEnded && client.text.contains("policy-violation"))
+            try target.check()
+        }
+
+        @Test func aClientThatNeverReads() throws {
+            let target = try Target()
+            let deaf = try XMPPClient(
+                port: target.cluster.ports[0], domain: target.cluster.domain, user: "juliet", resource: "deaf", receiveBuffer: 4_096)
+            let romeo = try target.client("romeo", "orchard")
+            let body = String(repeating: "z", count: 100_000)
+            for number in 0..<150 {
+                try romeo.send("<message to='\(deaf.jid)' type='headline' id='\(number)'><body>\(body)</body></message>")
+            }
+            try romeo.ping("all taken")
+            try target.check()
+            try romeo.close()
+        }
+
+        @Test func resourcesAreBounded() throws {
+            let target = try Target()
+            var bound: [RawClient] = []
+            for number in 0..<60 {
+                let client = try target.raw()
+                try client.login("romeo")
+                client.send(
+                    "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r\(number)</resource></bind></iq>")
+                if try client.expect("</iq>").contains("type='result'") { bound.append(client) }
+            }
+            #expect(bound.count == 20)
+            #expect(try target.cluster.admin(0).demand("session", "list", "--user", "romeo@\(target.cluster.domain)").rows.count == 20)
+            try target.check()
+        }
+
+        @Test func comingAndGoing() throws {
+            let target = try Target()
+            for round in 0..<300 {
+                let client = try target.raw()
+                if round % 3 > 0 { client.send(RawClient.header(client.domain)) }
+                if round % 3 > 1 { client.send("<message><body>") }
+            }
+            try target.check()
+        }
+    }
+}
