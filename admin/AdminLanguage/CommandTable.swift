@@ -21,7 +21,7 @@ public enum CommandTable {
         AdminCommand(
             path: ["user", "passwd"], arguments: [jid], effect: .writes, secret: .password,
             summary: "Give an account a new password.",
-            details: ["Sessions that are open stay open; the next login needs the new password."],
+            details: ["Its sessions are ended: whoever came in with the old password is out."],
             examples: ["user passwd juliet@example.org"]),
         AdminCommand(
             path: ["user", "delete"], arguments: [jid], effect: .writes,

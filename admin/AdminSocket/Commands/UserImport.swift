@@ -144,9 +144,9 @@ final class UserImport: LineConsumer {
         guard !wasOver else { return }
         sink.end { reply in
             if refused == 0 {
-                reply.ok("\(added) accounts added")
+                reply.ok("accounts added: \(added)")
             } else {
-                reply.error(.partial, "\(added) accounts added, \(refused) lines refused")
+                reply.error(.partial, "accounts added: \(added), lines refused: \(refused)")
             }
         }
     }
