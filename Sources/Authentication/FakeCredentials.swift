@@ -21,7 +21,7 @@ public struct FakeCredentials: Sendable {
     private let shapes: [SCRAMHash: Shape]
 
     /// - Parameters:
-    ///   - secret: 32 random bytes of the cluster (DESIGN §9), the same on all nodes.
+    ///   - secret: 32 random bytes of the cluster, the same on all nodes.
     ///   - shapes: per hash the shape that most accounts of the host have; at least one.
     public init(secret: [UInt8], shapes: [SCRAMHash: Shape]) {
         self.secret = secret

@@ -1,7 +1,7 @@
 import Glibc
 public import Store
 
-/// A volume in an LMDB environment (DESIGN §2).
+/// A volume in an LMDB environment.
 ///
 /// Opened as a follower, it reads. With the `KeeperLock` in hand, `becomeKeeper` starts the one thread that writes. A process
 /// that does not hold the lock never takes LMDB's writer mutex, and claims its reader slots once, here.

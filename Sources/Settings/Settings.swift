@@ -50,7 +50,7 @@ public struct Settings: Sendable, Equatable {
         public var certificate = ""
         /// PEM file with the private key.
         public var key = ""
-        /// What an acknowledgement means (DESIGN §11).
+        /// What an acknowledgement means.
         public var durability = Durability.kept
         /// Whether messages are archived.
         public var archive = false
@@ -91,7 +91,7 @@ public struct Settings: Sendable, Equatable {
         public init() {}
     }
 
-    /// `[limits]`: DESIGN §9.
+    /// `[limits]`: what one client, one address and one node may take.
     public struct Limits: Sendable, Equatable {
         /// Bytes of a stanza before authentication (RFC 6120 §13.12: at least 10,000).
         public var stanzaBytesBeforeAuth = 10_240

@@ -190,7 +190,7 @@ public struct TombstoneRecord: Record, Equatable {
     public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.account(ofKey: key) == number }
 }
 
-/// A session that exists, so that a new keeper knows of those that died with their node (DESIGN §4b). Table `sessionRow`.
+/// A session that exists, so that a new keeper knows of those that died with their node. Table `sessionRow`.
 public struct SessionRow: Record, Equatable {
     public static let version: UInt8 = 1
 

@@ -15,7 +15,7 @@ public struct AccountSnapshot: Sendable {
         }
     }
 
-    /// Message records whose origins are remembered (DESIGN §4a).
+    /// Message records whose origins are remembered.
     public static let recentMessages = 256
 
     public var account: AccountRecord

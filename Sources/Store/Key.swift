@@ -1,6 +1,6 @@
 /// The name of one row: `partition u16 | table u8 | fixed fields`, big endian, so that byte order is the order of the fields.
 ///
-/// Never empty and never above `Key.limit` bytes. No string from outside is part of a key (DESIGN §4a).
+/// Never empty and never above `Key.limit` bytes. No string from outside is part of a key.
 public struct Key: Hashable, Comparable, Sendable {
     /// The longest key the store takes, in bytes.
     public static let limit = 511

@@ -78,7 +78,7 @@ extension MessageRecord {
     }
 
     /// Up to `limit` messages with sequences in `range`, with at least the given flags, ascending or descending; ends early
-    /// when their stanzas reach `bytes` (DESIGN §9).
+    /// when their stanzas reach `bytes`.
     public static func page(
         _ partition: UInt16, _ account: UInt64, in range: ClosedRange<UInt64>, with flags: Flags = [], limit: Int, bytes: Int = 524_288,
         reverse: Bool = false, from snapshot: any Snapshot

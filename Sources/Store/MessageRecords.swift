@@ -1,6 +1,6 @@
 public import Stanzas
 
-/// A message kept for an account: owed to it, archived, or both (DESIGN §4a). Table `message`.
+/// A message kept for an account: owed to it, archived, or both. Table `message`.
 public struct MessageRecord: Record, Equatable {
     public static let version: UInt8 = 1
 
@@ -89,7 +89,7 @@ extension MessageRecord.Header {
     }
 }
 
-/// Which messages an account was acknowledged to have received: a mark and its exceptions (DESIGN §4a). Table `inbox`.
+/// Which messages an account was acknowledged to have received: a mark and its exceptions. Table `inbox`.
 public struct InboxRecord: Record, Equatable {
     public static let version: UInt8 = 1
 

@@ -26,7 +26,7 @@ public struct UnreadableSnapshot: Snapshot {
     ) throws(StoreFailure) { throw failure }
 }
 
-/// One store of a host (DESIGN §2): rows under keys, read as snapshots, written as effects by the keeper alone.
+/// One store of a host: rows under keys, read as snapshots, written as effects by the keeper alone.
 public protocol Volume: AnyObject, Sendable {
     /// What was fixed when the volume was made.
     var identity: VolumeIdentity { get }

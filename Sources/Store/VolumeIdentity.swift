@@ -40,7 +40,7 @@ public struct VolumeIdentity: Sendable, Equatable {
 }
 
 extension VolumeIdentity {
-    /// The partition of a prepared bare JID (DESIGN §2).
+    /// The partition of a prepared bare JID.
     public func partition(of bareJID: String) -> UInt16 {
         UInt16(truncatingIfNeeded: SipHash.hash64(bareJID, key: hashKey) % UInt64(partitions))
     }

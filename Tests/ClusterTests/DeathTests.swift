@@ -4,7 +4,7 @@ import Testing
 import XMLStream
 
 extension ClusterTests {
-    /// Any node may die at any moment (DESIGN §1.2).
+    /// Any node may die at any moment.
     @Suite(.serialized) struct DeathTests {
         @Test func losesNothingWhenNodesAreKilled() throws {
             let drill = try Drill()

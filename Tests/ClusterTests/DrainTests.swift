@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 extension ClusterTests {
-    /// A node that is told to stop takes leave (DESIGN §4b).
+    /// A node that is told to stop takes leave.
     @Suite(.serialized) struct DrainTests {
         @Test func handsOverWhatIsUnreadAndLeaves() throws {
             let cluster = try ProcessCluster(nodes: 3, loops: 2)

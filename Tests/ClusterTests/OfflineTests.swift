@@ -4,7 +4,7 @@ import Testing
 import XMLStream
 
 extension ClusterTests {
-    /// What was accepted is there after all nodes died at once (DESIGN §1.1).
+    /// What was accepted is there after all nodes died at once.
     @Suite(.serialized) struct OfflineTests {
         @Test func keepsWhatWasAcceptedWhenAllNodesDie() throws {
             let cluster = try ProcessCluster(nodes: 3, loops: 2)
@@ -22,7 +22,7 @@ extension ClusterTests {
                 for index in cluster.names.indices { try cluster.start(index) }
                 for index in cluster.names.indices { try cluster.waitUntilServing(index) }
                 let letters = try Chat.drain("juliet", on: (node + 1) % 3, of: cluster)
-                // What was read just before the nodes died may come again, with its stamp (DESIGN §1.1).
+                // What was read just before the nodes died may come again, with its stamp.
                 let new = letters.map(\.id).filter { !seen.contains($0) }
                 #expect(new == ids)
                 #expect(!letters.contains { !$0.isDelayed })

@@ -194,7 +194,7 @@ import XMLStream
         #expect(try again.bodies().sorted() == (0..<400).map { "\($0)" }.sorted())
     }
 
-    /// DESIGN §11: handed on at once, and kept when the session could not hand it to its client.
+    /// Relay: handed on at once, and kept when the session could not hand it to its client.
     @Test func relayedMessagesOfALostSessionAreKept() throws {
         let stage = try Stage { $0.hosts[0].durability = .relay }
         let romeo = try stage.online("romeo", "orchard")

@@ -7,7 +7,7 @@ public import Store
 /// The object at the home that *decides*: who gets what, what is kept, who may see whom.
 ///
 /// Cold until its first letter, then loading (letters wait, in order), then live. It runs each letter at once on its own
-/// memory; what comes out waits at its gate until the effects it stands on are durable (DESIGN §4).
+/// memory; what comes out waits at its gate until the effects it stands on are durable.
 public final class Account {
     enum Work {
         case submit(Ticket, Stanza)

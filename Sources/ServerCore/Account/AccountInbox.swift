@@ -13,7 +13,7 @@ struct InboxPage {
     var session: SessionRef
 }
 
-/// The pump: owed messages to a session, in pages, in order (XEP-0160, DESIGN §4a).
+/// The pump: owed messages to a session, in pages, in order (XEP-0160).
 extension Account {
     /// Hands the next page of waiting messages to the session that should have it, when there is one.
     func pump() {

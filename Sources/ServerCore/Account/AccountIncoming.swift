@@ -5,7 +5,7 @@ import Stanzas
 import Store
 import XMLStream
 
-/// What others send to the account (RFC 6121 §8.5), and the inbox (XEP-0160, DESIGN §4a).
+/// What others send to the account (RFC 6121 §8.5), and the inbox (XEP-0160).
 extension Account {
     func incoming(_ stanza: Stanza, _ ticket: Ticket?) {
         spent.note(ticket)

@@ -110,7 +110,7 @@ extension Account {
         pump()
     }
 
-    /// The one exit, in the one order: out of the list, unacknowledged messages back, unavailable presence (DESIGN §4b).
+    /// The one exit, in the one order: out of the list, unacknowledged messages back, unavailable presence.
     func leave(_ resource: Resource) {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)

@@ -2,7 +2,7 @@ internal import DequeModule
 
 /// Which messages are owed to an account: waiting for a session, or in flight to some.
 ///
-/// A message is owed until any one session acknowledged it (DESIGN §4a). Pure: it neither reads nor writes the store.
+/// A message is owed until any one session acknowledged it. Pure: it neither reads nor writes the store.
 struct Inbox {
     /// Owed and handed to nobody, ascending.
     private(set) var waiting: Deque<UInt64> = []

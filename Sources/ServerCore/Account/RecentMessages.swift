@@ -1,7 +1,7 @@
 import Store
 
 /// What came into an account lately: a stanza that is submitted again after a takeover, or sent again by a client that heard
-/// no acknowledgement, is recognised and not written twice (DESIGN §4, §4a).
+/// no acknowledgement, is recognised and not written twice.
 ///
 /// Repeats of a session are looked for only when the ticket says that it is one, so the common path pays for one hash alone.
 struct RecentMessages {

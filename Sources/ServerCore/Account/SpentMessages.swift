@@ -17,7 +17,7 @@ struct Origin: Hashable {
 }
 
 /// Messages that were acknowledged and are still in the store, because their submission may be repeated after a takeover and must
-/// then be known again (DESIGN §4a).
+/// then be known again.
 ///
 /// A row may go once its sender's session says that everything up to that submission is handled (`Ticket.settled`), and in any case
 /// after `RecentMessages.graceMicroseconds`. So a busy conversation keeps no more rows than its sender has stanzas unhandled.

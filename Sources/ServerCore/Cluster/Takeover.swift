@@ -4,7 +4,7 @@ import Stanzas
 import Store
 
 /// A shard of a new keeper collects what the sessions of the cluster know, and the rows of those that should exist, before it
-/// serves (DESIGN §4b). Sessions are the truth; a row that nobody claims is a session that died with its node.
+/// serves. Sessions are the truth; a row that nobody claims is a session that died with its node.
 final class Takeover {
     let epoch: UInt64
     /// Shards that have not finished reporting.

@@ -2,7 +2,7 @@ internal import DequeModule
 import Stanzas
 
 /// The point of an account where output waits for its commit: everything carries the batch that the account had reached and
-/// leaves in order when that batch is durable (DESIGN §4).
+/// leaves in order when that batch is durable.
 struct Gate {
     enum Output {
         case letter(Letter, to: ShardAddress)

@@ -65,7 +65,7 @@ public enum BindAnswer: Sendable {
     case refused(StanzaError)
 }
 
-/// What a session tells a new home about itself (DESIGN §4b, takeover).
+/// What a session tells a new home about itself.
 public struct SessionReport: Sendable {
     public var epoch: UInt64
     public var account: JID

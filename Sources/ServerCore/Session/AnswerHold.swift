@@ -2,7 +2,7 @@ internal import DequeModule
 import Stanzas
 
 /// The answer to a request says that everything its client sent before it is handled: a client without stream management has no
-/// other way to know (DESIGN §1). An answer that comes while an earlier message is not kept yet waits here, and whatever is
+/// other way to know. An answer that comes while an earlier message is not kept yet waits here, and whatever is
 /// delivered after it waits behind it, so that nothing changes places.
 ///
 /// Only messages hold an answer back: a request that is itself answered late must not stop the stream.

@@ -1,7 +1,7 @@
 internal import DequeModule
 import Stanzas
 
-/// The numbers of what a client sent: which stanzas are handled, and the longest prefix of them (DESIGN §4, "The ack").
+/// The numbers of what a client sent: which stanzas are handled, and the longest prefix of them.
 struct InboundLedger {
     struct Entry {
         let seq: UInt32

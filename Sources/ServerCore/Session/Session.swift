@@ -6,7 +6,7 @@ public import Stanzas
 /// The object on the loop of a client's socket that *delivers*: stream, numbers of what came in, queue of what goes out.
 ///
 /// It decides nothing about stanzas; its account does, at the home. A stream dies with its socket, a session ends by `end`,
-/// and by nothing else (DESIGN §4b).
+/// and by nothing else.
 public final class Session {
     public let id: UInt64
     public let account: JID
@@ -255,7 +255,7 @@ public final class Session {
         touch()
     }
 
-    /// A full queue (DESIGN §9): of presence the last of each sender is enough, requests are refused, what is worth nothing later is
+    /// A full queue: of presence the last of each sender is enough, requests are refused, what is worth nothing later is
     /// dropped. Returns false for what cannot be deferred.
     private func deferred(_ stanza: Stanza) -> Bool {
         switch stanza.kind {
@@ -348,7 +348,7 @@ public final class Session {
         }
     }
 
-    /// Ends the session from this side: the one exit (DESIGN §4b).
+    /// Ends the session from this side: the one exit.
     public func end(_ reason: EndReason) {
         guard ended == nil, ending == nil else { return }
         ending = reason
