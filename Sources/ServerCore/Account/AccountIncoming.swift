@@ -84,6 +84,7 @@ extension Account {
             case .bounce(let error): return complete(ticket, .theirs, refusal: error)
             }
         }
+        cutForgedStanzaIDs(&stanza)
         let origin = originHash(of: stanza)
         if recent.isRepeated(ticket) || recent.contains(origin: origin) {
             // Already written: it is in the inbox, or was acknowledged.
@@ -91,6 +92,16 @@ extension Account {
         }
         complete(ticket, .theirs, refusal: place(stanza, to: to, ticket, origin: origin))
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
+    }
+
+    /// XEP-0359 §3: only this account gives ids in its own name; one that a sender wrote would be believed by its clients.
+    private func cutForgedStanzaIDs(_ stanza: inout Stanza) {
+        guard stanza.payload.facts.mask.contains(.stanzaID) else { return }
+        let payload = stanza.payload
+        stanza.payload = payload.removing { child in
+            guard child.kind == .stanzaID, let by = payload.element(of: child)?["by"] else { return false }
+            return (try? JID(by))?.bare == jid
+        }
     }
 
     /// To the sessions that should have it, or into the inbox. Returns what its sender must hear instead.
