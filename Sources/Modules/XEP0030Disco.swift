@@ -17,50 +17,54 @@ public final class Discovery: Module {
         registration.identity(Identity(category: "server", type: "im", name: "Martlet"), of: .server)
         registration.identity(Identity(category: "account", type: "registered"), of: .ownAccount)
 
-        registration.iq(.get, Self.info, to: .server) { request, turn in
-            if let refusal = Self.refusal(of: request) { return refusal }
-            return Self.answer(turn.catalogue.serverIdentities, turn.catalogue.serverFeatures)
-        }
-        registration.iq(.get, Self.items, to: .server) { request, _ in
-            if let refusal = Self.refusal(of: request) { return refusal }
-            return .result { $0.empty("query", xmlns: NS.discoItems) }
-        }
-        registration.iq(.get, Self.info, to: .ownAccount, .otherAccount) { request, turn in
+        registration.iq(.get, Self.info, to: .server, .ownAccount, .otherAccount) { request, turn in
             // §8: to a stranger an account looks as if it did not exist.
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
-            if let refusal = Self.refusal(of: request) { return refusal }
-            return Self.answer(turn.catalogue.accountIdentities, turn.catalogue.accountFeatures)
+            let addressee = Self.addressee(request, turn)
+            if let node = request.payload["node"], !node.isEmpty {
+                return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
+            }
+            let catalogue = turn.catalogue
+            return addressee == .server
+                ? Self.answer(catalogue.serverIdentities, catalogue.serverFeatures, catalogue.serverForms)
+                : Self.answer(catalogue.accountIdentities, catalogue.accountFeatures, catalogue.accountForms)
         }
-        registration.iq(.get, Self.items, to: .ownAccount, .otherAccount) { request, turn in
+        registration.iq(.get, Self.items, to: .server, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
-            if let refusal = Self.refusal(of: request) { return refusal }
+            let addressee = Self.addressee(request, turn)
+            if let node = request.payload["node"], !node.isEmpty {
+                return turn.catalogue.node(node, of: addressee)?.items(request, turn) ?? .error(StanzaError(.itemNotFound))
+            }
+            let nodes = turn.catalogue.listedNodes(of: addressee)
+            let jid = request.stanza.to ?? turn.account.jid
             // §4.1 example 17: the available resources of the account.
-            let resources = turn.account.availableResources
+            let resources = addressee == .server ? [] : turn.account.availableResources
             return .result { xml in
                 xml.element("query", xmlns: NS.discoItems) { xml in
-                    for jid in resources { xml.empty("item", ("jid", jid.description)) }
+                    for resource in resources { xml.empty("item", ("jid", resource.description)) }
+                    for node in nodes { xml.empty("item", ("jid", jid.description), ("node", node.name), ("name", node.title)) }
                 }
             }
         }
     }
 
+    private static func addressee(_ request: Request, _ turn: Turn) -> Addressee {
+        if let to = request.stanza.to, to.local == nil { return .server }
+        return request.from.bare == turn.account.jid ? .ownAccount : .otherAccount
+    }
+
     private static func mayAsk(_ request: Request, _ turn: Turn) -> Bool {
-        request.from.bare == turn.account.jid || turn.account.isVisible(to: request.from.bare)
+        request.from.bare == turn.account.jid || request.stanza.to?.local == nil || turn.account.isVisible(to: request.from.bare)
     }
 
-    /// Nobody here has nodes (§3.2: item-not-found for a node that does not exist).
-    private static func refusal(of request: Request) -> IQReply? {
-        guard let node = request.payload["node"], !node.isEmpty else { return nil }
-        return .error(StanzaError(.itemNotFound))
-    }
-
-    private static func answer(_ identities: [Identity], _ features: [String]) -> IQReply {
+    private static func answer(_ identities: [Identity], _ features: [String], _ forms: [[UInt8]]) -> IQReply {
         .result { xml in
             xml.element("query", xmlns: NS.discoInfo) { xml in
                 for identity in identities {
                     xml.empty("identity", ("category", identity.category), ("type", identity.type), ("name", identity.name))
                 }
                 for feature in features { xml.empty("feature", ("var", feature)) }
+                for form in forms { xml.raw(form) }
             }
         }
     }

@@ -1,6 +1,5 @@
 import Settings
 public import Stanzas
-public import Store
 
 /// What a handler may see and ask for while it works on one stanza. It never acts: what it asks for happens through the
 /// account, in order, behind the account's gate.
@@ -29,11 +28,37 @@ public final class Turn {
     /// Sends a stanza from the account.
     public func send(_ stanza: Stanza) { account.route(stanza, nil) }
 
-    /// Keeps a value in the account's part of the store. What the account says from now on waits for it.
-    public func put(_ key: Key, _ value: [UInt8]) { account.put(key, value) }
+    /// Sends a stanza to one of the account's own sessions, behind everything said to it before.
+    public func deliver(_ stanza: Stanza, to session: JID) { account.deliver(stanza, to: account.resource(jid: session)) }
+
+    /// Carries out a write or a call at the home of any account. `completion` is called once on this loop.
+    public func command(_ command: AccountCommand, for jid: JID, completion: @escaping (CommandResult) -> Void) {
+        account.shard.command(command, for: jid, completion: completion)
+    }
 
     /// The rest of the turn happens later: the returned value answers the request, from the same loop, once.
     public func later(_ request: Request) -> LaterAnswer { LaterAnswer(account: account, request: request.stanza, ticket: ticket) }
+}
+
+/// The result that a call owes (`Registration.call`), from the account's loop, once; `.failed` when it is forgotten.
+public final class LaterResult {
+    private let account: Account
+    private let letter: CommandLetter
+    private var isOpen = true
+
+    init(account: Account, letter: CommandLetter) {
+        self.account = account
+        self.letter = letter
+    }
+
+    /// Answers when what the account wrote so far is durable. A second call is ignored.
+    public func reply(_ result: CommandResult) {
+        guard isOpen else { return }
+        isOpen = false
+        account.emit(.commandResult(id: letter.id, result), to: letter.replyTo)
+    }
+
+    deinit { reply(.failed("the account could not be read; try again")) }
 }
 
 /// The answer that a handler owes after `IQReply.later`.

@@ -30,6 +30,8 @@ public struct AccountSnapshot: Sendable {
     /// The last messages, oldest first.
     public var recent: [Recent] = []
     public var sessions: [SessionRow] = []
+    /// The items of the kinds that stay in memory, by kind and name.
+    public var items: [ItemKind: [String: [UInt8]]] = [:]
     /// Message and session rows that could not be read; the rest of the account is whole. Anything else damaged fails the load.
     public var damaged: [StoreFailure] = []
 
@@ -58,10 +60,23 @@ public struct AccountSnapshot: Sendable {
                 loaded.sessions.append(try SessionRow.decode(value, key: key))
             } catch { loaded.damaged.append(error) }
         }
+        try loaded.loadItems(partition, number, from: snapshot)
         let inboxKey = Keys.inbox(partition, number)
         let inbox = try snapshot.get(inboxKey).map { (value) throws(StoreFailure) in try InboxRecord.decode(value, key: inboxKey) }
         try loaded.loadMessages(partition, number, inbox: inbox ?? InboxRecord(ackedThrough: 0), repeatsSince: repeatsSince, from: snapshot)
         return loaded
+    }
+
+    private mutating func loadItems(_ partition: UInt16, _ number: UInt64, from snapshot: any Snapshot) throws(StoreFailure) {
+        let prefix = Keys.prefix(partition, .item, account: number)
+        try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: false) { (key, value) throws(StoreFailure) in
+            // Kinds are in the order of their numbers: the first that is not for memory ends the scan.
+            guard let number = Keys.itemKind(ofKey: key), number < 128 else { return false }
+            guard let kind = ItemKind(rawValue: number) else { return true }
+            let record = try ItemRecord.decode(value, key: key)
+            items[kind, default: [:]][record.name] = record.value
+            return true
+        }
     }
 
     private mutating func loadMessages(

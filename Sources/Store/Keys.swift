@@ -12,6 +12,7 @@
 /// | inbox      | account u64                                | `InboxRecord` |
 /// | sessionRow | account u64, session u64                   | `SessionRow` |
 /// | tombstone  | account u64                                | `TombstoneRecord` |
+/// | item       | account u64, kind u8, hash128 of the name  | `ItemRecord` |
 /// | secret     | kind u8 (partition `volumeWide`)           | `SecretRecord` |
 /// | meta       | field u8 (partition `volumeWide`)          | `IdentityRecord`, `EpochRecord`, `ProbeRecord` |
 ///
@@ -28,9 +29,10 @@ public enum Keys {
         case tombstone = 7
         case secret = 8
         case meta = 9
+        case item = 10
 
         /// Tables whose rows belong to one account number and go with it.
-        static let ofAccounts: [Table] = [.roster, .pendingIn, .message, .inbox, .sessionRow]
+        static let ofAccounts: [Table] = [.roster, .pendingIn, .message, .inbox, .sessionRow, .item]
     }
 
     /// Fields of the `meta` table.
@@ -75,6 +77,10 @@ public enum Keys {
         Key(layout: head(partition, .sessionRow) + big(account) + big(session))
     }
 
+    public static func item(_ partition: UInt16, _ account: UInt64, _ kind: ItemKind, _ name: (UInt64, UInt64)) -> Key {
+        Key(layout: head(partition, .item) + big(account) + [kind.rawValue] + big(name.0) + big(name.1))
+    }
+
     public static func tombstone(_ partition: UInt16, _ account: UInt64) -> Key {
         Key(layout: head(partition, .tombstone) + big(account))
     }
@@ -94,6 +100,17 @@ public enum Keys {
 
     /// All rows of a table that belong to an account.
     public static func prefix(_ partition: UInt16, _ table: Table, account: UInt64) -> [UInt8] { head(partition, table) + big(account) }
+
+    /// All items of one kind that an account has.
+    public static func prefix(_ partition: UInt16, account: UInt64, items kind: ItemKind) -> [UInt8] {
+        head(partition, .item) + big(account) + [kind.rawValue]
+    }
+
+    /// The kind in the key of an item; nil when the key is not one.
+    static func itemKind(ofKey key: UnsafeRawBufferPointer) -> UInt8? {
+        guard key.count == 28, key[2] == Table.item.rawValue else { return nil }
+        return key[11]
+    }
 
     /// The u64 behind the account number in the key of a row of `table`: the sequence of a message, the number of a session. Nil
     /// when the key is not one of that table.

@@ -36,7 +36,7 @@ extension AccountRecord {
                 guard let key = Key(raw), key != after else { return true }
                 do throws(StoreFailure) {
                     let record = try decode(value, key: raw)
-                    if suffix.map({ record.jid.hasSuffix($0) }) ?? true { page.accounts.append(record) }
+                    if suffix.map({ record.jid.hasSuffix($0) }) ?? record.jid.contains("@") { page.accounts.append(record) }
                 } catch { page.damaged.append(error) }
                 seen += 1
                 if page.accounts.count >= limit || seen >= rows {
@@ -197,6 +197,7 @@ public enum StoreCheck {
         case .inbox: _ = try InboxRecord.decode(value, key: key)
         case .sessionRow: _ = try SessionRow.decode(value, key: key)
         case .tombstone: _ = try TombstoneRecord.decode(value, key: key)
+        case .item: _ = try ItemRecord.decode(value, key: key)
         case .secret: _ = try SecretRecord.decode(value, key: key)
         case .meta: _ = try Envelope.check(value, newest: 1) { Key.hex(key) }
         }

@@ -49,6 +49,8 @@ public final class Account {
     public internal(set) var record: AccountRecord?
     /// The roster, by contact.
     public internal(set) var roster = RosterBook()
+    /// The items of the kinds that stay in memory, by kind and name.
+    var items: [ItemKind: [String: [UInt8]]] = [:]
     var resources: [Resource] = []
     /// Sessions that were ended from here and have not left yet, with what they held: they may still acknowledge it.
     var departing: [SessionRef: Set<UInt64>] = [:]
@@ -72,6 +74,12 @@ public final class Account {
     var heldBack: Deque<Stanza> = []
     /// Stands in the shard's queue of those that may sleep.
     var isNotedIdle = false
+    /// Reads of the store whose answers the account waits for.
+    var reads = 0
+    /// A host's account that the store does not know yet.
+    var hostIsUnwritten = false
+    /// This process is no longer the home.
+    var isRetired = false
     private var generation = 0
     private var reloadTimer: (any LoopTimer)?
 
@@ -108,7 +116,7 @@ public final class Account {
         guard generation == self.generation, case .loading(let waiting) = phase else { return }
         switch result {
         case .success(let snapshot?): adopt(snapshot)
-        case .success(nil): phase = .absent
+        case .success(nil): if isHost { adoptHost() } else { phase = .absent }
         case .failure(let failure):
             core.metrics.failedLoads.increment()
             return refuseAll(waiting, failure)
@@ -120,6 +128,7 @@ public final class Account {
     private func adopt(_ snapshot: AccountSnapshot) {
         record = snapshot.account
         roster = RosterBook(items: snapshot.roster, pendingIn: snapshot.pendingIn, version: snapshot.account.rosterVersion)
+        items = snapshot.items
         inbox = Inbox(owed: snapshot.owed, through: snapshot.lastMessage)
         for resource in resources { for message in resource.inFlight { inbox.claim(message) } }
         for held in departing.values { for message in held { inbox.claim(message) } }
@@ -193,7 +202,7 @@ public final class Account {
 
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
-        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, wrote <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty
+        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty
         else { return false }
         if case .loading = phase { return false }
         return true
@@ -243,6 +252,8 @@ public final class Account {
     }
 
     private func release(_ output: Gate.Output) {
+        // A home that is none any more says nothing: the next one is asked again.
+        guard !isRetired else { return }
         switch output {
         case .letter(let letter, let to): shard.post(letter, to: to)
         case .completion(let ticket, let half, let refusal):

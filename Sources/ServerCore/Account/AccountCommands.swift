@@ -42,6 +42,10 @@ extension Account {
             let victims = resources.filter { name == nil || $0.name == name }
             for resource in victims { endSession(resource, .kicked(text: text)) }
             answer(victims.isEmpty ? .notFound : .done(victims.count))
+        case .call(let name, let argument):
+            guard record != nil else { return answer(.notFound) }
+            guard let handler = shard.table.call(name) else { return answer(.failed("this node knows no \(name)")) }
+            handler(argument, Turn(account: self, ticket: nil), LaterResult(account: self, letter: letter))
         }
     }
 
@@ -49,6 +53,7 @@ extension Account {
         let record = AccountRecord(
             jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command)
         roster = RosterBook()
+        items.removeAll()
         inbox = Inbox()
         recent = RecentMessages()
         spent.removeAll()
@@ -61,7 +66,7 @@ extension Account {
     }
 
     /// Account numbers are never reused: the µs of creation and the loop, and always above the last one of the loop.
-    private func newAccountNumber() -> UInt64 {
+    func newAccountNumber() -> UInt64 {
         let wanted = (UInt64(bitPattern: max(0, core.clock.now)) << 10) | UInt64(shard.address.loop & 0x3FF)
         shard.lastAccountNumber = wanted > shard.lastAccountNumber ? wanted : shard.lastAccountNumber &+ 1_024
         return shard.lastAccountNumber
@@ -82,6 +87,7 @@ extension Account {
             TombstoneRecord(jid: record.jid, number: record.number, deleted: core.clock.now).encode())
         self.record = nil
         roster = RosterBook()
+        items.removeAll()
         inbox = Inbox()
         spent.removeAll()
         recent = RecentMessages()
@@ -96,6 +102,7 @@ extension Account {
         _ = gate.takeAll()
         abandonPage()
         phase = .absent
+        isRetired = true
         resources.removeAll()
         departing.removeAll()
         inboxTouched = false

@@ -20,16 +20,57 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var accountFeatures: [String] = []
     fileprivate(set) public var serverIdentities: [Identity] = []
     fileprivate(set) public var accountIdentities: [Identity] = []
+    /// Serialised forms of disco (XEP-0128).
+    fileprivate(set) public var serverForms: [[UInt8]] = []
+    fileprivate(set) public var accountForms: [[UInt8]] = []
+    fileprivate var nodes: [DiscoNode] = []
+
+    /// The node of this name, if any module answers for it.
+    public func node(_ name: String, of addressee: Addressee) -> DiscoNode? {
+        nodes.first { $0.addressees.contains(addressee) && $0.covers(name) }
+    }
+
+    /// The nodes that are listed among the items of an addressee.
+    public func listedNodes(of addressee: Addressee) -> [DiscoNode] {
+        nodes.filter { $0.title != nil && $0.addressees.contains(addressee) }
+    }
+
     /// Every module with what it implements, in the order of the module list.
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
 }
 
+/// A node of disco that a module answers for.
+public struct DiscoNode {
+    /// The node's name; one that ends with '#' stands for all that begin with it.
+    public var name: String
+    public var addressees: [Addressee]
+    public var info: Registration.NodeHandler
+    public var items: Registration.NodeHandler
+    /// The item that lists it among the items of its addressee; nil: it is not listed.
+    public var title: String?
+
+    public init(
+        _ name: String, of addressees: Addressee..., title: String? = nil, info: @escaping Registration.NodeHandler,
+        items: @escaping Registration.NodeHandler
+    ) {
+        self.name = name
+        self.addressees = addressees
+        self.title = title
+        self.info = info
+        self.items = items
+    }
+
+    func covers(_ asked: String) -> Bool { name == asked || name.hasSuffix("#") && asked.hasPrefix(name) }
+}
+
 /// What a module hands in at start.
 public struct Registration {
     public typealias IQHandler = (Request, Turn) -> IQReply
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
+    public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
+    public typealias NodeHandler = (Request, Turn) -> IQReply
 
     struct IQClaim {
         var isSet: Bool
@@ -44,6 +85,9 @@ public struct Registration {
     var features: [(String, Addressee)] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [[UInt8]] = []
+    var calls: [(name: String, handler: CallHandler)] = []
+    var forms: [(xml: [UInt8], Addressee)] = []
+    var nodes: [DiscoNode] = []
 
     init(module: String) { self.module = module }
 
@@ -69,6 +113,16 @@ public struct Registration {
         identities.append((identity, addressee))
     }
 
+    /// Adds a form to what disco tells (XEP-0128), already serialised.
+    public mutating func form(_ xml: [UInt8], of addressee: Addressee) { forms.append((xml, addressee)) }
+
+    /// Answers disco requests for a node (XEP-0030 §3.2), and those for nodes below it when `name` ends with '#'.
+    public mutating func node(_ node: DiscoNode) { nodes.append(node) }
+
+    /// Names something that others may ask of an account at its home (`Turn.command`, the administrator's commands). It may be asked
+    /// again after a takeover, so doing it twice must be the same as once.
+    public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
         streamFeatures.append(Array(xml.utf8))
@@ -84,6 +138,7 @@ public struct ClaimConflict: Error, CustomStringConvertible {
 public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
+    private var calls: [String: Registration.CallHandler] = [:]
     /// Serialised features that modules add to authenticated streams.
     public let streamFeatures: [UInt8]
 
@@ -133,6 +188,15 @@ public final class DispatchTable {
                     catalogue.accountIdentities.append(identity)
                 }
             }
+            for (name, handler) in registration.calls {
+                guard calls.updateValue(handler, forKey: name) == nil else {
+                    throw ClaimConflict(description: "two modules register the call \(name); take one of them off the module list")
+                }
+            }
+            for (xml, addressee) in registration.forms {
+                if addressee == .server { catalogue.serverForms.append(xml) } else { catalogue.accountForms.append(xml) }
+            }
+            catalogue.nodes.append(contentsOf: registration.nodes)
             for feature in registration.streamFeatures { features.append(contentsOf: feature) }
         }
         self.stages = stages
@@ -153,6 +217,9 @@ public final class DispatchTable {
         let index = Self.index(isSet, name, addressee)
         return index < handlers.count ? handlers[index] : nil
     }
+
+    /// What a call by this name does.
+    func call(_ name: String) -> Registration.CallHandler? { calls[name] }
 
     /// Asks the handlers of a station in turn.
     func pass(_ stage: Stage, _ direction: Direction, _ stanza: inout Stanza, _ turn: Turn) -> Verdict {

@@ -107,6 +107,9 @@ public enum AccountCommand: Sendable, Equatable {
     case enable
     case disable(reason: String)
     case kick(resource: String?, text: String?)
+    /// What a module does with the account at its home: the name it registered the call under, and its argument. It may be asked again
+    /// after a takeover.
+    case call(String, [UInt8])
 }
 
 public enum CommandResult: Sendable, Equatable {
@@ -115,4 +118,6 @@ public enum CommandResult: Sendable, Equatable {
     case exists
     case notFound
     case failed(String)
+    /// What a call answers.
+    case value([UInt8])
 }

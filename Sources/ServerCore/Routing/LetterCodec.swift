@@ -149,6 +149,9 @@ enum LetterCodec {
             case .failed(let why):
                 w.uint8(3)
                 w.string(why)
+            case .value(let bytes):
+                w.uint8(4)
+                w.bytes(bytes)
             }
         case .ask(let id, let from, let question):
             w.kind(.ask)
@@ -180,6 +183,10 @@ enum LetterCodec {
             w.uint8(5)
             w.optional(resource)
             w.optional(text)
+        case .call(let name, let argument):
+            w.uint8(6)
+            w.string(name)
+            w.bytes(argument)
         }
     }
 
@@ -256,6 +263,7 @@ enum LetterCodec {
             case 1: return .commandResult(id: id, .exists)
             case 2: return .commandResult(id: id, .notFound)
             case 3: return .commandResult(id: id, .failed(try r.string()))
+            case 4: return .commandResult(id: id, .value(try r.bytes()))
             default: throw .malformed
             }
         case .ask: return .ask(id: try r.uint64(), from: try r.shard(), question: try r.bytes())
@@ -271,6 +279,7 @@ enum LetterCodec {
         case 3: return .enable
         case 4: return .disable(reason: try r.string())
         case 5: return .kick(resource: try r.optional(), text: try r.optional())
+        case 6: return .call(try r.string(), try r.bytes())
         default: throw .malformed
         }
     }
@@ -295,112 +304,6 @@ enum LetterCodec {
     }
 }
 
-// MARK: - The pieces letters are made of
-
 extension ByteWriter {
     fileprivate mutating func kind(_ kind: LetterCodec.Kind) { uint8(kind.rawValue) }
-    fileprivate mutating func bool(_ value: Bool) { uint8(value ? 1 : 0) }
-    fileprivate mutating func jid(_ jid: JID) { string(jid.description) }
-    fileprivate mutating func jids(_ jids: [JID]) {
-        count(jids.count)
-        for jid in jids { self.jid(jid) }
-    }
-    fileprivate mutating func optional(_ text: String?) {
-        bool(text != nil)
-        if let text { string(text) }
-    }
-    fileprivate mutating func shard(_ shard: ShardAddress) {
-        uint64(shard.node)
-        uint16(shard.loop)
-    }
-    fileprivate mutating func session(_ session: SessionRef) {
-        shard(session.shard)
-        uint64(session.id)
-    }
-    fileprivate mutating func ticket(_ ticket: Ticket) {
-        session(ticket.session)
-        uint32(ticket.inSeq)
-        bool(ticket.isRepeat)
-        uint32(ticket.settled)
-    }
-    fileprivate mutating func bindID(_ bind: BindID) {
-        uint64(bind.epoch)
-        uint64(bind.counter)
-    }
-    fileprivate mutating func numbers(_ numbers: [UInt64]) {
-        count(numbers.count)
-        for number in numbers { uint64(number) }
-    }
-    fileprivate mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &self) }
-    fileprivate mutating func error(_ error: StanzaError) {
-        uint8(error.condition.rawValue)
-        uint8(error.type.rawValue)
-        optional(error.text)
-        optional(error.address)
-        bytes(error.application ?? [])
-    }
-    fileprivate mutating func reason(_ reason: EndReason) {
-        string(reason.label)
-        switch reason {
-        case .kicked(let text): optional(text)
-        case .protocolError(let error):
-            string(error.condition.rawValue)
-            optional(error.text)
-        default: break
-        }
-    }
-}
-
-extension ByteReader {
-    fileprivate mutating func bool() throws(CodecError) -> Bool { try uint8() != 0 }
-    fileprivate mutating func jid() throws(CodecError) -> JID {
-        guard let jid = try? JID(try string()) else { throw .malformed }
-        return jid
-    }
-    fileprivate mutating func jids() throws(CodecError) -> [JID] {
-        var all: [JID] = []
-        for _ in 0..<(try count()) { all.append(try jid()) }
-        return all
-    }
-    fileprivate mutating func optional() throws(CodecError) -> String? { try bool() ? try string() : nil }
-    fileprivate mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try uint64(), loop: try uint16()) }
-    fileprivate mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64()) }
-    fileprivate mutating func ticket() throws(CodecError) -> Ticket {
-        Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool(), settled: try uint32())
-    }
-    fileprivate mutating func bindID() throws(CodecError) -> BindID { BindID(epoch: try uint64(), counter: try uint64()) }
-    fileprivate mutating func numbers() throws(CodecError) -> [UInt64] {
-        var all: [UInt64] = []
-        for _ in 0..<(try count()) { all.append(try uint64()) }
-        return all
-    }
-    fileprivate mutating func stanza() throws(CodecError) -> Stanza { try Stanza.decode(&self) }
-    fileprivate mutating func error() throws(CodecError) -> StanzaError {
-        guard let condition = StanzaError.Condition(rawValue: try uint8()), let type = StanzaError.Kind(rawValue: try uint8()) else {
-            throw .malformed
-        }
-        var error = StanzaError(condition, type: type, text: try optional())
-        error.address = try optional()
-        let application = try bytes()
-        error.application = application.isEmpty ? nil : application
-        return error
-    }
-    fileprivate mutating func reason() throws(CodecError) -> EndReason {
-        switch try string() {
-        case "closed": return .closed
-        case "lost": return .lost
-        case "replaced": return .replaced
-        case "kicked": return .kicked(text: try optional())
-        case "account-gone": return .accountGone
-        case "credentials-changed": return .credentialsChanged
-        case "overrun": return .overrun
-        case "protocol-error":
-            let condition = StreamError.Condition(rawValue: try string()) ?? .undefinedCondition
-            return .protocolError(StreamError(condition, text: try optional()))
-        case "shutdown": return .shutdown
-        case "node-lost": return .nodeLost
-        case "unknown-to-home": return .unknownToHome
-        default: throw .malformed
-        }
-    }
 }

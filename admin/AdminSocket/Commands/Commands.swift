@@ -74,7 +74,7 @@ struct Commands: Sendable {
     func write(_ command: AccountCommand, to jid: JID, _ sink: ReplySink, done: @escaping @Sendable (JID) -> String) {
         send(command, to: jid) { result in
             switch result {
-            case .done: sink.end { $0.ok(done(jid)) }
+            case .done, .value: sink.end { $0.ok(done(jid)) }
             case .exists: sink.fail(.exists, "the account \(jid) is there already; set its password with user passwd")
             case .notFound: sink.fail(.notFound, "there is no account \(jid)")
             case .failed(let why): sink.fail(.failed, why)

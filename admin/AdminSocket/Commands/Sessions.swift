@@ -92,7 +92,7 @@ extension Commands {
         send(.kick(resource: jid.resource, text: invocation.option("reason")), to: jid) { result in
             switch result {
             case .done(let count): sink.end { $0.ok(count == 1 ? "1 session ended" : "\(count) sessions ended") }
-            case .exists, .notFound: sink.fail(.notFound, "there is no session \(jid)")
+            case .exists, .notFound, .value: sink.fail(.notFound, "there is no session \(jid)")
             case .failed(let why): sink.fail(.failed, why)
             }
         }

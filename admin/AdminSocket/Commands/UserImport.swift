@@ -109,7 +109,7 @@ final class UserImport: LineConsumer {
     private func create(_ jid: JID, _ credentials: Credentials, _ number: Int) {
         commands.send(.create(credentials: credentials.encode()), to: jid) { result in
             switch result {
-            case .done: self.end(number, refusal: nil)
+            case .done, .value: self.end(number, refusal: nil)
             case .exists: self.end(number, refusal: "the account \(jid) is there already")
             case .notFound: self.end(number, refusal: "the home of \(jid) does not know it")
             case .failed(let why): self.end(number, refusal: why)
