@@ -202,7 +202,8 @@ public final class Account {
 
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
-        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched, spent.isEmpty
+        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched,
+            spent.isEmpty
         else { return false }
         if case .loading = phase { return false }
         return true

@@ -51,12 +51,13 @@ extension Account {
     ) {
         guard let rows else { return }
         let reading = Reading(account: self, then)
-        pass(.perform { [shard] in
-            shard.core.readers.read { snapshot in
-                let result = Result<T, StoreFailure> { () throws(StoreFailure) in try body(snapshot, rows) }
-                shard.enter { _ in reading.finish(result) }
-            }
-        })
+        pass(
+            .perform { [shard] in
+                shard.core.readers.read { snapshot in
+                    let result = Result<T, StoreFailure> { () throws(StoreFailure) in try body(snapshot, rows) }
+                    shard.enter { _ in reading.finish(result) }
+                }
+            })
     }
 }
 
