@@ -19,6 +19,10 @@ public final class Shard: @unchecked Sendable {
 
     var sessions: [UInt64: Session] = [:]
     var accounts: [JID: Account] = [:]
+    /// Sessions of this loop that can be resumed, by SM-ID.
+    var resumable: [String: UInt64] = [:]
+    /// Sessions without a socket, the oldest first; some of them are attached again, or gone.
+    var detached: Deque<UInt64> = []
     let mailbox: Mailbox
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.

@@ -24,6 +24,8 @@ public enum SettingShape: Equatable, Sendable {
     case domain
     /// `user@host`.
     case bareJID
+    /// A host, with a port or without (RFC 6120 §4.9.3.19); empty: none.
+    case location
 }
 
 /// A value as the file gives it.
@@ -94,6 +96,7 @@ extension SettingShape {
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
+        case .location: "a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
         }
     }
 
@@ -106,6 +109,7 @@ extension SettingShape {
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
+        case .location: text.isEmpty || TextShape.isLocation(text) ? text : nil
         }
     }
 }

@@ -26,7 +26,7 @@ import Testing
         ]
         let ends: [EndReason] = [
             .closed, .lost, .replaced, .kicked(text: nil), .accountGone, .credentialsChanged, .overrun,
-            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome,
+            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome, .expired,
         ]
         let results: [CommandResult] = [.done(3), .exists, .notFound, .failed("why")]
         return [
@@ -48,7 +48,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 40)
+        #expect(Self.everyKind.count == 41)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

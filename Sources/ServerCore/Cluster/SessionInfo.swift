@@ -140,7 +140,7 @@ extension Shard {
 
     private func info(of session: Session) -> SessionInfo {
         SessionInfo(
-            jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.connection.facts,
+            jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.facts,
             since: session.since, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut, unhandled: session.unhandled,
             queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil,
             idleMilliseconds: loop.now.milliseconds(since: session.lastActivity))

@@ -27,7 +27,7 @@ extension ClientHandler {
             var channelBindings: [String] = []
             var more: [UInt8] = []
             if offer.authentication { channelBindings = chooseMechanisms() }
-            if offer.binding { more = clients.shard.table.streamFeatures }
+            if offer.binding { more = boundFeatures }
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
             put { writer in
@@ -63,6 +63,7 @@ extension ClientHandler {
             put { StreamWriting.failure(condition, into: &$0) }
             if let closing { finish(closing) }
         case .bind(let resource): bind(resource)
+        case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
             if let closing { finish(closing) }

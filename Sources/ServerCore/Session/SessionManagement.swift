@@ -1,0 +1,250 @@
+import DequeModule
+import Settings
+import Stanzas
+import Telemetry
+import XMLStream
+
+/// Stream management (XEP-0198): acknowledgements both ways, and the time without a socket.
+extension Session {
+    /// What goes to another session or the inbox when this one ends.
+    var unackedMessages: [UInt64] { queue.owed + (management?.ledger.owed ?? []) }
+    /// Stanzas that the client has not acknowledged, or that its socket has not taken.
+    public var unacked: Int { management?.ledger.count ?? queue.count }
+    /// Whether the session outlives its socket.
+    public var isResumable: Bool {
+        // What was written before `<enable/>` is in no ledger: if that did not leave, the client must get it from its account.
+        management?.id != nil && bind != nil && ended == nil && !queue.hasFates
+    }
+    public var isDetached: Bool { connection == nil && ended == nil && bind != nil }
+    /// `h` of what the client sent and of what it acknowledged; nil without stream management.
+    public var counters: (handled: UInt32, acknowledged: UInt32)? {
+        management.map { ($0.handled, $0.ledger.acknowledgedThrough) }
+    }
+
+    // MARK: Enabling
+
+    /// Begins to count. The caller then writes `<enabled/>`, before anything else.
+    ///
+    /// - Parameters:
+    ///   - resumable: The client wants to be able to resume.
+    ///   - maxSeconds: For how long, if it says so.
+    public func enableManagement(resumable: Bool, maxSeconds: Int?) -> ManagementGrant {
+        let settings = shard.core.settings.sessions
+        // What the client counts begins behind `<enabled/>`.
+        flush()
+        let seconds = min(settings.resumeSeconds, maxSeconds.flatMap { $0 > 0 ? $0 : nil } ?? .max)
+        let id = resumable && seconds > 0 ? Self.makeManagementID() : nil
+        management = Management(id: id, seconds: seconds, inbound: inbound)
+        guard let id else { return ManagementGrant() }
+        shard.resumable[id] = self.id
+        return ManagementGrant(id: id, max: seconds, location: settings.location(ofNode: shard.core.nodeName))
+    }
+
+    /// 128 bits of chance: what a client must know to take the session over, and nothing else.
+    private static func makeManagementID() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return [generator.next(), generator.next()].map { number in
+            let text = String(number, radix: 16)
+            return String(repeating: "0", count: 16 - text.utf8.count) + text
+        }.joined()
+    }
+
+    // MARK: Acknowledgements
+
+    /// The client sent `<r/>`.
+    public func acknowledgementAsked() {
+        guard ended == nil, management != nil else { return }
+        management?.noteAsked(inbound)
+        touch()
+    }
+
+    /// The client sent `<a/>`.
+    public func acknowledged(through h: UInt32) {
+        guard ended == nil, management != nil else { return }
+        management?.requestedAt = nil
+        if let error = acknowledge(h) { end(.protocolError(error)) }
+    }
+
+    /// Takes out what the client has. Returns how its stream ends when it cannot be true (XEP-0198 §6).
+    func acknowledge(_ h: UInt32) -> StreamError? {
+        guard let answer = management?.ledger.acknowledge(h) else { return nil }
+        switch answer {
+        case .tooHigh(let sent):
+            var writer = XMLWriter()
+            writer.empty("handled-count-too-high", xmlns: NS.streamManagement, ("h", String(h)), ("send-count", String(sent)))
+            return StreamError(
+                .undefinedCondition, text: "You acknowledged \(h) stanzas, but I only sent you \(sent) so far.",
+                application: writer.bytes)
+        case .acknowledged(let messages):
+            shard.core.metrics.acknowledgementsIn.increment()
+            ackedNow.append(contentsOf: messages)
+            postAcknowledgements()
+            writeLatePresence()
+            return nil
+        }
+    }
+
+    func noteHandled(_ stanzas: Int) {
+        guard management != nil else { return }
+        management?.noteHandled(
+            stanzas, through: inbound.handledThrough, unaskedAfter: shard.core.settings.sessions.ackAfterStanzas)
+        if management?.owesAnswer == true, canWrite { touch() }
+    }
+
+    /// Adds `<a/>` and `<r/>` to what this tick writes.
+    func writeManagement() {
+        guard let state = management else { return }
+        if state.owesAnswer, let h = management?.tell() {
+            var writer = XMLWriter()
+            writer.empty("a", xmlns: NS.streamManagement, ("h", String(h)))
+            out.append(contentsOf: writer.bytes)
+            shard.core.metrics.acknowledgementsOut.increment()
+        }
+        guard !state.ledger.isEmpty else { return }
+        if state.unasked >= shard.core.settings.sessions.ackAfterStanzas, state.requestedAt == nil { writeRequest() }
+        startManagementTimer()
+    }
+
+    private func writeRequest() {
+        var writer = XMLWriter()
+        writer.empty("r", xmlns: NS.streamManagement)
+        out.append(contentsOf: writer.bytes)
+        management?.requestedAt = shard.loop.now
+        management?.unasked = 0
+    }
+
+    private func startManagementTimer() {
+        guard let state = management, state.timer == nil else { return }
+        let settings = shard.core.settings.sessions
+        let wait = Duration.seconds(state.requestedAt == nil ? settings.ackAfterSeconds : settings.ackTimeoutSeconds)
+        startManagementTimer(wait)
+    }
+
+    private func startManagementTimer(_ wait: Duration) {
+        let id = id
+        management?.timer = shard.loop.schedule(after: wait) { [shard] in
+            shard.enter { $0.sessions[id]?.managementTimeCame() }
+        }
+    }
+
+    /// Looks whether the client has to be asked, or did not answer in time: its socket is dead then.
+    private func managementTimeCame() {
+        management?.timer = nil
+        guard ended == nil, canWrite, let state = management, !state.ledger.isEmpty else { return }
+        guard let asked = state.requestedAt else {
+            writeRequest()
+            startManagementTimer()
+            return touch()
+        }
+        let deadline = asked + .seconds(shard.core.settings.sessions.ackTimeoutSeconds)
+        guard deadline <= shard.loop.now else {
+            return startManagementTimer(.nanoseconds(Int64(clamping: deadline.nanoseconds - shard.loop.now.nanoseconds)))
+        }
+        shard.core.metrics.acknowledgementTimeouts.increment()
+        guard isResumable, let connection else { return end(.protocolError(StreamError(.connectionTimeout))) }
+        detach()
+        connection.close(StreamError(.connectionTimeout))
+    }
+
+    // MARK: Without a socket
+
+    /// The socket is gone: what comes now waits in the ledger, for a while.
+    func detach() {
+        guard let state = management else { return }
+        connection = nil
+        isSilent = false
+        queue.abandon()
+        out.removeAll()
+        state.timer?.cancel()
+        management?.timer = nil
+        management?.requestedAt = nil
+        management?.unasked = 0
+        paceTimer?.cancel()
+        paceTimer = nil
+        reading = true
+        detachedSince = shard.loop.now
+        waitForClient(.seconds(state.seconds))
+        shard.noteDetached(self)
+    }
+
+    /// The session ends after `wait` unless its client is back.
+    func waitForClient(_ wait: Duration) {
+        detachTimer?.cancel()
+        detachedUntil = shard.loop.now + wait
+        let id = id
+        detachTimer = shard.loop.schedule(after: wait) { [shard] in
+            shard.enter { $0.sessions[id]?.detachedTimeCame() }
+        }
+    }
+
+    private func detachedTimeCame() {
+        guard isDetached, let until = detachedUntil, until <= shard.loop.now else { return }
+        end(.expired)
+    }
+
+    /// `seconds` of protocol time passed at once, under `[debug] manual_clock`.
+    func skipTime(seconds: Int64) {
+        guard isDetached, let until = detachedUntil else { return }
+        let left = until.nanoseconds > shard.loop.now.nanoseconds ? (until.nanoseconds - shard.loop.now.nanoseconds) / 1_000_000_000 : 0
+        waitForClient(.seconds(max(0, Int64(clamping: left) - seconds)))
+    }
+
+    /// The session ends: nothing of stream management is left to wait for.
+    func endManagement() {
+        management?.timer?.cancel()
+        management?.timer = nil
+        leaveDetached()
+        if let id = management?.id { shard.resumable[id] = nil }
+    }
+
+    private func leaveDetached() {
+        detachTimer?.cancel()
+        detachTimer = nil
+        guard detachedSince != nil else { return }
+        detachedSince = nil
+        detachedUntil = nil
+        shard.core.metrics.detachedSessions.add(-1)
+    }
+
+    /// Hands back what nobody keeps.
+    func takeUnkept() -> [Stanza] {
+        queue.takeUnkept() + (management?.ledger.takeUnkept(from: account.domainJID) ?? [])
+    }
+
+    // MARK: Resumption
+
+    /// The client is back on a new stream: acknowledges what it has. Nothing is written until `resend`.
+    func attach(_ connection: any ClientConnection, h: UInt32) -> Result<Resumed, ResumeRefusal> {
+        guard let previd = management?.id else { return .failure(ResumeRefusal(.itemNotFound)) }
+        if let error = acknowledge(h) {
+            end(.protocolError(error))
+            return .failure(ResumeRefusal(.unexpectedRequest, streamError: error))
+        }
+        if let old = self.connection {
+            // It may look alive for long: its client knows better.
+            detach()
+            old.close(StreamError(.conflict, text: "Resumed on another stream"))
+        }
+        leaveDetached()
+        self.connection = connection
+        isSilent = true
+        reading = true
+        lastActivity = shard.loop.now
+        checkReading()
+        return .success(Resumed(session: self, previd: previd, h: management?.tell() ?? 0))
+    }
+
+    /// `<resumed/>` is written: everything that the client has not acknowledged goes out again, in order, before anything new.
+    public func resend() {
+        guard ended == nil, isSilent, connection != nil, let ledger = management?.ledger else { return }
+        isSilent = false
+        for entry in ledger.entries {
+            note(nil)
+            entry.stamped(by: account.domainJID).write(into: &out)
+        }
+        management?.ledger.noteAllWritten()
+        management?.unasked = ledger.count
+        writeLatePresence()
+        touch()
+    }
+}
