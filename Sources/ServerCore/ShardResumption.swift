@@ -10,6 +10,10 @@ public final class Resumption {
     let h: UInt32
     /// Nil when it is gone.
     private(set) var connection: (any ClientConnection)?
+    /// What was known of the connection when it came.
+    let facts: ConnectionFacts
+    /// What the session will be here.
+    fileprivate(set) var session: SessionRef?
     private var completion: ((Result<Resumed, ResumeRefusal>) -> Void)?
 
     init(
@@ -20,6 +24,7 @@ public final class Resumption {
         self.previd = previd
         self.h = h
         self.connection = connection
+        facts = connection.facts
         self.completion = completion
     }
 
@@ -58,10 +63,61 @@ extension Shard {
 
     private func resume(_ attempt: Resumption) {
         guard let connection = attempt.connection else { return }
-        if let session = resumable[attempt.previd].flatMap({ sessions[$0] }), session.account == attempt.account, session.ended == nil {
+        guard !ending else { return finish(attempt, .failure(ResumeRefusal(.serviceUnavailable)), "refused") }
+        if let session = resumable[attempt.previd].flatMap({ sessions[$0] }), session.account == attempt.account, session.ended == nil,
+            session.leaving == nil
+        {
             return finish(attempt, session.attach(connection, h: attempt.h), "here")
         }
-        finish(attempt, .failure(ResumeRefusal(.itemNotFound)), "refused")
+        nextSessionID += 1
+        attempt.session = SessionRef(shard: address, id: nextSessionID)
+        resuming[nextSessionID] = attempt
+        ask(for: attempt)
+    }
+
+    /// Asks the home for a session that is elsewhere, or nowhere.
+    private func ask(for attempt: Resumption) {
+        guard let session = attempt.session, let home = placement.home(of: attempt.account) else { return }
+        post(.resume(ResumeRequest(account: attempt.account, previd: attempt.previd, session: session)), to: home)
+    }
+
+    /// A new home serves: it is asked for what the old one was asked for.
+    func resumeAgain() {
+        for (id, attempt) in resuming.sorted(by: { $0.key < $1.key }) {
+            if attempt.connection == nil { resuming[id] = nil } else { ask(for: attempt) }
+        }
+    }
+
+    func resumeRefused(_ id: UInt64, _ refusal: ResumeRefusal) {
+        guard let attempt = resuming.removeValue(forKey: id) else { return }
+        finish(attempt, .failure(refusal), "refused")
+    }
+
+    /// The session that a client here asked for. Its old loop keeps it until it hears that it has arrived.
+    func adopt(_ state: SessionState, as id: UInt64, from old: SessionRef) {
+        guard let attempt = resuming.removeValue(forKey: id), sessions[id] == nil,
+            let full = try? attempt.account.with(resource: state.resource)
+        else { return }
+        let session = Session(state, id: id, account: attempt.account, fullJID: full, facts: attempt.facts, shard: self)
+        sessions[id] = session
+        post(.forget(session: old.id), to: old.shard)
+        session.arrive()
+        if let connection = attempt.connection {
+            finish(attempt, session.attach(connection, h: attempt.h), "moved")
+        } else {
+            session.waitHere()
+        }
+        if ending { session.end(.shutdown) }
+    }
+
+    /// The home wants a session for a client at another loop.
+    func handOver(_ id: UInt64, of account: JID, to new: SessionRef) {
+        if let session = sessions[id], session.ended == nil {
+            if session.isResumable { return session.leave(to: new) }
+            session.end(.replaced)
+        }
+        guard let home = placement.home(of: account) else { return }
+        post(.moved(account: account, from: SessionRef(shard: address, id: id), to: new, state: nil), to: home)
     }
 
     private func finish(_ attempt: Resumption, _ result: Result<Resumed, ResumeRefusal>, _ outcome: String) {

@@ -103,6 +103,7 @@ extension Account {
         abandonPage()
         phase = .absent
         isRetired = true
+        for resource in resources { resource.move?.timer?.cancel() }
         resources.removeAll()
         departing.removeAll()
         inboxTouched = false

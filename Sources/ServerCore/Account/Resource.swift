@@ -20,7 +20,8 @@ final class Resource {
 
     let name: String
     let jid: JID
-    let session: SessionRef
+    /// Where the session is; it changes when the session moves.
+    var session: SessionRef
     let bind: BindID
     var flags: Flags = []
     /// The last available presence, as it is broadcast; nil while the resource is not available.
@@ -36,6 +37,17 @@ final class Resource {
     /// More than `flightBound` were in flight: what comes now waits in the store, in order.
     var isLagging = false
 
+    /// Stream management, once its client enabled it.
+    var management: ManagementNote?
+    /// When its socket was lost, while it waits for its client.
+    var detachedSince = MonotonicTime(nanoseconds: 0)
+    /// It is changing its loop.
+    var move: Move?
+    /// How often it did.
+    var moves: UInt32 = 0
+
+    /// Whether it lost its socket and waits for its client to resume it: available all the same, but nobody is there now.
+    var isDetached: Bool { management?.isDetached ?? false }
     var isAvailable: Bool { presence != nil }
 
     init(name: String, jid: JID, session: SessionRef, bind: BindID) {

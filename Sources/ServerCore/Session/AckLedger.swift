@@ -10,10 +10,10 @@ struct AckLedger {
         let stanza: Stanza
         /// The record's number when the account is owed it, 0 otherwise.
         let message: UInt64
-        /// Bytes it takes in the books.
-        let size: Int
         /// When it was said, wall clock µs.
         let stamp: Int64
+        /// Bytes it takes in the books.
+        var size: Int { stanza.payload.bytes.count + 256 }
     }
 
     enum Answer: Equatable {
@@ -51,14 +51,11 @@ struct AckLedger {
 
     /// Adds a stanza. What cannot be written now is written by `writeAll`, before anything that is added later.
     mutating func add(_ stanza: Stanza, message: UInt64, stamp: Int64, isWritten: Bool) {
-        let entry = Entry(stanza: stanza, message: message, size: stanza.payload.bytes.count + Self.overhead, stamp: stamp)
+        let entry = Entry(stanza: stanza, message: message, stamp: stamp)
         entries.append(entry)
         bytes += entry.size
         if isWritten { written = entries.count }
     }
-
-    /// What a stanza takes beside its payload, roughly.
-    private static let overhead = 256
 
     /// Everything is written, for the first time or again.
     mutating func noteAllWritten() { written = entries.count }

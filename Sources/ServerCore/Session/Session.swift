@@ -11,7 +11,7 @@ public final class Session {
     public let id: UInt64
     public let account: JID
     /// Full JID; the bare one until the home granted a resource.
-    public private(set) var fullJID: JID
+    public internal(set) var fullJID: JID
     /// When the session was bound, wall clock µs.
     public private(set) var since: Int64
     public private(set) var bind: BindID?
@@ -30,6 +30,13 @@ public final class Session {
     var detachedUntil: MonotonicTime?
     var detachedSince: MonotonicTime?
     var detachTimer: (any LoopTimer)?
+    /// Where it is going, once its client came back at another loop.
+    var leaving: SessionRef?
+    /// Its state is on the way there: what happens to it here counts no more.
+    var isHandedOver = false
+    var handOverTimer: (any LoopTimer)?
+    /// How often it changed its loop.
+    var moves: UInt32 = 0
     /// A new stream stands and `<resumed/>` is not written on it yet.
     var isSilent = false
 
@@ -55,7 +62,7 @@ public final class Session {
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
     /// The home is to be told of flags that came without a stanza.
-    private var owesFlags = false
+    var owesFlags = false
     var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public internal(set) var ended: EndReason?
     /// Why this side is ending it.
@@ -80,6 +87,36 @@ public final class Session {
         since = shard.core.clock.now
         lastActivity = shard.loop.now
         out.reserveCapacity(512)
+    }
+
+    /// A session that comes from another loop. `shard.adopt` gives it what it needs to go on.
+    init(_ state: SessionState, id: UInt64, account: JID, fullJID: JID, facts: ConnectionFacts, shard: Shard) {
+        self.id = id
+        self.account = account
+        self.fullJID = fullJID
+        self.shard = shard
+        key = state.key
+        bind = state.bind
+        since = state.since
+        moves = state.moves &+ 1
+        requestedResource = nil
+        lastFacts = facts
+        lastActivity = shard.loop.now
+        stanzasIn = state.stanzasIn
+        stanzasOut = state.stanzasOut
+        deliveredThrough = state.deliveredThrough
+        owesFlags = state.owesFlags
+        inbound = InboundLedger(nextSeq: state.nextSeq, unhandled: state.unhandled)
+        presence = PresenceMemory(state.presence, at: shard.loop.now)
+        management = Management(
+            id: state.id, seconds: state.seconds, base: state.base, handled: state.handled, earlier: state.earlier,
+            ledger: AckLedger(acknowledged: state.acknowledged, written: state.written, entries: state.outgoing))
+        let now = shard.loop.now
+        ackedLately = Deque(state.acked.map { ($0, now) })
+        for stanza in state.latePresence {
+            guard let from = stanza.from, latePresence.updateValue(stanza, forKey: from) == nil else { continue }
+            latePresenceOrder.append(from)
+        }
     }
 
     /// How the home knows this session.
@@ -206,7 +243,10 @@ public final class Session {
             if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
+        // It is said by the new home whether it stays.
+        guard leaving == nil else { return }
         postFlags()
+        noteManagement()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
         if ended != nil {
@@ -234,6 +274,7 @@ public final class Session {
         noteHandled(done)
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
+        if leaving != nil { handOverIfQuiet() }
         if ended != nil { shard.forgetIfDone(self) }
     }
 
@@ -251,7 +292,7 @@ public final class Session {
     }
 
     /// Once: a home that takes over is told with everything else.
-    private func postFlags() {
+    func postFlags() {
         guard owesFlags, let home = shard.placement.home(of: account) else { return }
         owesFlags = false
         shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)

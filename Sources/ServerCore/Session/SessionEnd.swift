@@ -19,6 +19,8 @@ extension Session {
     /// Ends the session from this side: the one exit.
     public func end(_ reason: EndReason) {
         guard ended == nil, ending == nil else { return }
+        // It is elsewhere, or about to be.
+        if isHandedOver, reason == .shutdown { return vanish() }
         ending = reason
         if let connection {
             if !out.isEmpty, reason != .overrun { flush() }
@@ -55,6 +57,7 @@ extension Session {
         guard let bind, !departurePosted else { return }
         guard let home = shard.placement.home(of: account) else { return }
         departurePosted = true
+        noteManagement()
         let departure: Departure =
             switch ended {
             case .closed: .closed
@@ -81,6 +84,6 @@ extension Session {
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: unackedMessages + held.owed,
-            acked: ackedLately.map(\.message) + ackedNow)
+            acked: ackedLately.map(\.message) + ackedNow, management: managementNote, moves: moves, isLeaving: leaving != nil)
     }
 }

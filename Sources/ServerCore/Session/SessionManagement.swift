@@ -35,8 +35,12 @@ extension Session {
         let seconds = min(settings.resumeSeconds, maxSeconds.flatMap { $0 > 0 ? $0 : nil } ?? .max)
         let id = resumable && seconds > 0 ? Self.makeManagementID() : nil
         management = Management(id: id, seconds: seconds, inbound: inbound)
-        guard let id else { return ManagementGrant() }
+        guard let id else {
+            noteManagement()
+            return ManagementGrant()
+        }
         shard.resumable[id] = self.id
+        noteManagement()
         return ManagementGrant(id: id, max: seconds, location: settings.location(ofNode: shard.core.nodeName))
     }
 
@@ -146,6 +150,19 @@ extension Session {
         connection.close(StreamError(.connectionTimeout))
     }
 
+    // MARK: What the home knows
+
+    /// What the home keeps in mind of it; nil without stream management.
+    var managementNote: ManagementNote? {
+        management.map { ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil) }
+    }
+
+    /// Tells the home; one that serves later is told then.
+    func noteManagement() {
+        guard let note = managementNote, let home = shard.placement.home(of: account) else { return }
+        shard.post(.managed(account: account, session: ref, note), to: home)
+    }
+
     // MARK: Without a socket
 
     /// The socket is gone: what comes now waits in the ledger, for a while.
@@ -164,6 +181,7 @@ extension Session {
         reading = true
         detachedSince = shard.loop.now
         waitForClient(.seconds(state.seconds))
+        noteManagement()
         shard.noteDetached(self)
     }
 
@@ -179,7 +197,8 @@ extension Session {
 
     private func detachedTimeCame() {
         guard isDetached, let until = detachedUntil, until <= shard.loop.now else { return }
-        end(.expired)
+        // Nobody said whether it arrived where it was going: whoever knows has it, or it is over.
+        if isHandedOver { vanish() } else { end(.expired) }
     }
 
     /// `seconds` of protocol time passed at once, under `[debug] manual_clock`.
@@ -193,8 +212,10 @@ extension Session {
     func endManagement() {
         management?.timer?.cancel()
         management?.timer = nil
+        handOverTimer?.cancel()
+        handOverTimer = nil
         leaveDetached()
-        if let id = management?.id { shard.resumable[id] = nil }
+        if let id = management?.id, shard.resumable[id] == self.id { shard.resumable[id] = nil }
     }
 
     private func leaveDetached() {
@@ -215,7 +236,11 @@ extension Session {
 
     /// The client is back on a new stream: acknowledges what it has. Nothing is written until `resend`.
     func attach(_ connection: any ClientConnection, h: UInt32) -> Result<Resumed, ResumeRefusal> {
-        guard let previd = management?.id else { return .failure(ResumeRefusal(.itemNotFound)) }
+        guard let previd = management?.id, ended == nil else { return .failure(ResumeRefusal(.itemNotFound)) }
+        guard isResumable else {
+            end(.replaced)
+            return .failure(ResumeRefusal(.itemNotFound, h: management?.handled))
+        }
         if let error = acknowledge(h) {
             end(.protocolError(error))
             return .failure(ResumeRefusal(.unexpectedRequest, streamError: error))
@@ -230,6 +255,7 @@ extension Session {
         isSilent = true
         reading = true
         lastActivity = shard.loop.now
+        noteManagement()
         checkReading()
         return .success(Resumed(session: self, previd: previd, h: management?.tell() ?? 0))
     }
