@@ -9,5 +9,9 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         Carbons.self,
+        VCards.self,
+        PrivateStorage.self,
+        ContactAddresses.self,
+        OutageStatus.self,
     ]
 }

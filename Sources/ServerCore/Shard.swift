@@ -90,7 +90,8 @@ public final class Shard: @unchecked Sendable {
         self.catalogue = catalogue
         let context = ModuleContext(
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
-        table = try DispatchTable(modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue)
+        table = try DispatchTable(
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
     }
 
     // MARK: Ticks
