@@ -23,10 +23,11 @@ import Testing
         #expect(try Settings.parse(sample, file: "f").settings == expected)
         // The same with every setting uncommented: each default is written as the table reads it.
         let uncommented = sample.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            line.hasPrefix("#") && line.dropFirst().first?.isLowercase == true ? line.dropFirst() : line
+            line.hasPrefix("#") && (line.dropFirst().first?.isLowercase == true || line.hasPrefix("#[[")) ? line.dropFirst() : line
         }
         let count = uncommented.count { $0.contains(" = ") && !$0.hasPrefix("#") }
-        #expect(count == SettingsTable.all.count + SettingsTable.host.count)
+        #expect(count == SettingsTable.all.count + SettingsTable.host.count + SettingsTable.component.count)
+        expected.components = [Settings.Component(domain: "gateway.example.org")]
         #expect(try Settings.parse(uncommented.joined(separator: "\n"), file: "f").settings == expected)
     }
 
