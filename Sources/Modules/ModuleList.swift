@@ -8,5 +8,10 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        Carbons.self,
+        VCards.self,
+        PrivateStorage.self,
+        ContactAddresses.self,
+        OutageStatus.self,
     ]
 }

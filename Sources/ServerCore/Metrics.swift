@@ -18,6 +18,7 @@ public final class CoreMetrics: Sendable {
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
+    public let carbons: Counter
     public let rateLimited: Counter
     /// Components that are connected here.
     let components: Gauge
@@ -64,6 +65,7 @@ public final class CoreMetrics: Sendable {
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 

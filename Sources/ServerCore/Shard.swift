@@ -90,7 +90,8 @@ public final class Shard: @unchecked Sendable {
         self.catalogue = catalogue
         let context = ModuleContext(
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
-        table = try DispatchTable(modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue)
+        table = try DispatchTable(
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
     }
 
     // MARK: Ticks
@@ -228,7 +229,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .flags:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -292,6 +293,8 @@ public final class Shard: @unchecked Sendable {
             account(jid).receive(.unbind(session, bind, reason, unacked))
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
+        case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
+        case .flags(let jid, let session, let flags): account(jid).receive(.flags(session, flags))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

@@ -12,6 +12,7 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var profile = Profile()
     public var store = Store()
     public var cluster = Cluster()
     public var log = Log()
@@ -61,6 +62,8 @@ public struct Settings: Sendable, Equatable {
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
         public var admins: [String] = []
+        /// Who is reached where.
+        public var contacts = Contacts()
         public init(domain: String) { self.domain = domain }
     }
 

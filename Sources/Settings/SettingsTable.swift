@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + profile + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -16,6 +16,7 @@ public enum SettingsTable {
         ("limits", "Bounds on what one client can make the server do. Before authentication they are narrow, because anybody can connect."),
         ("sessions", "The life of a session."),
         ("offline", "Messages for accounts without a session."),
+        ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -188,22 +189,23 @@ public enum SettingsTable {
     ]
 
     /// The keys of a `[[host]]`.
-    public static let host: [Setting<Settings.Host>] = [
-        .text("domain", \.domain, .text(.domain), "The domain, as it stands behind the '@' of its users."),
-        .text(
-            "certificate", \.certificate, .text(.path), live: true,
-            "PEM file with the certificate and those that vouch for it; empty: no TLS for this host."),
-        .text("key", \.key, .text(.path), live: true, "PEM file with its private key, readable by the server alone."),
-        .choice(
-            "durability", \.durability, live: true,
-            "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
-        ),
-        .flag("archive", \.archive, live: true, "Whether messages are archived."),
-        .flag(
-            "require_tls", \.requireTLS, live: true,
-            "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
-        .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
-    ]
+    public static let host: [Setting<Settings.Host>] =
+        [
+            .text("domain", \.domain, .text(.domain), "The domain, as it stands behind the '@' of its users."),
+            .text(
+                "certificate", \.certificate, .text(.path), live: true,
+                "PEM file with the certificate and those that vouch for it; empty: no TLS for this host."),
+            .text("key", \.key, .text(.path), live: true, "PEM file with its private key, readable by the server alone."),
+            .choice(
+                "durability", \.durability, live: true,
+                "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
+            ),
+            .flag("archive", \.archive, live: true, "Whether messages are archived."),
+            .flag(
+                "require_tls", \.requireTLS, live: true,
+                "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
+            .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
+        ] + contacts
 
     /// The keys of a `[[component]]`.
     public static let component: [Setting<Settings.Component>] = [

@@ -64,6 +64,15 @@ public final class MemoryCluster {
         }
     }
 
+    /// A cluster as a script asks for it.
+    public convenience init(nodes: Int, loops: Int, modules: [any Module.Type], script: [Script.Setting]) throws {
+        let domain = "capulet.lit"
+        var text = ""
+        for (table, lines) in Script.tables(script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
+        try self.init(
+            nodes: nodes, loops: loops, domain: domain, modules: modules, settings: try Settings.parse(text, file: "script").settings)
+    }
+
     @discardableResult
     public func addNode(loops count: Int = 1) throws -> Node {
         let loops = (0..<count).map { ManualLoop(index: $0, time: time) }

@@ -40,6 +40,7 @@ extension Account {
             }
         }
         route(stanza, ticket)
+        copySent(stanza, by: ticket.session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
