@@ -12,5 +12,6 @@ public enum ModuleList {
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
+        Carbons.self,
     ]
 }
