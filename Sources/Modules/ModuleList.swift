@@ -9,5 +9,6 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         Carbons.self,
+        ClientState.self,
     ]
 }
