@@ -62,7 +62,7 @@ let package = Package(
                 deque,
             ]),
         // Floor 3: neighbours that never import each other.
-        room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
+        room("Modules", ["ServerCore", "Settings", "Store", "Stanzas", "XMLStream"]),
         room(
             "Transports",
             [
@@ -99,7 +99,7 @@ let package = Package(
                 "COpenSSL", nio,
                 nioPosix, nioEmbedded, log,
             ]),
-        suite("AuthenticationTests", ["Authentication", "Stanzas"]),
+        suite("AuthenticationTests", ["Authentication", "Stanzas", "COpenSSL"]),
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),

@@ -10,5 +10,9 @@ public enum ModuleList {
         LastActivity.self,
         Carbons.self,
         ClientState.self,
+        VCards.self,
+        PrivateStorage.self,
+        ContactAddresses.self,
+        OutageStatus.self,
     ]
 }

@@ -8,6 +8,7 @@ import XMLStream
 /// What others send to the account (RFC 6121 §8.5), and the inbox (XEP-0160).
 extension Account {
     func incoming(_ stanza: Stanza, _ ticket: Ticket?) {
+        if isHost { return incomingToHost(stanza, ticket) }
         spent.note(ticket)
         guard let to = stanza.to, case .live = phase, let record else { return incomingToNobody(stanza, ticket) }
         guard record.isEnabled else { return incomingToDisabled(stanza, to: to, ticket) }

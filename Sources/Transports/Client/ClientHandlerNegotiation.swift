@@ -27,7 +27,7 @@ extension ClientHandler {
             var channelBindings: [String] = []
             var more: [UInt8] = []
             if offer.authentication { channelBindings = chooseMechanisms() }
-            if offer.binding { more = clients.shard.table.streamFeatures }
+            if offer.binding { more = clients.shard.table.streamFeatures(of: stream.domain ?? "") }
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
             put { writer in
