@@ -9,6 +9,7 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         Carbons.self,
+        ClientState.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

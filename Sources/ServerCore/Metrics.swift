@@ -19,6 +19,10 @@ public final class CoreMetrics: Sendable {
     public let pauses: Counter
     public let takeovers: Counter
     public let carbons: Counter
+    /// Sessions whose client said that it is inactive (XEP-0352).
+    let inactiveSessions: Gauge
+    let heldStanzas: Counter
+    let supersededStanzas: Counter
     public let rateLimited: Counter
     /// Components that are connected here.
     let components: Gauge
@@ -66,6 +70,11 @@ public final class CoreMetrics: Sendable {
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
+        inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        heldStanzas = try registry.counter(
+            "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
+        supersededStanzas = try registry.counter(
+            "martlet_client_state_superseded_total", help: "Stanzas held for an inactive client that a later one took the place of.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 

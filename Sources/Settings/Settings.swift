@@ -156,6 +156,12 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
+        public var inactiveHoldStanzas = 1_000
+        /// The same in bytes.
+        public var inactiveHoldBytes = 262_144
+        /// Seconds after which the first of them, and all others with it, are written; 0: no bound.
+        public var inactiveHoldSeconds = 1_800
         public init() {}
     }
 

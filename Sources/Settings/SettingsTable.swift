@@ -144,6 +144,15 @@ public enum SettingsTable {
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
         .integer(
+            "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
+            "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
+        ),
+        .integer(
+            "sessions.inactive_hold_bytes", \.sessions.inactiveHoldBytes, 1_024...gib, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.inactive_hold_seconds", \.sessions.inactiveHoldSeconds, 0...604_800, "seconds", live: true,
+            "How long they wait at most, though the client is still inactive; 0: no bound."),
+        .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
     ]

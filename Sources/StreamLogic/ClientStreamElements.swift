@@ -9,6 +9,8 @@ extension ClientStream {
     private static let abort = Name("abort", NS.sasl)
     private static let bind = Name("bind", NS.bind)
     private static let resource = Name("resource", NS.bind)
+    private static let active = Name("active", NS.clientState)
+    private static let inactive = Name("inactive", NS.clientState)
     private static let streamError = Name("error", NS.stream)
 
     /// What a first-level element is answered with.
@@ -25,6 +27,8 @@ extension ClientStream {
         case respond([UInt8])
         /// Drop the handshake, write the failure, and end the stream if there is a closing.
         case rejectAuthentication(SASLCondition, Closing?)
+        /// The client became active or inactive (XEP-0352 §4.2): tell the session, before anything that comes behind it is read.
+        case clientState(active: Bool)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
         /// Write a stanza error, and end the stream if there is a closing.
@@ -57,6 +61,9 @@ extension ClientStream {
     private mutating func receiveReady(_ element: Element) -> Received {
         guard let kind = StanzaKind(element) else {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
+            // Also where it is not offered: a client may have learnt it before the configuration changed, and it does no harm.
+            if element.is(Self.active) { return .clientState(active: true) }
+            if element.is(Self.inactive) { return .clientState(active: false) }
             return .fail(fail(unexpected(element)))
         }
         // One stream has one resource (§7.3.2).

@@ -62,6 +62,7 @@ extension ClientHandler {
             dropExchange()
             put { StreamWriting.failure(condition, into: &$0) }
             if let closing { finish(closing) }
+        case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
