@@ -71,6 +71,7 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    public typealias VisitHandler = (Visit) -> Void
 
     struct IQClaim {
         var isSet: Bool
@@ -88,6 +89,8 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(xml: [UInt8], Addressee)] = []
     var nodes: [DiscoNode] = []
+    var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
+    var visitorFeatures: [(Visitor) -> String?] = []
 
     init(module: String) { self.module = module }
 
@@ -123,6 +126,14 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Handles requests of clients that have not authenticated. A second claim stops the start.
+    public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
+        visits.append((type == .set, name, handler))
+    }
+
+    /// Adds an element to the features of streams that have not authenticated, for those visitors for whom it is not nil.
+    public mutating func visitorFeature(_ feature: @escaping (Visitor) -> String?) { visitorFeatures.append(feature) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
         streamFeatures.append(Array(xml.utf8))
@@ -139,6 +150,8 @@ public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
+    private var visits: [Registration.VisitHandler?] = []
+    private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams.
     public let streamFeatures: [UInt8]
 
@@ -196,9 +209,19 @@ public final class DispatchTable {
             for (xml, addressee) in registration.forms {
                 if addressee == .server { catalogue.serverForms.append(xml) } else { catalogue.accountForms.append(xml) }
             }
+            for visit in registration.visits {
+                let index = Int(visit.name.index) * 2 + (visit.isSet ? 1 : 0)
+                if visits.count <= index { visits.append(contentsOf: repeatElement(nil, count: index + 1 - visits.count)) }
+                guard visits[index] == nil else {
+                    throw ClaimConflict(
+                        description: "two modules answer visitors who send \(visit.name); take one of them off the module list")
+                }
+                visits[index] = visit.handler
+            }
             catalogue.nodes.append(contentsOf: registration.nodes)
             for feature in registration.streamFeatures { features.append(contentsOf: feature) }
         }
+        visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         streamFeatures = features
     }
@@ -216,6 +239,18 @@ public final class DispatchTable {
         guard name != .unknown else { return nil }
         let index = Self.index(isSet, name, addressee)
         return index < handlers.count ? handlers[index] : nil
+    }
+
+    /// The handler of a visitor's request.
+    func visit(_ name: Name, isSet: Bool) -> Registration.VisitHandler? {
+        guard name != .unknown else { return nil }
+        let index = Int(name.index) * 2 + (isSet ? 1 : 0)
+        return index < visits.count ? visits[index] : nil
+    }
+
+    /// What a visitor is offered, serialised.
+    public func features(for visitor: Visitor) -> [UInt8] {
+        visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
     }
 
     /// What a call by this name does.
