@@ -24,6 +24,8 @@ public enum SettingShape: Equatable, Sendable {
     case domain
     /// `user@host`.
     case bareJID
+    /// An address of the web; empty: none.
+    case link
 }
 
 /// A value as the file gives it.
@@ -94,6 +96,7 @@ extension SettingShape {
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
+        case .link: "an address, as \"https://example.org/join\", or nothing"
         }
     }
 
@@ -106,6 +109,7 @@ extension SettingShape {
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
+        case .link: text.isEmpty || TextShape.isLink(text) ? text : nil
         }
     }
 }

@@ -11,7 +11,7 @@ extension ClusterTests {
         @Test func inThreeProcesses() async throws { try await playAll(nodes: 3) }
 
         private func playAll(nodes: Int) async throws {
-            let cluster = try ProcessCluster(nodes: nodes)
+            let cluster = try ProcessCluster(nodes: nodes, tables: ScriptFolder.tables)
             #expect(!ScriptFolder.names.isEmpty)
             for (number, name) in ScriptFolder.names.enumerated() {
                 let suffix = "-\(number)"

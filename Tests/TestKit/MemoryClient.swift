@@ -141,6 +141,13 @@ public final class MemoryTheatre: Theatre {
         return client
     }
 
+    public func visit() async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try MemoryVisitor(cluster, node: node)
+    }
+
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

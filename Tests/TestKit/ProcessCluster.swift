@@ -21,8 +21,9 @@ public final class ProcessCluster {
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
-    ///   - settings: Further lines of the configuration.
-    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "") throws {
+    ///   - tables: Further tables of the configuration.
+    ///   - settings: Further lines of the host, and whatever tables may follow it.
+    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", tables: String = "", settings: String = "") throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
         let free = try FreePort.find(count + 1)
@@ -49,6 +50,7 @@ public final class ProcessCluster {
             map_gib = 4
             [debug]
             manual_clock = true
+            \(tables)
             [[host]]
             domain = "\(domain)"
             require_tls = false

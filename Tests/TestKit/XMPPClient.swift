@@ -19,6 +19,8 @@ public final class XMPPClient {
     private var stanzas: [String] = []
     private var taken = 0
 
+    /// The features of the last stream that began.
+    public private(set) var features = ""
     /// Full JID, once bound.
     public private(set) var jid = ""
     /// How the stream ended: the condition of a stream error, "closed" when it was closed without one, "lost" when the socket
@@ -56,6 +58,15 @@ public final class XMPPClient {
         jid = bound.text
     }
 
+    /// Connects and opens a stream that is not authenticated.
+    public init(visiting port: UInt16, domain: String, within patience: Duration = .seconds(20)) throws {
+        self.domain = domain
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        try open(port)
+        try begin(by: Deadline(in: patience))
+    }
+
     deinit { drop() }
 
     private func open(_ port: UInt16) throws {
@@ -77,6 +88,7 @@ public final class XMPPClient {
             by: deadline)
         let features = try next(by: deadline)
         guard features.hasPrefix("<stream:features") else { throw ProcessFailure("the stream begins with \(features)") }
+        self.features = features
     }
 
     private func authenticate(_ user: String, _ password: String, by deadline: Deadline) throws {
