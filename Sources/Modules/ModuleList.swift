@@ -9,5 +9,10 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         InBandRegistration.self,
+        Carbons.self,
+        VCards.self,
+        PrivateStorage.self,
+        ContactAddresses.self,
+        OutageStatus.self,
     ]
 }

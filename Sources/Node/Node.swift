@@ -39,6 +39,7 @@ public final class Node: Sendable {
     private struct Parts {
         var claim: KeeperLock.Claim?
         var transports: ClientTransports?
+        var components: ComponentTransports?
         var admin: AdminListener?
         var epoch: UInt64 = 0
     }
@@ -98,7 +99,13 @@ public final class Node: Sendable {
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: "c2s"))
-        parts.withLock { $0.transports = transports }
+        let components = try ComponentTransports(
+            settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
+            log: Logger(label: "components"))
+        parts.withLock {
+            $0.transports = transports
+            $0.components = components
+        }
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
 
@@ -116,6 +123,7 @@ public final class Node: Sendable {
         await countAccounts(within: .seconds(5))
         // Before the admin socket: a node that answers there takes clients.
         try await parts.withLock { $0.transports }?.start()
+        try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
@@ -137,12 +145,17 @@ public final class Node: Sendable {
         }
     }
 
-    /// Reads certificates and keys again; what cannot be used leaves the old ones in force.
+    /// Reads certificates, keys and the secrets of components again; what cannot be used leaves the old ones in force.
     public func reloadCertificates() {
         do {
             try parts.withLock { $0.transports }?.reloadCertificates()
         } catch {
             log.error("the certificates are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
+        }
+        do {
+            try parts.withLock { $0.components }?.reloadSecrets()
+        } catch {
+            log.error("the secrets of components are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
         }
     }
 
@@ -175,10 +188,11 @@ public final class Node: Sendable {
     /// Drains and leaves: clients are told to come back, what they sent is handled, then the lock is given up.
     public func stop() async {
         log.notice("stopping")
-        let (transports, admin, claim) = parts.withLock { ($0.transports, $0.admin, $0.claim) }
+        let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
         await transports?.stopListening()
+        await components?.stopListening()
         let patience = settings.cluster.drainSeconds
         await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
         // Acknowledgements of another loop's sessions may have come after a loop was done.
@@ -188,6 +202,7 @@ public final class Node: Sendable {
             _ = shard.loop.schedule(after: .seconds(patience)) { once.run() }
         }
         await transports?.stop()
+        await components?.stop()
         for shard in shards { shard.enter { $0.stopHousekeeping() } }
         await admin?.stop()
         links.goodbye()

@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -20,6 +20,7 @@ public enum SettingsTable {
             "registration",
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
+        ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -45,6 +46,9 @@ public enum SettingsTable {
         .texts(
             "listen.c2s_direct_tls", \.listen.c2sDirectTLS, .texts(.address),
             "For clients that begin with TLS at once (XEP-0368), usually at port 5223."),
+        .texts(
+            "listen.component", \.listen.component, .texts(.address),
+            "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
         .integer(
             "listen.backlog", \.listen.backlog, 1...65_535, "connections",
             "Connections the kernel holds until they are accepted. The kernel has a bound of its own, net.core.somaxconn."),
@@ -126,6 +130,9 @@ public enum SettingsTable {
         .integer(
             "limits.node_unhandled_bytes", \.limits.nodeUnhandledBytes, 1_048_576...(64 * gib), "bytes", live: true,
             "Unhandled bytes of a whole node at which no client socket is read."),
+        .integer(
+            "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
+            "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
     ]
 
@@ -213,21 +220,37 @@ public enum SettingsTable {
     ]
 
     /// The keys of a `[[host]]`.
-    public static let host: [Setting<Settings.Host>] = [
-        .text("domain", \.domain, .text(.domain), "The domain, as it stands behind the '@' of its users."),
+    public static let host: [Setting<Settings.Host>] =
+        [
+            .text("domain", \.domain, .text(.domain), "The domain, as it stands behind the '@' of its users."),
+            .text(
+                "certificate", \.certificate, .text(.path), live: true,
+                "PEM file with the certificate and those that vouch for it; empty: no TLS for this host."),
+            .text("key", \.key, .text(.path), live: true, "PEM file with its private key, readable by the server alone."),
+            .choice(
+                "durability", \.durability, live: true,
+                "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
+            ),
+            .flag("archive", \.archive, live: true, "Whether messages are archived."),
+            .flag(
+                "require_tls", \.requireTLS, live: true,
+                "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
+            .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
+        ] + contacts
+
+    /// The keys of a `[[component]]`.
+    public static let component: [Setting<Settings.Component>] = [
+        .text("domain", \.domain, .text(.domain), "The domain it speaks for; none of the hosts."),
         .text(
-            "certificate", \.certificate, .text(.path), live: true,
-            "PEM file with the certificate and those that vouch for it; empty: no TLS for this host."),
-        .text("key", \.key, .text(.path), live: true, "PEM file with its private key, readable by the server alone."),
-        .choice(
-            "durability", \.durability, live: true,
-            "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
+            "secret_file", \.secretFile, .text(.path),
+            "The file with the secret it proves, readable by the server alone: the first line, at least 16 bytes. Where there is none the server makes it, with a random secret. Empty: components/DOMAIN.secret in the directory of the cluster."
         ),
-        .flag("archive", \.archive, live: true, "Whether messages are archived."),
-        .flag(
-            "require_tls", \.requireTLS, live: true,
-            "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
-        .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
+        .choice(
+            "conflict", \.conflict,
+            "What happens when it connects while it is connected: \"replace\" ends the old connection, \"refuse\" the new one."),
+        .text(
+            "name", \.name, .text(.optionalLine),
+            "What it is called among the items of the server, where clients find it; empty: it is not listed."),
     ]
 }
 
@@ -243,6 +266,10 @@ extension Settings {
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }
+        for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()
+        where components.first(where: { $0.domain == domain }) != new.components.first(where: { $0.domain == domain }) {
+            onStart.append("component \(domain)")
+        }
         for host in hosts {
             guard let other = new.hosts.first(where: { $0.domain == host.domain }) else { continue }
             for setting in SettingsTable.host where setting.get(host) != setting.get(other) {

@@ -76,6 +76,8 @@ public enum NS {
     public static let legacyDelay = "jabber:x:delay"
     /// XEP-0280.
     public static let carbons = "urn:xmpp:carbons:2"
+    /// XEP-0280 §6.2, the feature that promises all its rules.
+    public static let carbonRules = "urn:xmpp:carbons:rules:0"
     /// XEP-0297.
     public static let forward = "urn:xmpp:forward:0"
     /// XEP-0313.
@@ -166,6 +168,8 @@ public enum NS {
     public static let serviceAdministration = "http://jabber.org/protocol/admin"
     /// XEP-0157.
     public static let serverInfo = "http://jabber.org/network/serverinfo"
+    /// XEP-0455.
+    public static let outageStatus = "urn:xmpp:sos:0"
     /// XEP-0215.
     public static let externalServices = "urn:xmpp:extdisco:2"
     /// XEP-0363.

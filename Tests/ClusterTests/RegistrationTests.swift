@@ -13,7 +13,7 @@ extension ClusterTests {
         /// Made on one node, the account logs in on every other at once; also where there was no account before, and where all that
         /// there were have other keys: what a login is offered there must fit.
         @Test func loginOnAnotherNodeAtOnce() throws {
-            let cluster = try ProcessCluster(nodes: 3, tables: "[registration]\nopen = true\nper_address_per_hour = 5")
+            let cluster = try ProcessCluster(nodes: 3, settings: "[registration]\nopen = true\nper_address_per_hour = 5")
             for (index, name) in ["ann", "bill", "will"].enumerated() {
                 let visitor = try XMPPClient(visiting: cluster.ports[index], domain: cluster.domain)
                 #expect(visitor.features.contains("<register xmlns='http://jabber.org/features/iq-register'/>"))

@@ -1,24 +1,8 @@
 import Glibc
-public import Settings
 
 /// The scripts of `Tests/Scripts`, found beside this file.
 public enum ScriptFolder {
     private static let path = String(#filePath.dropLast("TestKit/ScriptFolder.swift".count)) + "Scripts"
-
-    /// The settings that scripts are played under, in memory.
-    public static var settings: Settings {
-        var settings = Settings()
-        settings.registration.open = true
-        settings.registration.perAddressPerHour = 0
-        return settings
-    }
-
-    /// The same as lines of a configuration.
-    public static let tables = """
-        [registration]
-        open = true
-        per_address_per_hour = 0
-        """
 
     public struct Unreadable: Error, CustomStringConvertible {
         public var description: String

@@ -39,6 +39,8 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
+    /// The home is to be told of flags that came without a stanza.
+    private var owesFlags = false
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
@@ -162,6 +164,7 @@ public final class Session {
             if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
+        postFlags()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
         if ended != nil {
@@ -174,7 +177,10 @@ public final class Session {
         guard let entry = inbound.entry(inSeq) else { return }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
-            if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
+            if let reply = refusal.reply(to: entry.stanza) {
+                if ended == nil { deliver(reply, message: 0) }
+                copyRefusal(reply, of: entry.stanza)
+            }
         }
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
@@ -186,6 +192,26 @@ public final class Session {
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
+    }
+
+    /// The account's other sessions have a copy of the message: its error is for them too (XEP-0280 §6.1).
+    private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
+        guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
+        shard.post(.refused(account: account, session: ref, error: error), to: home)
+    }
+
+    /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
+    public func enableCarbons() {
+        presence.note(.carbons)
+        owesFlags = true
+        postFlags()
+    }
+
+    /// Once: a home that takes over is told with everything else.
+    private func postFlags() {
+        guard owesFlags, let home = shard.placement.home(of: account) else { return }
+        owesFlags = false
+        shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.

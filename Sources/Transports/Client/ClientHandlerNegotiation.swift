@@ -30,7 +30,7 @@ extension ClientHandler {
                 channelBindings = chooseMechanisms()
                 more = visitorFeatures()
             }
-            if offer.binding { more = clients.shard.table.streamFeatures }
+            if offer.binding { more = clients.shard.table.streamFeatures(of: stream.domain ?? "") }
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
             put { writer in
