@@ -8,6 +8,7 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        InBandRegistration.self,
         Carbons.self,
         ClientState.self,
         VCards.self,

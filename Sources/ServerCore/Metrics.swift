@@ -8,6 +8,7 @@ public final class CoreMetrics: Sendable {
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
+    private let registrations: [RegistrationOutcome: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -48,6 +49,13 @@ public final class CoreMetrics: Sendable {
                 "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
+        var registrations: [RegistrationOutcome: Counter] = [:]
+        for outcome in RegistrationOutcome.allCases {
+            registrations[outcome] = try registry.counter(
+                "martlet_registrations_total", help: "What people did to their accounts in-band, by outcome.",
+                labels: [("outcome", outcome.rawValue)])
+        }
+        self.registrations = registrations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -78,5 +86,29 @@ public final class CoreMetrics: Sendable {
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
+
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
+}
+
+/// What became of somebody's wish for an account, or for a change of it (XEP-0077).
+public enum RegistrationOutcome: String, Sendable, CaseIterable {
+    /// An account was made.
+    case made
+    /// An account was made with an invitation.
+    case invited
+    /// The owner changed the password.
+    case passwordChanged = "password-changed"
+    /// The owner gave the account up.
+    case removed
+    /// Registration is closed.
+    case closed
+    /// Too many attempts from the address.
+    case limited
+    /// The name is taken or reserved.
+    case conflict
+    /// The name or the password is not what it must be.
+    case unacceptable
+    /// The store, or the threads for passwords, could not do it.
+    case failed
 }

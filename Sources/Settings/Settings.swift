@@ -12,6 +12,7 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var registration = Registration()
     public var profile = Profile()
     public var store = Store()
     public var cluster = Cluster()
@@ -169,6 +170,31 @@ public struct Settings: Sendable, Equatable {
     public struct Offline: Sendable, Equatable {
         /// Messages owed to one account; 0: no bound.
         public var messages = 10_000
+        public init() {}
+    }
+
+    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
+    public struct Registration: Sendable, Equatable {
+        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
+        /// Whether anybody may make an account.
+        public var open = false
+        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
+        public var redirect = ""
+        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
+        public var perAddressPerHour = 10
+        /// Usernames that nobody gets without an invitation to them.
+        public var reserved = [
+            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
+            "webmaster", "xmpp",
+        ]
+        /// What usernames may be made of.
+        public var usernames = Usernames.ascii
+        /// Bytes of a username at most.
+        public var usernameBytes = 64
+        /// Characters of a password at least, here and when it is changed.
+        public var passwordLength = 8
+        /// Whether a changed password ends the account's other sessions.
+        public var passwordChangeEndsSessions = false
         public init() {}
     }
 

@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + profile + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -16,6 +16,10 @@ public enum SettingsTable {
         ("limits", "Bounds on what one client can make the server do. Before authentication they are narrow, because anybody can connect."),
         ("sessions", "The life of a session."),
         ("offline", "Messages for accounts without a session."),
+        (
+            "registration",
+            "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
+        ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
@@ -155,6 +159,33 @@ public enum SettingsTable {
         .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+    ]
+
+    private static let registration: [Setting<Settings>] = [
+        .flag(
+            "registration.open", \.registration.open,
+            "Whether anybody may make an account, over TLS or on loopback. Open servers attract spammers: mind per_address_per_hour, and rather invite."
+        ),
+        .text(
+            "registration.redirect", \.registration.redirect, .text(.link),
+            "A page where accounts are made while open is false, told to clients that ask; empty: none."),
+        .integer(
+            "registration.per_address_per_hour", \.registration.perAddressPerHour, 0...1_000_000, "attempts",
+            "Attempts from one address (IPv6: one /64) within an hour, counted in the whole cluster; 0: no bound."),
+        .texts(
+            "registration.reserved", \.registration.reserved, .texts(.line),
+            "Usernames that nobody can take. The admins of a host are always among them."),
+        .choice(
+            "registration.usernames", \.registration.usernames,
+            "\"ascii\": a-z, 0-9 and the signs - _ . alone, so that no name looks like another one. \"any\": all that addresses may have."),
+        .integer("registration.username_bytes", \.registration.usernameBytes, 1...1023, "bytes", "Length of a username at most."),
+        .integer(
+            "registration.password_length", \.registration.passwordLength, 1...256, "characters",
+            "Length of a password at least, for a new account and for a new password."),
+        .flag(
+            "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
+            "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
+        ),
     ]
 
     private static let store: [Setting<Settings>] = [

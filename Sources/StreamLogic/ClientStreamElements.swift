@@ -31,6 +31,8 @@ extension ClientStream {
         case clientState(active: Bool)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
+        /// Ask whoever answers visitors; the answer comes in through `visited`.
+        case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
         /// Write the end.
@@ -48,7 +50,7 @@ extension ClientStream {
         case .closing, .closed, .securing: return .ignore
         case .header: return .fail(fail(StreamError(.badFormat)))
         case .ready: return receiveReady(element)
-        case .negotiating, .authenticating, .binding: break
+        case .negotiating, .authenticating, .binding, .visiting: break
         }
         // The client's own stream error ends the stream (§4.9.1.1).
         if element.is(Self.streamError) { return .fail(fail(nil)) }
@@ -83,7 +85,7 @@ extension ClientStream {
     }
 
     /// Whether a stanza is addressed to the server or to the client's own account.
-    private func isForServer(_ element: Element) -> Bool {
+    func isForServer(_ element: Element) -> Bool {
         guard let to = element["to"] else { return true }
         guard let jid = try? JID(to) else { return false }
         return jid.isBare && (jid == account || jid.isDomain && jid.domain == domain)
@@ -159,7 +161,7 @@ extension ClientStream {
         return .some(bytes)
     }
 
-    private var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
+    var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
 
     private mutating func reject(_ condition: SASLCondition) -> Received {
         .rejectAuthentication(condition, countFailure())
@@ -215,6 +217,7 @@ extension ClientStream {
     // MARK: Binding
 
     private mutating func receiveEarlyStanza(_ element: Element) -> Received {
+        if account == nil, let visit = receiveVisit(element) { return visit }
         guard state == .negotiating, account != nil, element.local == "iq", isForServer(element), let id = element["id"],
             let type = element["type"], type == "get" || type == "set"
         else { return .fail(fail(StreamError(.notAuthorized))) }

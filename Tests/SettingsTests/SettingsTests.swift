@@ -47,6 +47,8 @@ import Testing
             case (.choice(let texts), .text(let text)): other = .text(try #require(texts.first { $0 != text }))
             case (.choices(let texts), _): other = .texts([texts[1]])
             case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _): other = .text("x\(index)")
+            case (.text(.link), _): other = .text("https://x\(index)")
+            case (.texts(.line), _): other = .texts(["x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
                 Issue.record("\(setting.key) has a kind this test does not know")

@@ -152,6 +152,13 @@ public final class MemoryTheatre: Theatre {
         return client
     }
 
+    public func visit() async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try MemoryVisitor(cluster, node: node)
+    }
+
     public func connectComponent(_ name: String) async throws -> any Player {
         let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
         let node = alive[next % alive.count]

@@ -75,6 +75,7 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    public typealias VisitHandler = (Visit) -> Void
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -94,6 +95,8 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
+    var visitorFeatures: [(Visitor) -> String?] = []
 
     init(module: String) { self.module = module }
 
@@ -133,6 +136,14 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Handles requests of clients that have not authenticated. A second claim stops the start.
+    public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
+        visits.append((type == .set, name, handler))
+    }
+
+    /// Adds an element to the features of streams that have not authenticated, for those visitors for whom it is not nil.
+    public mutating func visitorFeature(_ feature: @escaping (Visitor) -> String?) { visitorFeatures.append(feature) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
         streamFeatures.append { _ in Array(xml.utf8) }
@@ -152,6 +163,8 @@ public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
+    private var visits: [Registration.VisitHandler?] = []
+    private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
 
@@ -207,9 +220,19 @@ public final class DispatchTable {
                     throw ClaimConflict(description: "two modules register the call \(name); take one of them off the module list")
                 }
             }
+            for visit in registration.visits {
+                let index = Int(visit.name.index) * 2 + (visit.isSet ? 1 : 0)
+                if visits.count <= index { visits.append(contentsOf: repeatElement(nil, count: index + 1 - visits.count)) }
+                guard visits[index] == nil else {
+                    throw ClaimConflict(
+                        description: "two modules answer visitors who send \(visit.name); take one of them off the module list")
+                }
+                visits[index] = visit.handler
+            }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
         }
+        visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
@@ -232,6 +255,18 @@ public final class DispatchTable {
         guard name != .unknown else { return nil }
         let index = Self.index(isSet, name, addressee)
         return index < handlers.count ? handlers[index] : nil
+    }
+
+    /// The handler of a visitor's request.
+    func visit(_ name: Name, isSet: Bool) -> Registration.VisitHandler? {
+        guard name != .unknown else { return nil }
+        let index = Int(name.index) * 2 + (isSet ? 1 : 0)
+        return index < visits.count ? visits[index] : nil
+    }
+
+    /// What a visitor is offered, serialised.
+    public func features(for visitor: Visitor) -> [UInt8] {
+        visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
     }
 
     /// What a call by this name does.

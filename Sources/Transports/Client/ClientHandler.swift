@@ -63,6 +63,8 @@ final class ClientHandler: ChannelDuplexHandler {
     private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
+    /// The client as modules see it before it has authenticated, on this stream.
+    var visitor: Visitor?
 
     // The session and what goes out.
     var session: Session?
@@ -265,6 +267,7 @@ final class ClientHandler: ChannelDuplexHandler {
         let element: Element
         do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, header: header) } catch { return failed(error) }
         let received = stream.receive(element, followed: isFollowed)
+        if case .visit(let isSet) = received { return visit(element, isSet: isSet) }
         guard received == .stanza else { return act(on: received) }
         switch stream.stanza(element, source: bytes) {
         case .submit(let stanza): session?.submit(stanza, size: bytes.count)

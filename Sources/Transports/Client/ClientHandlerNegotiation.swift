@@ -26,7 +26,10 @@ extension ClientHandler {
         case .open(let response, let offer):
             var channelBindings: [String] = []
             var more: [UInt8] = []
-            if offer.authentication { channelBindings = chooseMechanisms() }
+            if offer.authentication {
+                channelBindings = chooseMechanisms()
+                more = visitorFeatures()
+            }
             if offer.binding { more = clients.shard.table.streamFeatures(of: stream.domain ?? "") }
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
@@ -52,7 +55,7 @@ extension ClientHandler {
 
     func act(on received: ClientStream.Received) {
         switch received {
-        case .stanza, .ignore: break
+        case .stanza, .visit, .ignore: break
         case .startTLS: startTLS()
         case .refuseTLS: refuseTLS()
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
