@@ -25,9 +25,10 @@ public final class Discovery: Module {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
             }
             let catalogue = turn.catalogue
+            let forms = catalogue.forms(of: addressee, host: (request.stanza.to ?? turn.account.jid).domain)
             return addressee == .server
-                ? Self.answer(catalogue.serverIdentities, catalogue.serverFeatures, catalogue.serverForms)
-                : Self.answer(catalogue.accountIdentities, catalogue.accountFeatures, catalogue.accountForms)
+                ? Self.answer(catalogue.serverIdentities, catalogue.serverFeatures, forms)
+                : Self.answer(catalogue.accountIdentities, catalogue.accountFeatures, forms)
         }
         registration.iq(.get, Self.items, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }

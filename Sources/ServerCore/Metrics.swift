@@ -8,6 +8,7 @@ public final class CoreMetrics: Sendable {
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
+    private let registrations: [RegistrationOutcome: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -19,6 +20,10 @@ public final class CoreMetrics: Sendable {
     public let pauses: Counter
     public let takeovers: Counter
     public let carbons: Counter
+    /// Sessions whose client said that it is inactive (XEP-0352).
+    let inactiveSessions: Gauge
+    let heldStanzas: Counter
+    let supersededStanzas: Counter
     public let rateLimited: Counter
     /// Sessions that wait for their clients to resume them.
     public let detachedSessions: Gauge
@@ -50,6 +55,13 @@ public final class CoreMetrics: Sendable {
                 "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
+        var registrations: [RegistrationOutcome: Counter] = [:]
+        for outcome in RegistrationOutcome.allCases {
+            registrations[outcome] = try registry.counter(
+                "martlet_registrations_total", help: "What people did to their accounts in-band, by outcome.",
+                labels: [("outcome", outcome.rawValue)])
+        }
+        self.registrations = registrations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -84,11 +96,40 @@ public final class CoreMetrics: Sendable {
         }
         resumptions = resumed
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
+        inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        heldStanzas = try registry.counter(
+            "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
+        supersededStanzas = try registry.counter(
+            "martlet_client_state_superseded_total", help: "Stanzas held for an inactive client that a later one took the place of.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
     /// How an attempt to resume comes out: where the session was, or that there was none.
     static let resumeOutcomes = ["here", "moved", "refused"]
     func resumed(_ outcome: String) { resumptions[outcome]?.increment() }
+    public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
+
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
+}
+
+/// What became of somebody's wish for an account, or for a change of it (XEP-0077).
+public enum RegistrationOutcome: String, Sendable, CaseIterable {
+    /// An account was made.
+    case made
+    /// An account was made with an invitation.
+    case invited
+    /// The owner changed the password.
+    case passwordChanged = "password-changed"
+    /// The owner gave the account up.
+    case removed
+    /// Registration is closed.
+    case closed
+    /// Too many attempts from the address.
+    case limited
+    /// The name is taken or reserved.
+    case conflict
+    /// The name or the password is not what it must be.
+    case unacceptable
+    /// The store, or the threads for passwords, could not do it.
+    case failed
 }

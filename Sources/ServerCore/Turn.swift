@@ -38,7 +38,7 @@ public final class Turn {
 
     /// Carries out a write or a call at the home of any account. `completion` is called once on this loop.
     public func command(_ command: AccountCommand, for jid: JID, completion: @escaping (CommandResult) -> Void) {
-        account.shard.command(command, for: jid, completion: completion)
+        account.shard.write(command, for: jid, completion: completion)
     }
 
     /// The rest of the turn happens later: the returned value answers the request, from the same loop, once.

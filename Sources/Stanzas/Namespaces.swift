@@ -168,6 +168,8 @@ public enum NS {
     public static let serviceAdministration = "http://jabber.org/protocol/admin"
     /// XEP-0157.
     public static let serverInfo = "http://jabber.org/network/serverinfo"
+    /// XEP-0455.
+    public static let outageStatus = "urn:xmpp:sos:0"
     /// XEP-0215.
     public static let externalServices = "urn:xmpp:extdisco:2"
     /// XEP-0363.

@@ -25,6 +25,8 @@ public struct ClientStream: ~Copyable {
         case binding(id: String)
         /// The home looks for the session to resume.
         case resuming
+        /// A request of one who has not authenticated is being worked on.
+        case visiting(id: String)
         /// Stanzas flow.
         case ready
         /// This side sent its closing tag.
@@ -41,6 +43,7 @@ public struct ClientStream: ~Copyable {
     var managementFailures = 0
     /// Stream management is enabled.
     var isManaged = false
+    var visitFailures = 0
     /// The `from` of the last header that came over a protected connection.
     var claimed: JID?
     /// Whether TLS protects the connection.
@@ -66,7 +69,7 @@ public struct ClientStream: ~Copyable {
     public var wantsInput: Bool {
         switch state {
         case .header, .negotiating, .authenticating(challenged: true), .ready, .closing: true
-        case .securing, .authenticating(challenged: false), .binding, .resuming, .closed: false
+        case .securing, .authenticating(challenged: false), .binding, .resuming, .visiting, .closed: false
         }
     }
 

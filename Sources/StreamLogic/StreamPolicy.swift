@@ -29,10 +29,12 @@ public struct StreamPolicy: Sendable, Equatable {
     public var bindFailures: Int
     /// Errors in stream management after which the stream is closed (XEP-0198 §6).
     public var managementFailures = 10
+    /// Refused requests of a client that has not authenticated after which the stream is closed.
+    public var visitFailures: Int
 
     public init(
         hosts: [String: Host], goneHosts: Set<String> = [], domain: String, mechanisms: Set<String> = [], authenticationFailures: Int = 5,
-        bindFailures: Int = 6
+        bindFailures: Int = 6, visitFailures: Int = 10
     ) {
         self.hosts = hosts
         self.goneHosts = goneHosts
@@ -40,6 +42,7 @@ public struct StreamPolicy: Sendable, Equatable {
         self.mechanisms = mechanisms
         self.authenticationFailures = max(1, authenticationFailures)
         self.bindFailures = max(1, bindFailures)
+        self.visitFailures = max(1, visitFailures)
     }
 }
 

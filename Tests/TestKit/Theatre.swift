@@ -7,6 +7,8 @@ public protocol Theatre: AnyObject {
     func addAccount(_ name: String) async throws
     /// Connects a client of an account and binds the resource.
     func connect(_ name: String, resource: String) async throws -> any Player
+    /// Opens a stream that does not authenticate.
+    func visit() async throws -> any Player
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
@@ -63,6 +65,9 @@ public final class Play {
     private func perform(_ action: Script.Action) async throws {
         switch action {
         case .contacts(let a, let b): try await befriend(a, b)
+        case .stranger(let name):
+            players[name] = try await theatre.visit()
+            queues[name] = []
         case .bound(let actors):
             for actor in actors { _ = try await connect(actor) }
         case .online(let actors):
@@ -107,7 +112,7 @@ public final class Play {
     private func connect(_ actor: String) async throws -> any Player {
         let parts = actor.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
-        try await theatre.addAccount(parts[0] + suffix)
+        if !script.strangers.contains(parts[0]) { try await theatre.addAccount(parts[0] + suffix) }
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
         enter(actor, player)
         return player
@@ -172,7 +177,7 @@ public final class Play {
 
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }
 
-    /// Puts addresses in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
+    /// Puts addresses and the like in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
     private func fill(_ xml: String) throws -> String {
         var filled = ""
         var rest = Substring(xml)
@@ -183,6 +188,8 @@ public final class Play {
             switch word {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
+            case "password": filled += XMPPClient.password
+            case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""

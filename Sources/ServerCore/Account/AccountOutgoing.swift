@@ -12,7 +12,9 @@ extension Account {
         }
         guard case .live = phase, let resource = resource(of: ticket.session) else {
             // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
-            shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            if departing[ticket.session] == nil {
+                shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            }
             return complete(ticket, .whole)
         }
         resource.management?.note(settled: ticket.settled)

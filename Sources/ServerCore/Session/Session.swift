@@ -52,6 +52,10 @@ public final class Session {
     /// The last presence of each sender that came while the queue was full, in the order of their first.
     var latePresence: [JID: Stanza] = [:]
     var latePresenceOrder: [JID] = []
+    /// The client is inactive, and what waits until it is not (`SessionClientState`).
+    var isInactive = false
+    var clientState = ClientStateHold()
+    var clientStateTimer: (any LoopTimer)?
     var isDirty = false
     var reading = true
     var pace = Pace()
@@ -267,7 +271,7 @@ public final class Session {
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
             guard ended == nil else { break }
-            pass(next.stanza, message: next.message)
+            if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes

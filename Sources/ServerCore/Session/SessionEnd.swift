@@ -37,6 +37,7 @@ extension Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        dropHeld()
         for held in held.takeAll() {
             if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
         }

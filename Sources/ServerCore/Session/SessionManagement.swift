@@ -254,6 +254,8 @@ extension Session {
         self.connection = connection
         isSilent = true
         reading = true
+        // A stream that was resumed begins active (XEP-0352 §5.2).
+        setActive(true)
         lastActivity = shard.loop.now
         noteManagement()
         checkReading()

@@ -47,6 +47,8 @@ extension Session {
         for held in held.takeAll() {
             management?.ledger.add(held.stanza, message: held.message, stamp: shard.core.clock.now, isWritten: false)
         }
+        // A stream that was resumed begins active (XEP-0352 §5.2).
+        setActive(true)
         guard let management else { return nil }
         let ledger = management.ledger
         return SessionState(
@@ -74,6 +76,7 @@ extension Session {
         ended = .replaced
         departurePosted = true
         endManagement()
+        dropHeld()
         shard.unhandledBytes -= inbound.bytes
         inbound = InboundLedger(nextSeq: inbound.nextSeq)
         shard.core.metrics.sessions.add(-1)

@@ -20,7 +20,7 @@ extension Session {
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        pass(stanza, message: message)
+        if !waits(stanza, message: message) { pass(stanza, message: message) }
     }
 
     func pass(_ stanza: Stanza, message: UInt64) {

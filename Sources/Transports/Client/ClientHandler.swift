@@ -63,6 +63,8 @@ final class ClientHandler: ChannelDuplexHandler {
     private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
+    /// The client as modules see it before it has authenticated, on this stream.
+    var visitor: Visitor?
 
     // The session and what goes out.
     var session: Session?
@@ -272,6 +274,7 @@ final class ClientHandler: ChannelDuplexHandler {
             session?.answer(Stanza(kind: .iq, type: .error, id: id, payload: Payload(written: error.bytes)), size: bytes.count)
             return
         }
+        if case .visit(let isSet) = received { return visit(element, isSet: isSet) }
         guard received == .stanza else { return act(on: received) }
         switch stream.stanza(element, source: bytes) {
         case .submit(let stanza): session?.submit(stanza, size: bytes.count)

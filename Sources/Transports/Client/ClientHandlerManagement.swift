@@ -10,7 +10,7 @@ extension ClientHandler {
     var boundFeatures: [UInt8] {
         var writer = XMLWriter()
         StreamWriting.managementFeature(into: &writer)
-        writer.raw(clients.shard.table.streamFeatures)
+        writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         return writer.bytes
     }
 

@@ -26,7 +26,10 @@ extension ClientHandler {
         case .open(let response, let offer):
             var channelBindings: [String] = []
             var more: [UInt8] = []
-            if offer.authentication { channelBindings = chooseMechanisms() }
+            if offer.authentication {
+                channelBindings = chooseMechanisms()
+                more = visitorFeatures()
+            }
             if offer.binding { more = boundFeatures }
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
@@ -52,7 +55,7 @@ extension ClientHandler {
 
     func act(on received: ClientStream.Received) {
         switch received {
-        case .stanza, .ignore: break
+        case .stanza, .visit, .ignore: break
         case .startTLS: startTLS()
         case .refuseTLS: refuseTLS()
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
@@ -62,6 +65,7 @@ extension ClientHandler {
             dropExchange()
             put { StreamWriting.failure(condition, into: &$0) }
             if let closing { finish(closing) }
+        case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
         case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
