@@ -155,6 +155,22 @@ public final class MemoryCluster {
         return client
     }
 
+    /// Resumes the session of another client at a node.
+    public func resume(_ name: String, from other: MemoryClient, node: Int, loop: Int = 0, h: UInt32? = nil) throws -> MemoryClient {
+        let client = try beginResume(name, other.management?.id ?? "", from: other, node: node, loop: loop, h: h)
+        run()
+        return client
+    }
+
+    /// As `resume`, but the cluster does not run, and the SM-ID is said.
+    public func beginResume(
+        _ name: String, _ previd: String, from other: MemoryClient? = nil, node: Int, loop: Int = 0, h: UInt32? = nil
+    ) throws -> MemoryClient {
+        let client = MemoryClient(shard: nodes[node].shards[loop], cluster: self)
+        client.resume(try JID(local: name, domain: domain, resource: nil), previd, from: other, h: h)
+        return client
+    }
+
     /// As `connect`, but the cluster does not run: the binding is under way.
     public func begin(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
         let jid = try JID(local: name, domain: domain, resource: nil)
