@@ -53,10 +53,12 @@ public struct BindRequest: Sendable {
     /// The resource the client asked for; nil: the server makes one (RFC 6120 §7.6).
     public var resource: String?
     public var session: SessionRef
-    public init(account: JID, resource: String?, session: SessionRef) {
+    public var terms: BindTerms
+    public init(account: JID, resource: String?, session: SessionRef, terms: BindTerms = BindTerms()) {
         self.account = account
         self.resource = resource
         self.session = session
+        self.terms = terms
     }
 }
 
@@ -80,6 +82,8 @@ public struct SessionReport: Sendable {
     public var presenceIsFresh: Bool
     /// Bits of `Resource.Flags`.
     public var flags: UInt8
+    /// `BindTerms.device`.
+    public var device: String?
     /// Full or bare JIDs that got directed presence.
     public var directed: [JID]
     /// Highest message number that reached the session.

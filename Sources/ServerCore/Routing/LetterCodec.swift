@@ -67,6 +67,7 @@ enum LetterCodec {
             w.jid(request.account)
             w.optional(request.resource)
             w.session(request.session)
+            w.terms(request.terms)
         case .unbind(let account, let session, let bind, let reason, let unacked):
             w.kind(.unbind)
             w.jid(account)
@@ -201,6 +202,7 @@ enum LetterCodec {
         w.bool(report.presenceConfirmed)
         w.bool(report.presenceIsFresh)
         w.uint8(report.flags)
+        w.optional(report.device)
         w.jids(report.directed)
         w.uint64(report.deliveredThrough)
         w.numbers(report.unacked)
@@ -218,7 +220,9 @@ enum LetterCodec {
             let stanza = try r.stanza()
             return .route(to: to, stanza: stanza, ticket: try r.bool() ? try r.ticket() : nil)
         case .fanOut: return .fanOut(to: try r.jids(), stanza: try r.stanza())
-        case .bind: return .bind(BindRequest(account: try r.jid(), resource: try r.optional(), session: try r.session()))
+        case .bind:
+            return
+                .bind(BindRequest(account: try r.jid(), resource: try r.optional(), session: try r.session(), terms: try r.terms()))
         case .unbind:
             let account = try r.jid()
             let session = try r.session()
@@ -294,13 +298,14 @@ enum LetterCodec {
         let confirmed = try r.bool()
         let fresh = try r.bool()
         let flags = try r.uint8()
+        let device = try r.optional()
         let directed = try r.jids()
         let deliveredThrough = try r.uint64()
         let unacked = try r.numbers()
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence,
             presenceConfirmed: confirmed, presenceIsFresh: fresh,
-            flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
+            flags: flags, device: device, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
     }
 }
 

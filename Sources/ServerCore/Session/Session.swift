@@ -45,10 +45,11 @@ public final class Session {
     private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
+    private let terms: BindTerms
     private var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -57,6 +58,8 @@ public final class Session {
         self.connection = connection
         self.shard = shard
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -77,7 +80,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -409,6 +412,7 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }
