@@ -99,7 +99,7 @@ let package = Package(
                 "COpenSSL", nio,
                 nioPosix, nioEmbedded, log,
             ]),
-        suite("AuthenticationTests", ["Authentication", "Stanzas"]),
+        suite("AuthenticationTests", ["Authentication", "Stanzas", "COpenSSL"]),
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),
         suite("BusProtocolTests", ["BusProtocol", "Stanzas"]),

@@ -62,15 +62,13 @@ public enum SCRAMHash: UInt8, CaseIterable, Sendable, Comparable {
 
     /// Hi(password, salt, iterations), which is PBKDF2. `password` is already prepared.
     func hi(_ password: UnsafeRawBufferPointer, salt: [UInt8], iterations: Int) throws(CredentialsError) -> [UInt8] {
-        guard let passwordLength = Int32(exactly: password.count), let saltLength = Int32(exactly: salt.count),
-            let iterations = Int32(exactly: iterations), iterations > 0
-        else { throw .cryptography }
+        guard let rounds = UInt(exactly: iterations), rounds > 0 else { throw .cryptography }
         var result = [UInt8](repeating: 0, count: length)
-        let done = PKCS5_PBKDF2_HMAC(
-            password.baseAddress?.assumingMemoryBound(to: CChar.self), passwordLength, salt, saltLength, iterations, function,
-            Int32(length),
-            &result)
-        guard done == 1 else { throw .cryptography }
+        switch self {
+        case .sha1: martlet_pbkdf2_sha1(password.baseAddress, password.count, salt, salt.count, rounds, &result)
+        case .sha256: martlet_pbkdf2_sha256(password.baseAddress, password.count, salt, salt.count, rounds, &result)
+        case .sha512: martlet_pbkdf2_sha512(password.baseAddress, password.count, salt, salt.count, rounds, &result)
+        }
         return result
     }
 }

@@ -1,4 +1,9 @@
 #pragma once
+// The plain hash functions, for `martlet_pbkdf2_*` below, are deprecated in favour of EVP and not about to go.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <string.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -10,3 +15,55 @@
 #include <openssl/kdf.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+
+// PBKDF2-HMAC (RFC 8018 §5.2) for one block of output, which is all that SCRAM's Hi() is (RFC 5802 §2.2). PKCS5_PBKDF2_HMAC copies
+// an EVP context four times a round, which takes twice as long as the hashing: here the two states that begin every HMAC are copied
+// as plain structures. A password longer than a block is hashed first (RFC 2104 §2). Everything derived is wiped.
+#define MARTLET_PBKDF2(NAME, CTX, INIT, UPDATE, FINAL, BLOCK, LENGTH)                                                     \
+    static inline void martlet_pbkdf2_##NAME(const void *password, size_t password_length, const void *salt,              \
+                                             size_t salt_length, unsigned long iterations, unsigned char *output) {       \
+        static const unsigned char one[4] = {0, 0, 0, 1};                                                                 \
+        unsigned char key[BLOCK] = {0}, pad[BLOCK], u[LENGTH];                                                            \
+        CTX inner, outer, work;                                                                                           \
+        size_t i;                                                                                                         \
+        if (password_length > BLOCK) {                                                                                    \
+            INIT(&work);                                                                                                  \
+            UPDATE(&work, password, password_length);                                                                     \
+            FINAL(key, &work);                                                                                            \
+        } else if (password_length > 0) {                                                                                 \
+            memcpy(key, password, password_length);                                                                       \
+        }                                                                                                                 \
+        for (i = 0; i < BLOCK; i++) pad[i] = key[i] ^ 0x36;                                                               \
+        INIT(&inner);                                                                                                     \
+        UPDATE(&inner, pad, BLOCK);                                                                                       \
+        for (i = 0; i < BLOCK; i++) pad[i] = key[i] ^ 0x5C;                                                               \
+        INIT(&outer);                                                                                                     \
+        UPDATE(&outer, pad, BLOCK);                                                                                       \
+        work = inner;                                                                                                     \
+        UPDATE(&work, salt, salt_length);                                                                                 \
+        UPDATE(&work, one, sizeof one);                                                                                   \
+        FINAL(u, &work);                                                                                                  \
+        work = outer;                                                                                                     \
+        UPDATE(&work, u, LENGTH);                                                                                         \
+        FINAL(u, &work);                                                                                                  \
+        memcpy(output, u, LENGTH);                                                                                        \
+        while (--iterations > 0) {                                                                                        \
+            work = inner;                                                                                                 \
+            UPDATE(&work, u, LENGTH);                                                                                     \
+            FINAL(u, &work);                                                                                              \
+            work = outer;                                                                                                 \
+            UPDATE(&work, u, LENGTH);                                                                                     \
+            FINAL(u, &work);                                                                                              \
+            for (i = 0; i < LENGTH; i++) output[i] ^= u[i];                                                               \
+        }                                                                                                                 \
+        OPENSSL_cleanse(key, sizeof key);                                                                                 \
+        OPENSSL_cleanse(pad, sizeof pad);                                                                                 \
+        OPENSSL_cleanse(u, sizeof u);                                                                                     \
+        OPENSSL_cleanse(&inner, sizeof inner);                                                                            \
+        OPENSSL_cleanse(&outer, sizeof outer);                                                                            \
+        OPENSSL_cleanse(&work, sizeof work);                                                                              \
+    }
+
+MARTLET_PBKDF2(sha1, SHA_CTX, SHA1_Init, SHA1_Update, SHA1_Final, SHA_CBLOCK, SHA_DIGEST_LENGTH)
+MARTLET_PBKDF2(sha256, SHA256_CTX, SHA256_Init, SHA256_Update, SHA256_Final, SHA256_CBLOCK, SHA256_DIGEST_LENGTH)
+MARTLET_PBKDF2(sha512, SHA512_CTX, SHA512_Init, SHA512_Update, SHA512_Final, SHA512_CBLOCK, SHA512_DIGEST_LENGTH)

@@ -20,6 +20,8 @@ public final class Core: Sendable {
     public let metrics: CoreMetrics
     /// Domain → settings of the host.
     public let hosts: [String: Settings.Host]
+    /// Domain → settings of the component that speaks for it.
+    public let components: [String: Settings.Component]
     let mailboxes: [Mailbox]
     let loops: [any Loop]
     let shardTable = Mutex<[Shard]>([])
@@ -47,6 +49,9 @@ public final class Core: Sendable {
         var hosts: [String: Settings.Host] = [:]
         for host in settings.hosts { hosts[host.domain] = host }
         self.hosts = hosts
+        var components: [String: Settings.Component] = [:]
+        for component in settings.components where hosts[component.domain] == nil { components[component.domain] = component }
+        self.components = components
     }
 }
 

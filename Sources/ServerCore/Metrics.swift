@@ -18,7 +18,14 @@ public final class CoreMetrics: Sendable {
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
+    public let carbons: Counter
     public let rateLimited: Counter
+    /// Components that are connected here.
+    let components: Gauge
+    let componentStanzasIn: Counter
+    let componentStanzasOut: Counter
+    /// What could not be handed to a component and went back.
+    let componentBounces: Counter
     /// Levels of the whole process: each loop adds what changed since it last looked.
     let accounts: Gauge
     let gatedAccounts: Gauge
@@ -49,10 +56,16 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
+        componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
+        componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
+        componentBounces = try registry.counter(
+            "martlet_component_bounces_total", help: "Stanzas that could not be handed to a component and were refused.")
         accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 

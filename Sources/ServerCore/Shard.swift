@@ -19,11 +19,15 @@ public final class Shard: @unchecked Sendable {
 
     var sessions: [UInt64: Session] = [:]
     var accounts: [JID: Account] = [:]
+    /// Homes of components' domains, and the components whose sockets are here.
+    var components: [String: ComponentHome] = [:]
+    var componentSessions: [UInt64: ComponentSession] = [:]
     let mailbox: Mailbox
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
     var dirty: [Session] = []
+    var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
     var touchedInboxes: [Account] = []
     var housekeeping: (any LoopTimer)?
@@ -76,7 +80,7 @@ public final class Shard: @unchecked Sendable {
         loop = core.loops[index]
         mailbox = core.mailboxes[index]
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
-        placement = Placement(identity: core.identity)
+        placement = Placement(identity: core.identity, wholeDomains: Set(core.components.keys))
         lane = CommitLane(core.volume)
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -105,7 +109,7 @@ public final class Shard: @unchecked Sendable {
         guard !inTick else { return }
         inTick = true
         // A socket may take what it is given at once and say so while it is flushed: that is work of this tick too.
-        while !ownMail.isEmpty || !effects.isEmpty || !mailroom.isEmpty || !dirty.isEmpty {
+        while !ownMail.isEmpty || !effects.isEmpty || !mailroom.isEmpty || !dirty.isEmpty || !dirtyComponents.isEmpty {
             while let letter = ownMail.popFirst() { receive(letter, from: address) }
             commitEffects()
             postMail()
@@ -194,6 +198,7 @@ public final class Shard: @unchecked Sendable {
             dirty.removeAll(keepingCapacity: true)
             for session in touched { session.flush() }
         }
+        flushComponents()
     }
 
     // MARK: Mail
@@ -223,21 +228,26 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
             if let session = sessions[session] {
                 session.deliver(stanza, message: message)
+            } else if let component = componentSessions[session] {
+                component.deliver(stanza, number: message)
             } else {
                 deliveredToNobody(session, stanza, message)
             }
         case .completed(let session, let inSeq, let half, let refusal):
             sessions[session]?.completed(inSeq, half, refusal: refusal)
+            componentSessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
             sessions[session]?.bound(answer)
+            componentSessions[session]?.bound(answer)
         case .end(let session, let reason):
             sessions[session]?.end(reason)
+            componentSessions[session]?.end(reason)
         case .resync(let owner, let loops, let epoch):
             reportSessions(owner: owner, loops: loops, epoch: epoch)
         case .report(let report):
@@ -267,6 +277,7 @@ public final class Shard: @unchecked Sendable {
             core.metrics.strayLetters.increment()
             return
         }
+        if receivedByComponent(letter) { return }
         switch letter {
         case .submit(let account, let ticket, let stanza): self.account(account).receive(.submit(ticket, stanza))
         case .route(let to, let stanza, let ticket): account(to.bare).receive(.incoming(stanza, ticket))
@@ -274,13 +285,14 @@ public final class Shard: @unchecked Sendable {
             for jid in to {
                 var copy = stanza
                 copy.to = jid
-                account(jid).receive(.incoming(copy, nil))
+                if let component = componentHome(jid) { component.incoming(copy, nil) } else { account(jid).receive(.incoming(copy, nil)) }
             }
         case .bind(let request): account(request.account).receive(.bind(request))
         case .unbind(let jid, let session, let bind, let reason, let unacked):
             account(jid).receive(.unbind(session, bind, reason, unacked))
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
+        case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

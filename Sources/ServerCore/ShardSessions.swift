@@ -37,6 +37,7 @@ extension Shard {
 
     /// A stanza for a session that is gone: the account may still list it, and what nobody keeps goes back; what is owed waits there.
     func deliveredToNobody(_ session: UInt64, _ stanza: Stanza, _ message: UInt64) {
+        if deliveredToNoComponent(session, stanza) { return }
         guard let account = stanza.to?.bare, account.local != nil, let home = placement.home(of: account) else { return }
         let ref = SessionRef(shard: address, id: session)
         post(.returned(account: account, session: ref, stanzas: message == 0 && stanza.isMissedWhenLost ? [stanza] : []), to: home)
@@ -59,12 +60,13 @@ extension Shard {
         ending = true
         drainCompletion = done
         for session in Array(sessions.values) { session.end(.shutdown) }
+        for session in Array(componentSessions.values) { session.end(.shutdown) }
         drainTimer = loop.schedule(after: patience) { self.enter { $0.finishDrain() } }
         drained()
     }
 
-    private func drained() {
-        if ending, sessions.isEmpty { finishDrain() }
+    func drained() {
+        if ending, sessions.isEmpty, componentSessions.isEmpty { finishDrain() }
     }
 
     private func finishDrain() {
@@ -119,6 +121,7 @@ extension Shard {
         }
         purge()
         sleep()
+        checkComponents()
         report()
     }
 

@@ -25,6 +25,11 @@ public final class Turn {
     /// The domains served here.
     public var domains: [String] { account.shard.core.settings.hosts.map(\.domain) }
 
+    /// The components that are listed among the items of the server, with their names.
+    public var components: [(domain: String, name: String)] {
+        account.shard.core.settings.components.filter { !$0.name.isEmpty }.map { ($0.domain, $0.name) }
+    }
+
     /// Sends a stanza from the account.
     public func send(_ stanza: Stanza) { account.route(stanza, nil) }
 

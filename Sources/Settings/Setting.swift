@@ -15,6 +15,8 @@ public enum SettingKind: Equatable, Sendable {
 public enum SettingShape: Equatable, Sendable {
     /// Anything on one line that is not empty.
     case line
+    /// Anything on one line; empty: none.
+    case optionalLine
     /// A file or directory; empty: none. A relative one counts from the directory of the configuration file.
     case path
     /// `address:port`, the address an IPv4 literal or an IPv6 literal in brackets.
@@ -36,7 +38,7 @@ enum SettingValue: Equatable, Sendable {
 
 /// One key of the configuration file: what it is called, what it may be, what it is good for, and where its value lives.
 ///
-/// `Root` is `Settings`, or `Settings.Host` for the keys of a `[[host]]`.
+/// `Root` is `Settings`, `Settings.Host` for the keys of a `[[host]]`, or `Settings.Component`.
 public struct Setting<Root: Sendable>: Sendable {
     /// The table and the name: `limits.depth`. The keys of a host have no table.
     public let key: String
@@ -88,7 +90,7 @@ extension SettingShape {
     /// What to write.
     var words: String {
         switch self {
-        case .line: "a text on one line"
+        case .line, .optionalLine: "a text on one line"
         case .path: "a path, as \"data\" or \"/var/lib/martlet\""
         case .address: "an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
@@ -101,6 +103,7 @@ extension SettingShape {
     func accept(_ text: String) -> String? {
         switch self {
         case .line: !text.isEmpty && TextShape.isLine(text) ? text : nil
+        case .optionalLine: TextShape.isLine(text) && text.utf8.count <= 1000 ? text : nil
         case .path: TextShape.isLine(text) && text.utf8.count <= 4000 ? text : nil
         case .address: ListenAddress(text) == nil ? nil : text
         case .nodeName: Settings.isNodeName(text) ? text : nil

@@ -6,6 +6,7 @@ public struct Settings: Sendable, Equatable {
     public var node = Node()
     public var listen = Listen()
     public var hosts: [Host] = []
+    public var components: [Component] = []
     public var tls = TLS()
     public var authentication = Authentication()
     public var limits = Limits()
@@ -34,6 +35,8 @@ public struct Settings: Sendable, Equatable {
         public var c2s: [String] = ["127.0.0.1:5222"]
         /// Direct TLS listeners (XEP-0368).
         public var c2sDirectTLS: [String] = []
+        /// Where components connect (XEP-0114), "address:port" on loopback; nothing listens while there is no `[[component]]`.
+        public var component: [String] = ["127.0.0.1:5347"]
         /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
         public var c2sOfNode: [String: [String]] = [:]
         /// Listen backlog of each socket.
@@ -58,6 +61,20 @@ public struct Settings: Sendable, Equatable {
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
         public var admins: [String] = []
+        public init(domain: String) { self.domain = domain }
+    }
+
+    /// `[[component]]`: a program that speaks for a domain of its own (XEP-0114).
+    public struct Component: Sendable, Equatable {
+        public enum Conflict: String, Sendable, Equatable, CaseIterable { case replace, refuse }
+        /// The domain it speaks for.
+        public var domain: String
+        /// The file with the secret it proves; empty: `components/DOMAIN.secret` in the directory of the cluster.
+        public var secretFile = ""
+        /// What happens when it connects while it is connected.
+        public var conflict = Conflict.replace
+        /// What it is called among the items of the server (XEP-0030); empty: it is not listed.
+        public var name = ""
         public init(domain: String) { self.domain = domain }
     }
 
@@ -120,6 +137,8 @@ public struct Settings: Sendable, Equatable {
         public var sessionQueueStanzas = 10_000
         /// Unhandled bytes of the whole node at which all client sockets are paused.
         public var nodeUnhandledBytes = 268_435_456
+        /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
+        public var componentConnections = 100
         /// Items of one roster.
         public var rosterItems = 5_000
         public init() {}

@@ -41,6 +41,9 @@ public enum SettingsTable {
         .texts(
             "listen.c2s_direct_tls", \.listen.c2sDirectTLS, .texts(.address),
             "For clients that begin with TLS at once (XEP-0368), usually at port 5223."),
+        .texts(
+            "listen.component", \.listen.component, .texts(.address),
+            "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
         .integer(
             "listen.backlog", \.listen.backlog, 1...65_535, "connections",
             "Connections the kernel holds until they are accepted. The kernel has a bound of its own, net.core.somaxconn."),
@@ -122,6 +125,9 @@ public enum SettingsTable {
         .integer(
             "limits.node_unhandled_bytes", \.limits.nodeUnhandledBytes, 1_048_576...(64 * gib), "bytes", live: true,
             "Unhandled bytes of a whole node at which no client socket is read."),
+        .integer(
+            "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
+            "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
     ]
 
@@ -198,6 +204,21 @@ public enum SettingsTable {
             "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),
         .texts("admins", \.admins, .texts(.bareJID), live: true, "Accounts that may administer this host."),
     ]
+
+    /// The keys of a `[[component]]`.
+    public static let component: [Setting<Settings.Component>] = [
+        .text("domain", \.domain, .text(.domain), "The domain it speaks for; none of the hosts."),
+        .text(
+            "secret_file", \.secretFile, .text(.path),
+            "The file with the secret it proves, readable by the server alone: the first line, at least 16 bytes. Where there is none the server makes it, with a random secret. Empty: components/DOMAIN.secret in the directory of the cluster."
+        ),
+        .choice(
+            "conflict", \.conflict,
+            "What happens when it connects while it is connected: \"replace\" ends the old connection, \"refuse\" the new one."),
+        .text(
+            "name", \.name, .text(.optionalLine),
+            "What it is called among the items of the server, where clients find it; empty: it is not listed."),
+    ]
 }
 
 extension Settings {
@@ -212,6 +233,10 @@ extension Settings {
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }
+        for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()
+        where components.first(where: { $0.domain == domain }) != new.components.first(where: { $0.domain == domain }) {
+            onStart.append("component \(domain)")
+        }
         for host in hosts {
             guard let other = new.hosts.first(where: { $0.domain == host.domain }) else { continue }
             for setting in SettingsTable.host where setting.get(host) != setting.get(other) {

@@ -76,6 +76,8 @@ public enum NS {
     public static let legacyDelay = "jabber:x:delay"
     /// XEP-0280.
     public static let carbons = "urn:xmpp:carbons:2"
+    /// XEP-0280 §6.2, the feature that promises all its rules.
+    public static let carbonRules = "urn:xmpp:carbons:rules:0"
     /// XEP-0297.
     public static let forward = "urn:xmpp:forward:0"
     /// XEP-0313.

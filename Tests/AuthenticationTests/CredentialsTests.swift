@@ -1,3 +1,4 @@
+import COpenSSL
 import Stanzas
 import Testing
 
@@ -46,6 +47,28 @@ import Testing
         #expect(
             hex == "d197b1b33db0143e018b12f3d1d1479e6cdebdcc97c5c0f87f6902e072f457b5"
                 + "143f30602641b3d55cd335988cb36b84376060ecd532e039b742a239434af2d5")
+    }
+
+    /// Against OpenSSL's own PBKDF2: passwords shorter and longer than a block of the hash, any salt, few rounds and many.
+    @Test(arguments: SCRAMHash.allCases) func derivesWhatOpenSSLDoes(_ hash: SCRAMHash) throws {
+        for (length, rounds) in [(0, 1), (1, 2), (63, 3), (64, 5), (65, 7), (127, 4), (128, 4), (129, 4), (1023, 4096)] {
+            let password = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) }
+            let salt = (0..<(length % 60 + 1)).map { UInt8(truncatingIfNeeded: $0 &* 13 &+ 3) }
+            let ours = try password.withUnsafeBytes { try hash.hi($0, salt: salt, iterations: rounds) }
+            var theirs = [UInt8](repeating: 0, count: hash.length)
+            let function =
+                switch hash {
+                case .sha1: EVP_sha1()
+                case .sha256: EVP_sha256()
+                case .sha512: EVP_sha512()
+                }
+            let done = password.withUnsafeBytes {
+                PKCS5_PBKDF2_HMAC(
+                    $0.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(length), salt, Int32(salt.count), Int32(rounds), function,
+                    Int32(hash.length), &theirs)
+            }
+            #expect(done == 1 && ours == theirs, "\(hash), \(length) bytes, \(rounds) rounds")
+        }
     }
 
     @Test func salts() throws {

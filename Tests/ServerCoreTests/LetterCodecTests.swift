@@ -39,6 +39,7 @@ import Testing
             .unbind(account: juliet, session: session, bind: bind, reason: .lost, unacked: [1, .max]),
             .acked(account: juliet, session: session, messages: []),
             .returned(account: juliet, session: session, stanzas: [stanza, stanza]),
+            .refused(account: juliet, session: session, error: stanza),
             .deliver(session: 1, epoch: 2, message: 3, stanza: stanza), .completed(session: 1, inSeq: 2, half: .theirs, refusal: error),
             .completed(session: 1, inSeq: 2, half: .own, refusal: nil), .bound(session: 1, .granted(resource: "r", bind: bind, epoch: 4)),
             .bound(session: 1, .refused(error)), .resync(owner: 1, loops: 2, epoch: 3), .report(report), .reported(epoch: 3, from: shard),
@@ -51,7 +52,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 41)
+        #expect(Self.everyKind.count == 42)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

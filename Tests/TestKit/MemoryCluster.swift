@@ -42,6 +42,7 @@ public final class MemoryCluster {
         self.modules = modules
         var settings = settings
         if settings.hosts.isEmpty { settings.hosts = [Settings.Host(domain: domain)] }
+        if settings.components.isEmpty { settings.components = Self.components(domain) }
         self.settings = settings
         // The same partitions in every run.
         volume = MemoryVolume(
@@ -52,6 +53,15 @@ public final class MemoryCluster {
         for _ in 0..<count { try addNode(loops: loops) }
         takeOver(by: 0)
         run()
+    }
+
+    /// The components that may connect in every theatre.
+    static func components(_ domain: String) -> [Settings.Component] {
+        ["plays", "push"].map { name in
+            var component = Settings.Component(domain: "\(name).\(domain)")
+            component.name = name == "plays" ? "Plays" : ""
+            return component
+        }
     }
 
     @discardableResult

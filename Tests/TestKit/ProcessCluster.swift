@@ -7,6 +7,8 @@ public final class ProcessCluster {
     public let domain: String
     /// The client port that all nodes share.
     public let port: UInt16
+    /// The port for components that all nodes share.
+    public let componentPort: UInt16
     /// The nodes' names, in order.
     public let names: [String]
     /// The client port of each node alone.
@@ -25,9 +27,10 @@ public final class ProcessCluster {
     public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "") throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
-        let free = try FreePort.find(count + 1)
+        let free = try FreePort.find(count + 2)
+        componentPort = free[count + 1]
         self.names = names
-        ports = Array(free.dropFirst())
+        ports = Array(free[1...count])
         port = free[0]
         group = try ProcessGroup()
         pids = names.map { _ in 0 }
@@ -43,6 +46,7 @@ public final class ProcessCluster {
             [listen]
             c2s = ["127.0.0.1:\(port)"]
             c2s_direct_tls = []
+            component = ["127.0.0.1:\(componentPort)"]
             [authentication]
             iterations = 4096
             [store]
@@ -53,6 +57,11 @@ public final class ProcessCluster {
             domain = "\(domain)"
             require_tls = false
             \(settings)
+            [[component]]
+            domain = "plays.\(domain)"
+            name = "Plays"
+            [[component]]
+            domain = "push.\(domain)"
 
             """
         try write(text, to: configuration)
@@ -146,7 +155,24 @@ public final class ProcessCluster {
         try XMPPClient(port: ports[index], domain: domain, user: user, resource: resource, within: patience)
     }
 
+    /// Connects one of the components `plays` and `push`; which node it comes to is for the kernel to say.
+    ///
+    /// - Parameter secret: nil: the one that the server made.
+    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+        let file = "\(group.directory)/cluster/components/\(name).\(domain).secret"
+        return try XMPPClient(
+            port: componentPort, component: "\(name).\(domain)", secret: secret ?? Self.firstLine(of: file), within: patience)
+    }
+
     // MARK: Files
+
+    private static func firstLine(of path: String) throws -> String {
+        guard let file = fopen(path, "re") else { throw ProcessFailure.system(path) }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self)
+    }
 
     /// The end of a node's log.
     public func logTail(_ index: Int) -> String {

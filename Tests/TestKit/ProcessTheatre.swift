@@ -43,6 +43,10 @@ public final class ProcessTheatre: Theatre {
         return ProcessPlayer(try cluster.connect(name, resource: resource, node: node))
     }
 
+    public func connectComponent(_ name: String) async throws -> any Player {
+        ProcessPlayer(try cluster.connectComponent(name))
+    }
+
     public func advanceClock(seconds: Int64) async throws {
         try cluster.admin(0).demand("clock", "+\(seconds)s")
     }
@@ -59,11 +63,11 @@ public final class ProcessTheatre: Theatre {
             var xml = ""
             for other in all {
                 xml +=
-                    "<message type='headline' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
+                    "<message type='headline' from='\(player.jid)' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
             }
             for (index, name) in known.enumerated() {
                 xml +=
-                    "<iq type='get' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
+                    "<iq type='get' from='\(player.jid)' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
             }
             player.post(xml)
         }

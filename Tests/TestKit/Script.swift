@@ -10,7 +10,8 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. What is received must be the oldest that is left of its sender. When an actor binds its resource again,
+/// element of any kind. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for addresses as
+/// `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {
@@ -32,6 +33,8 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// A component connects.
+        case component(String)
     }
 
     public struct Step: Sendable {
@@ -71,6 +74,9 @@ public struct Script: Sendable {
             guard rest.count == 3 else { throw malformed("contacts needs two names") }
             return .contacts(rest[1], rest[2])
         case "online": return .online(Array(rest.dropFirst()))
+        case "component":
+            guard rest.count == 2 else { throw malformed("component needs one name") }
+            return .component(rest[1])
         case "bound": return .bound(Array(rest.dropFirst()))
         case "clock":
             guard words[1].hasPrefix("+"), words[1].hasSuffix("s"), let seconds = Int64(words[1].dropFirst().dropLast()) else {
@@ -91,12 +97,18 @@ public struct Script: Sendable {
         }
     }
 
+    /// The components that act.
+    public var components: Set<String> {
+        Set(steps.compactMap { if case .component(let name) = $0.action { name } else { nil } })
+    }
+
     /// The people who act, in the order of their first line.
     public var people: [String] {
         var people: [String] = []
+        let components = components
         func add(_ actor: String) {
             let person = String(actor.split(separator: "/").first ?? "")
-            if !people.contains(person) { people.append(person) }
+            if !components.contains(actor.filter { $0 != "!" }), !people.contains(person) { people.append(person) }
         }
         for step in steps {
             switch step.action {
@@ -107,7 +119,7 @@ public struct Script: Sendable {
             case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
-            case .clock: break
+            case .clock, .component: break
             }
         }
         return people

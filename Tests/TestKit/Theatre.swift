@@ -7,6 +7,8 @@ public protocol Theatre: AnyObject {
     func addAccount(_ name: String) async throws
     /// Connects a client of an account and binds the resource.
     func connect(_ name: String, resource: String) async throws -> any Player
+    /// Connects the component `name.domain`, one of those that every theatre is configured for.
+    func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
@@ -14,7 +16,7 @@ public protocol Theatre: AnyObject {
 
 /// One client in a theatre.
 public protocol Player: AnyObject {
-    /// Full JID.
+    /// Full JID; the domain of a component.
     var jid: String { get }
     func send(_ xml: String) async throws
     /// Everything received since the last call, as whole elements.
@@ -95,6 +97,7 @@ public final class Play {
             guard found == condition else {
                 throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)")
             }
+        case .component(let name): enter(name, try await theatre.connectComponent(name))
         case .clock(let seconds):
             try await theatre.advanceClock(seconds: seconds)
             dirty = true
@@ -106,6 +109,11 @@ public final class Play {
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
         try await theatre.addAccount(parts[0] + suffix)
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
+        enter(actor, player)
+        return player
+    }
+
+    private func enter(_ actor: String, _ player: any Player) {
         if let before = players[actor] {
             players[actor + "!"] = before
             queues[actor + "!"] = queues[actor]
@@ -113,7 +121,6 @@ public final class Play {
         players[actor] = player
         queues[actor] = []
         dirty = true
-        return player
     }
 
     private func player(_ actor: String) throws -> any Player {
@@ -178,7 +185,13 @@ public final class Play {
             case "domain": filled += theatre.domain
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
-                filled += bare(parts.first ?? "") + (parts.count > 1 ? "/" + parts[1] : "")
+                let user = parts.first ?? ""
+                if let name = script.components.first(where: { user == $0 || user.hasSuffix("@" + $0) }) {
+                    filled += user.dropLast(name.count) + "\(name).\(theatre.domain)"
+                } else {
+                    filled += bare(user)
+                }
+                filled += parts.count > 1 ? "/" + parts[1] : ""
             }
             rest = rest[rest.index(after: close)...]
         }

@@ -40,6 +40,7 @@ extension Account {
             }
         }
         route(stanza, ticket)
+        copySent(stanza, by: ticket.session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
@@ -105,6 +106,7 @@ extension Account {
     /// Sends a stanza on its way; the completion of what goes elsewhere is `.own` here and `.theirs` there.
     func route(_ stanza: Stanza, _ ticket: Ticket?) {
         guard let to = stanza.to else { return complete(ticket, .whole) }
+        if core.components[to.domain] != nil { return routeToComponent(stanza, ticket) }
         guard core.hosts[to.domain] != nil else {
             // RFC 6120 §10.4: no stream to the remote domain can be had.
             return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)

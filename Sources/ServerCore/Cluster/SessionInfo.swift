@@ -123,6 +123,7 @@ extension SessionInfo {
 extension Shard {
     /// Answers a question about this shard, in parts that fit a frame.
     func answers(to question: [UInt8]) -> [(part: [UInt8], last: Bool)] {
+        if let components = componentAnswers(to: question) { return components }
         guard let filter = SessionFilter(question) else { return [(answerer?(question) ?? [], true)] }
         guard filter.node == nil || filter.node == core.nodeName else { return [([], true)] }
         var parts: [(part: [UInt8], last: Bool)] = []

@@ -61,6 +61,8 @@ public enum Addressee: UInt8, CaseIterable, Sendable {
     case ownAccount = 1
     /// Another local account's bare JID.
     case otherAccount = 2
+    /// The domain, asked by one who has no account here, as a component. The turn is the host's own.
+    case serverOfStranger = 3
 }
 
 /// An IQ of type get or set for the server or an account.

@@ -15,6 +15,8 @@ public enum Letter: Sendable {
     /// need no letter.
     case returned(account: JID, session: SessionRef, stanzas: [Stanza])
     case command(CommandLetter)
+    /// A session wrote its client the error for a message that the account copied to the others.
+    case refused(account: JID, session: SessionRef, error: Stanza)
 
     // To a session's shard.
     case deliver(session: UInt64, epoch: UInt64, message: UInt64, stanza: Stanza)

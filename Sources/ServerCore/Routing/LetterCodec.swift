@@ -5,7 +5,7 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command, returned
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused
         case deliver = 32, completed, bound, end
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
@@ -92,6 +92,11 @@ enum LetterCodec {
             w.shard(letter.replyTo)
             w.jid(letter.account)
             encode(letter.command, &w)
+        case .refused(let account, let session, let error):
+            w.kind(.refused)
+            w.jid(account)
+            w.session(session)
+            w.stanza(error)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
             w.uint64(session)
@@ -241,6 +246,7 @@ enum LetterCodec {
             let replyTo = try r.shard()
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
+        case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
         case .deliver:
             return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:

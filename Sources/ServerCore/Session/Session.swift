@@ -177,7 +177,10 @@ public final class Session {
         guard let entry = inbound.entry(inSeq) else { return }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
-            if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
+            if let reply = refusal.reply(to: entry.stanza) {
+                if ended == nil { deliver(reply, message: 0) }
+                copyRefusal(reply, of: entry.stanza)
+            }
         }
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
@@ -189,6 +192,12 @@ public final class Session {
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
+    }
+
+    /// The account's other sessions have a copy of the message: its error is for them too (XEP-0280 §6.1).
+    private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
+        guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
+        shard.post(.refused(account: account, session: ref, error: error), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
