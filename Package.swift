@@ -62,7 +62,7 @@ let package = Package(
                 deque,
             ]),
         // Floor 3: neighbours that never import each other.
-        room("Modules", ["ServerCore", "Stanzas", "XMLStream"]),
+        room("Modules", ["ServerCore", "Settings", "Store", "Stanzas", "XMLStream"]),
         room(
             "Transports",
             [

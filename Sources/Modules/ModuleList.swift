@@ -8,5 +8,6 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        MessageArchive.self,
     ]
 }

@@ -25,9 +25,10 @@ public final class Discovery: Module {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
             }
             let catalogue = turn.catalogue
+            let features = catalogue.features(of: addressee, host: turn.host(request.stanza.to?.domain))
             return addressee == .server
-                ? Self.answer(catalogue.serverIdentities, catalogue.serverFeatures, catalogue.serverForms)
-                : Self.answer(catalogue.accountIdentities, catalogue.accountFeatures, catalogue.accountForms)
+                ? Self.answer(catalogue.serverIdentities, features, catalogue.serverForms)
+                : Self.answer(catalogue.accountIdentities, features, catalogue.accountForms)
         }
         registration.iq(.get, Self.items, to: .server, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }

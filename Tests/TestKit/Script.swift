@@ -10,7 +10,8 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. What is received must be the oldest that is left of its sender. When an actor binds its resource again,
+/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {

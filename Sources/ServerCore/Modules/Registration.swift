@@ -1,3 +1,4 @@
+public import Settings
 public import Stanzas
 public import XMLStream
 
@@ -24,6 +25,14 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var serverForms: [[UInt8]] = []
     fileprivate(set) public var accountForms: [[UInt8]] = []
     fileprivate var nodes: [DiscoNode] = []
+    fileprivate var conditional: [ConditionalFeature] = []
+
+    /// The features that an addressee has on a host.
+    public func features(of addressee: Addressee, host: Settings.Host?) -> [String] {
+        let always = addressee == .server ? serverFeatures : accountFeatures
+        guard let host else { return always }
+        return always + conditional.filter { ($0.addressee == .server) == (addressee == .server) && $0.condition(host) }.map(\.name)
+    }
 
     /// The node of this name, if any module answers for it.
     public func node(_ name: String, of addressee: Addressee) -> DiscoNode? {
@@ -39,6 +48,13 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
+}
+
+/// A feature that some hosts have.
+struct ConditionalFeature {
+    var name: String
+    var addressee: Addressee
+    var condition: (Settings.Host) -> Bool
 }
 
 /// A node of disco that a module answers for.
@@ -83,6 +99,7 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [[UInt8]] = []
     var calls: [(name: String, handler: CallHandler)] = []
@@ -106,6 +123,11 @@ public struct Registration {
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
         for addressee in addressees { features.append((name, addressee)) }
+    }
+
+    /// Names a feature that only hosts with certain settings have.
+    public mutating func feature(_ name: String, of addressees: Addressee..., where condition: @escaping (Settings.Host) -> Bool) {
+        for addressee in addressees { conditional.append(ConditionalFeature(name: name, addressee: addressee, condition: condition)) }
     }
 
     /// Names an identity for disco.
@@ -197,6 +219,7 @@ public final class DispatchTable {
                 if addressee == .server { catalogue.serverForms.append(xml) } else { catalogue.accountForms.append(xml) }
             }
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.conditional.append(contentsOf: registration.conditional)
             for feature in registration.streamFeatures { features.append(contentsOf: feature) }
         }
         self.stages = stages
