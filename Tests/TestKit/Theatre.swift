@@ -41,6 +41,7 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var captured: [String: String] = [:]
     private var dirty = true
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
@@ -165,7 +166,10 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected) else {
+            var caught = captured
+            let account = bare(String(actor.prefix { $0 != "/" && $0 != "!" }))
+            guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
+                captured = caught
                 queues[actor]?.remove(at: index)
                 return
             }
@@ -190,6 +194,7 @@ public final class Play {
             case "domain": filled += theatre.domain
             case "password": filled += XMPPClient.password
             case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
+            case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""
