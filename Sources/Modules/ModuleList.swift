@@ -15,5 +15,6 @@ public enum ModuleList {
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
+        MessageArchive.self,
     ]
 }

@@ -15,6 +15,8 @@ public final class CoreMetrics: Sendable {
     public let failedLoads: Counter
     public let damagedRecords: Counter
     public let refusedOffline: Counter
+    public let archivedMessages: Counter
+    public let archivePages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
@@ -69,6 +71,8 @@ public final class CoreMetrics: Sendable {
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
+        archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
+        archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")

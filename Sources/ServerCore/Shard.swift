@@ -240,7 +240,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .flags, .managed, .resume, .moved:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .managed, .resume, .moved:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -316,7 +316,6 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
-        case .flags(let jid, let session, let flags): account(jid).receive(.flags(session, flags))
         case .managed(let jid, let session, let note): account(jid).receive(.managed(session, note))
         case .resume(let request): account(request.account).receive(.resume(request))
         case .moved(let jid, let from, let to, let state): account(jid).receive(.moved(from: from, to: to, state))

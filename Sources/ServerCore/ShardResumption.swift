@@ -62,12 +62,12 @@ extension Shard {
     }
 
     private func resume(_ attempt: Resumption) {
-        guard let connection = attempt.connection else { return }
+        guard attempt.connection != nil else { return }
         guard !ending else { return finish(attempt, .failure(ResumeRefusal(.serviceUnavailable)), "refused") }
         if let session = resumable[attempt.previd].flatMap({ sessions[$0] }), session.account == attempt.account, session.ended == nil,
             session.leaving == nil
         {
-            return finish(attempt, session.attach(connection, h: attempt.h), "here")
+            return session.resume(by: attempt)
         }
         nextSessionID += 1
         attempt.session = SessionRef(shard: address, id: nextSessionID)
@@ -120,7 +120,7 @@ extension Shard {
         post(.moved(account: account, from: SessionRef(shard: address, id: id), to: new, state: nil), to: home)
     }
 
-    private func finish(_ attempt: Resumption, _ result: Result<Resumed, ResumeRefusal>, _ outcome: String) {
+    func finish(_ attempt: Resumption, _ result: Result<Resumed, ResumeRefusal>, _ outcome: String) {
         if case .success = result { core.metrics.resumed(outcome) } else { core.metrics.resumed("refused") }
         attempt.finish(result)
     }

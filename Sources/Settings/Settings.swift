@@ -14,6 +14,7 @@ public struct Settings: Sendable, Equatable {
     public var offline = Offline()
     public var registration = Registration()
     public var profile = Profile()
+    public var archive = Archive()
     public var store = Store()
     public var cluster = Cluster()
     public var log = Log()
@@ -58,7 +59,7 @@ public struct Settings: Sendable, Equatable {
         /// What an acknowledgement means.
         public var durability = Durability.kept
         /// Whether messages are archived.
-        public var archive = false
+        public var archive = true
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -195,6 +196,15 @@ public struct Settings: Sendable, Equatable {
     public struct Offline: Sendable, Equatable {
         /// Messages owed to one account; 0: no bound.
         public var messages = 10_000
+        /// Bytes of them in the store; 0: no bound.
+        public var bytes = 67_108_864
+        public init() {}
+    }
+
+    /// `[archive]` (XEP-0313).
+    public struct Archive: Sendable, Equatable {
+        /// Messages of one page at most.
+        public var page = 250
         public init() {}
     }
 

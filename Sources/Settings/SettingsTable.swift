@@ -21,6 +21,7 @@ public enum SettingsTable {
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -186,6 +187,12 @@ public enum SettingsTable {
         .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "offline.bytes", \.offline.bytes, 0...gib * 64, "bytes", live: true,
+            "Bytes of the messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "archive.page", \.archive.page, 1...5_000, "messages", live: true,
+            "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),
     ]
 
     private static let registration: [Setting<Settings>] = [
@@ -267,7 +274,8 @@ public enum SettingsTable {
                 "durability", \.durability, live: true,
                 "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
             ),
-            .flag("archive", \.archive, live: true, "Whether messages are archived."),
+            .flag("archive", \.archive, live: true, 
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
             .flag(
                 "require_tls", \.requireTLS, live: true,
                 "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),

@@ -14,15 +14,24 @@ public struct ClientManagement: Sendable {
     public private(set) var received: UInt32 = 0
     /// Answers of the server.
     public private(set) var answers = 0
+    /// Stanzas sent since it was enabled.
+    public var sent: UInt32 { UInt32(truncatingIfNeeded: sentVisible.count) }
     /// Times the server asked.
     public private(set) var requests = 0
     /// Of all that was sent, and of all that came: whether a script sees it.
     private var sentVisible: [Bool] = []
     private var receivedVisible: [Bool] = []
 
-    init(enabled: Element) {
-        let resumes = enabled["resume"] == "true" || enabled["resume"] == "1"
-        id = resumes ? enabled["id"] : nil
+    /// `<enabled/>` came.
+    public private(set) var isEnabled = false
+
+    /// `<enable/>` is sent: what is sent from now on counts.
+    init() {}
+
+    /// What comes from now on counts, too.
+    mutating func enabled(_ element: Element) {
+        isEnabled = true
+        id = element["resume"] == "true" || element["resume"] == "1" ? element["id"] : nil
     }
 
     /// The same session goes on over another stream. Returns what has to be sent again.
@@ -43,6 +52,7 @@ public struct ClientManagement: Sendable {
     }
 
     mutating func noteReceived(isVisible: Bool = true) {
+        guard isEnabled else { return }
         received &+= 1
         receivedVisible.append(isVisible)
     }

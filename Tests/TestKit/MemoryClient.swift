@@ -41,11 +41,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
         }
     }
 
-    /// Asks for the session of another client, which may still stand.
+    /// Asks for the session of another client, whose stream may still stand.
     ///
-    /// - Parameter h: Stanzas it says to have; nil: what the other one counted.
-    func resume(_ account: JID, _ previd: String, from other: MemoryClient?, h: UInt32?) {
-        let said = h ?? other?.management?.received ?? 0
+    /// - Parameter h: Stanzas it says to have; nil: what it counted.
+    func resume(_ account: JID, _ previd: String, continuing earlier: ClientManagement?, h: UInt32?) {
+        let said = h ?? earlier?.received ?? 0
         shard.enter { shard in
             guard self.closedWith == nil else { return }
             self.resumption = shard.resume(account: account, previd: previd, h: said, connection: self) { result in
@@ -56,7 +56,7 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
                     if let error = refusal.streamError { self.close(error) }
                 case .success(let resumed):
                     self.session = resumed.session
-                    self.management = other?.management
+                    self.management = earlier
                     self.management?.rewind(to: said)
                     resumed.session.resend()
                     // Its own part: what the server has not handled goes out again.
@@ -85,7 +85,7 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     private func arrive(_ elements: [String]) {
         for text in elements {
-            guard management != nil, let element = try? Element.parse(Array(text.utf8)) else {
+            guard management?.isEnabled == true, let element = try? Element.parse(Array(text.utf8)) else {
                 received.append(text)
                 continue
             }
@@ -123,6 +123,9 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             self.session?.written(through: self.stalledMark)
         }
     }
+
+    /// The client is elsewhere by now: what comes here it does not read, and the server does not know.
+    public func abandon() { if closedWith == nil { closedWith = "abandoned" } }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
     public func setReading(_ on: Bool) { isReading = on }
@@ -168,6 +171,8 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     /// What the stream would do with an element of stream management.
     private func manage(_ element: Element) {
+        let isFirst = element.local == "enable" && management == nil && ClientStream.managementWish(element) != nil
+        if isFirst { management = ClientManagement() }
         let (local, wish, h) = (element.local, ClientStream.managementWish(element), element["h"].flatMap { UInt32($0) })
         shard.enter { _ in
             guard self.closedWith == nil, let session = self.session else { return }
@@ -176,10 +181,10 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             case "a": if let h { session.acknowledged(through: h) }
             default:
                 var answer = XMLWriter()
-                if local == "enable", self.management == nil, let wish {
+                if isFirst, let wish {
                     let grant = session.enableManagement(resumable: wish.resume, maxSeconds: wish.max)
                     StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &answer)
-                    self.management = (try? Element.parse(answer.bytes)).map { ClientManagement(enabled: $0) }
+                    if let enabled = try? Element.parse(answer.bytes) { self.management?.enabled(enabled) }
                 } else {
                     StreamWriting.managementFailed(wish == nil ? .badRequest : .unexpectedRequest, into: &answer)
                 }
@@ -262,5 +267,8 @@ public final class MemoryTheatre: Theatre {
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

@@ -17,6 +17,9 @@ public protocol Theatre: AnyObject {
     /// - Returns: the player on the new stream, or what the server answered instead of `<resumed/>`.
     func resume(_ name: String, from player: any Player, h: Int?) async throws -> (player: (any Player)?, refusal: String?)
     func advanceClock(seconds: Int64) async throws
+    /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
+    /// behind no fence.
+    var patience: Duration { get }
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
 }
@@ -52,6 +55,7 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var captured: [String: String] = [:]
     private var dirty = true
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
@@ -94,7 +98,16 @@ public final class Play {
             dirty = true
         case .receives(let actor, let xml):
             try await settle()
-            try expect(actor, try fill(xml))
+            let patience = Deadline(in: theatre.patience)
+            while true {
+                do {
+                    return try expect(actor, try fill(xml))
+                } catch let failure as PlayFailure {
+                    guard !patience.isOver else { throw failure }
+                    dirty = true
+                    try await settle()
+                }
+            }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
@@ -163,7 +176,8 @@ public final class Play {
         }
         let actual = try Element.parse(Array((answer ?? "<nothing/>").utf8))
         guard let refusal else { throw PlayFailure(description: "\(actor) is not resumed: \(answer ?? "")") }
-        if let reason = Matcher.difference(actual, try Element.parse(Array(try fill(refusal).utf8))) {
+        let expected = try Element.parse(Array(try fill(refusal).utf8))
+        if let reason = Matcher.difference(actual, expected, account: bare(String(person.dropLast(suffix.count))), captured: &captured) {
             throw PlayFailure(description: "\(reason)\n    in \(answer ?? "")")
         }
     }
@@ -215,7 +229,10 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected) else {
+            var caught = captured
+            let account = bare(String(actor.prefix { $0 != "/" && $0 != "!" }))
+            guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
+                captured = caught
                 queues[actor]?.remove(at: index)
                 return
             }
@@ -240,6 +257,7 @@ public final class Play {
             case "domain": filled += theatre.domain
             case "password": filled += XMPPClient.password
             case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
+            case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""

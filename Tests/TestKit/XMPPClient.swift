@@ -109,9 +109,9 @@ public final class XMPPClient {
 
     /// Enables stream management.
     public func enableManagement(resume: Bool = true, within patience: Duration = .seconds(20)) throws {
-        try write("<enable xmlns='urn:xmpp:sm:3' resume='\(resume)'/>", by: Deadline(in: patience))
+        try send("<enable xmlns='urn:xmpp:sm:3' resume='\(resume)'/>", within: patience)
         let deadline = Deadline(in: patience)
-        while management == nil {
+        while management?.isEnabled != true {
             guard end == nil, !deadline.isOver else { throw ProcessFailure("\(jid): stream management is not enabled") }
             wait(by: deadline)
         }
@@ -190,7 +190,7 @@ public final class XMPPClient {
 
     /// Sends one stanza or several; returns when the socket has taken all of it.
     public func send(_ xml: String, within patience: Duration = .seconds(20)) throws {
-        if management != nil { noteSent(xml) }
+        if management != nil { noteSent(xml) } else if xml.hasPrefix("<enable ") { management = ClientManagement() }
         try write(xml, by: Deadline(in: patience))
     }
 
@@ -394,7 +394,7 @@ public final class XMPPClient {
         }
         switch element.local {
         case "enabled":
-            management = ClientManagement(enabled: element)
+            management?.enabled(element)
             return false
         case "resumed":
             management = awaited

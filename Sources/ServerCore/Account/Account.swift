@@ -17,7 +17,6 @@ public final class Account {
         case acked(SessionRef, [UInt64])
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
-        case flags(SessionRef, UInt8)
         case command(CommandLetter)
         case managed(SessionRef, ManagementNote)
         case resume(ResumeRequest)
@@ -29,7 +28,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .resume, .command: false
-            case .managed, .moved, .unbind, .acked, .returned, .refused, .flags, .claim, .nodeLost: true
+            case .managed, .moved, .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -65,6 +64,8 @@ public final class Account {
     /// Messages acknowledged but still in the store.
     var spent = SpentMessages()
     var inboxTouched = false
+    /// What it knows of its archive beside the store.
+    var archive = ArchiveMemory()
     var lastMessage: UInt64 = 0
     /// What recently came in: for repeats after a takeover and for clients that send again.
     var recent = RecentMessages()
@@ -144,7 +145,8 @@ public final class Account {
         recent = RecentMessages(snapshot.recent)
         let after = core.clock.now &+ RecentMessages.graceMicroseconds
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
-        for message in spent.messages { _ = inbox.acknowledge(message) }
+        for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
+        archive.forgetPreferences()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {
@@ -182,7 +184,7 @@ public final class Account {
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
             case .resume(let request):
                 shard.post(.resumeRefused(session: request.session.id, ResumeRefusal(.resourceConstraint)), to: request.session.shard)
-            case .unbind, .acked, .returned, .refused, .flags, .managed, .moved, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .refused, .managed, .moved, .claim, .nodeLost: break
             }
         }
     }
@@ -205,7 +207,6 @@ public final class Account {
         case .acked(let session, let messages): acknowledged(session, messages)
         case .returned(let session, let stanzas): takeBack(stanzas, from: session)
         case .refused(let session, let error): copyRefusal(error, by: session)
-        case .flags(let session, let flags): noteFlags(session, flags)
         case .managed(let session, let note): noteManagement(session, note)
         case .resume(let request): resume(request)
         case .moved(let old, let new, let state): moved(from: old, to: new, state)

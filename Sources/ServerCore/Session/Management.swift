@@ -1,3 +1,4 @@
+internal import DequeModule
 public import Stanzas
 
 /// What a session keeps once its client enabled stream management (XEP-0198).
@@ -24,6 +25,8 @@ struct Management {
     /// When the `<r/>` was sent that is not answered.
     var requestedAt: MonotonicTime?
     var timer: (any LoopTimer)?
+    /// What came over an earlier stream and was not handled when the session was resumed: its client sends it again, and here it is already.
+    private var again: Deque<Stanza> = []
 
     init(id: String?, seconds: Int, inbound: InboundLedger) {
         self.id = id
@@ -68,11 +71,32 @@ struct Management {
         asked = inbound.count > 0 ? inbound.nextSeq &- 1 : nil
     }
 
+    /// The session is resumed: what the client is not told of now it sends again.
+    mutating func noteResumed(_ inbound: InboundLedger) {
+        again = Deque(inbound.unhandled.dropFirst(earlier).map(\.stanza))
+    }
+
+    /// Whether a stanza is the next of what is sent again.
+    mutating func isSentAgain(_ stanza: Stanza) -> Bool {
+        guard let expected = again.popFirst() else { return false }
+        if stanza.isSame(as: expected) { return true }
+        again.removeAll()
+        return false
+    }
+
     /// The `h` that is being told.
     mutating func tell() -> UInt32 {
         owesAnswer = false
         told = handled
         return handled
+    }
+}
+
+extension Stanza {
+    /// Whether a client would call it the same stanza as one it sent before.
+    fileprivate func isSame(as other: Stanza) -> Bool {
+        guard kind == other.kind, type == other.type, id == other.id, to == other.to else { return false }
+        return id != nil || payload.bytes == other.payload.bytes
     }
 }
 

@@ -13,7 +13,10 @@ struct PresenceMemory {
     /// Addresses that got directed presence and no unavailable since, and when.
     private var addressed: [JID: UInt32] = [:]
     /// Bits of `Resource.Flags` that the client asked for.
-    private(set) var flags: UInt8 = 0
+    private(set) var flags: UInt8
+
+    /// - Parameter flags: what the session was bound with.
+    init(flags: Resource.Flags = []) { self.flags = flags.rawValue }
 
     /// The whole of it, on its way to another loop.
     struct State: Sendable {
@@ -32,7 +35,7 @@ struct PresenceMemory {
             isFresh: isFresh(at: now))
     }
 
-    init() {}
+
 
     init(_ state: State, at now: MonotonicTime) {
         available = state.available

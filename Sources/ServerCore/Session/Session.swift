@@ -34,7 +34,10 @@ public final class Session {
     var leaving: SessionRef?
     /// Its state is on the way there: what happens to it here counts no more.
     var isHandedOver = false
-    var handOverTimer: (any LoopTimer)?
+    /// Somebody wants to go on with it here, once what it sent is handled.
+    var resumption: Resumption?
+    /// Runs while it waits for that.
+    var quietTimer: (any LoopTimer)?
     /// How often it changed its loop.
     var moves: UInt32 = 0
     /// A new stream stands and `<resumed/>` is not written on it yet.
@@ -65,18 +68,17 @@ public final class Session {
     public internal(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
-    /// The home is to be told of flags that came without a stanza.
-    var owesFlags = false
     var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public internal(set) var ended: EndReason?
     /// Why this side is ending it.
     var ending: EndReason?
     var departurePosted = false
     private let requestedResource: String?
+    let terms: BindTerms
     var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -87,6 +89,8 @@ public final class Session {
         lastFacts = connection.facts
         key = SessionRef(shard: shard.address, id: id).key
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -104,12 +108,12 @@ public final class Session {
         since = state.since
         moves = state.moves &+ 1
         requestedResource = nil
+        terms = state.terms
         lastFacts = facts
         lastActivity = shard.loop.now
         stanzasIn = state.stanzasIn
         stanzasOut = state.stanzasOut
         deliveredThrough = state.deliveredThrough
-        owesFlags = state.owesFlags
         inbound = InboundLedger(nextSeq: state.nextSeq, unhandled: state.unhandled)
         presence = PresenceMemory(state.presence, at: shard.loop.now)
         management = Management(
@@ -141,7 +145,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -180,7 +184,7 @@ public final class Session {
     ///
     /// - Parameter size: Bytes it took on the wire, for back-pressure.
     public func submit(_ stanza: Stanza, size: Int) {
-        guard ended == nil, bind != nil else { return }
+        guard ended == nil, bind != nil, !isSentAgain(stanza) else { return }
         stanzasIn &+= 1
         shard.core.metrics.stanzasIn.increment()
         lastActivity = shard.loop.now
@@ -200,7 +204,7 @@ public final class Session {
     ///   - answer: What the client hears.
     ///   - size: Bytes it took on the wire.
     public func answer(_ answer: Stanza?, size: Int) {
-        guard ended == nil, bind != nil else { return }
+        guard ended == nil, bind != nil, !isSentAgain(Self.answered) else { return }
         stanzasIn &+= 1
         shard.core.metrics.stanzasIn.increment()
         lastActivity = shard.loop.now
@@ -249,7 +253,6 @@ public final class Session {
         }
         // It is said by the new home whether it stays.
         guard leaving == nil else { return }
-        postFlags()
         noteManagement()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
@@ -278,7 +281,7 @@ public final class Session {
         noteHandled(done)
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
-        if leaving != nil { handOverIfQuiet() }
+        if inbound.count == 0 { becameQuiet() }
         if ended != nil { shard.forgetIfDone(self) }
     }
 
@@ -286,20 +289,6 @@ public final class Session {
     private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
         guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
         shard.post(.refused(account: account, session: ref, error: error), to: home)
-    }
-
-    /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
-    public func enableCarbons() {
-        presence.note(.carbons)
-        owesFlags = true
-        postFlags()
-    }
-
-    /// Once: a home that takes over is told with everything else.
-    func postFlags() {
-        guard owesFlags, let home = shard.placement.home(of: account) else { return }
-        owesFlags = false
-        shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.

@@ -212,8 +212,9 @@ extension Session {
     func endManagement() {
         management?.timer?.cancel()
         management?.timer = nil
-        handOverTimer?.cancel()
-        handOverTimer = nil
+        dropResumption()
+        quietTimer?.cancel()
+        quietTimer = nil
         leaveDetached()
         if let id = management?.id, shard.resumable[id] == self.id { shard.resumable[id] = nil }
     }
@@ -234,6 +235,55 @@ extension Session {
 
     // MARK: Resumption
 
+    /// A stanza that is here already, from a stream before.
+    func isSentAgain(_ stanza: Stanza) -> Bool { management?.isSentAgain(stanza) ?? false }
+
+    /// Somebody wants to go on with it here: at once if everything it sent is handled, so that nothing needs to be sent again.
+    func resume(by attempt: Resumption) {
+        guard isResumable else {
+            end(.replaced)
+            return shard.finish(attempt, .failure(ResumeRefusal(.itemNotFound, h: management?.handled)), "here")
+        }
+        dropResumption()
+        if let old = connection {
+            // It may look alive for long: its client knows better.
+            detach()
+            old.close(StreamError(.conflict, text: "Resumed on another stream"))
+        }
+        resumption = attempt
+        waitForQuiet()
+    }
+
+    /// The attempt that waits will not succeed.
+    func dropResumption() {
+        guard let attempt = resumption else { return }
+        resumption = nil
+        shard.finish(attempt, .failure(ResumeRefusal(.itemNotFound, h: management?.handled)), "here")
+    }
+
+    /// How long what the client sent may take to be handled before its session goes on, here or elsewhere, with it unhandled.
+    private static let quietPatience = Duration.seconds(1)
+
+    func waitForQuiet() {
+        guard inbound.count > 0 else { return becameQuiet() }
+        quietTimer?.cancel()
+        let id = id
+        quietTimer = shard.loop.schedule(after: Self.quietPatience) { [shard] in
+            shard.enter { $0.sessions[id]?.becameQuiet() }
+        }
+    }
+
+    /// Everything the client sent is handled, or it took too long.
+    func becameQuiet() {
+        quietTimer?.cancel()
+        quietTimer = nil
+        handOver()
+        guard let attempt = resumption else { return }
+        resumption = nil
+        guard let connection = attempt.connection else { return }
+        shard.finish(attempt, attach(connection, h: attempt.h), "here")
+    }
+
     /// The client is back on a new stream: acknowledges what it has. Nothing is written until `resend`.
     func attach(_ connection: any ClientConnection, h: UInt32) -> Result<Resumed, ResumeRefusal> {
         guard let previd = management?.id, ended == nil else { return .failure(ResumeRefusal(.itemNotFound)) }
@@ -245,11 +295,6 @@ extension Session {
             end(.protocolError(error))
             return .failure(ResumeRefusal(.unexpectedRequest, streamError: error))
         }
-        if let old = self.connection {
-            // It may look alive for long: its client knows better.
-            detach()
-            old.close(StreamError(.conflict, text: "Resumed on another stream"))
-        }
         leaveDetached()
         self.connection = connection
         isSilent = true
@@ -259,6 +304,7 @@ extension Session {
         lastActivity = shard.loop.now
         noteManagement()
         checkReading()
+        management?.noteResumed(inbound)
         return .success(Resumed(session: self, previd: previd, h: management?.tell() ?? 0))
     }
 

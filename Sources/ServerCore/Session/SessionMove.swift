@@ -5,11 +5,8 @@ import Telemetry
 
 /// A session changes its loop, because its client came back at another one (XEP-0198 §5; the home's part is `AccountResumption`).
 extension Session {
-    /// How long what the client sent may take to be handled before the session goes with it unhandled: it is submitted again from
-    /// there, and a request may be carried out twice.
-    private static let quietPatience = Duration.seconds(1)
-
-    /// Stops where it is. Once everything is handled, or a moment later, all of it goes to the home.
+    /// Stops where it is. Once everything is handled, or a moment later, all of it goes to the home. What is not handled then is
+    /// submitted again from there, and a request may be carried out twice.
     func leave(to new: SessionRef) {
         leaving = new
         isHandedOver = false
@@ -17,21 +14,11 @@ extension Session {
             detach()
             old.close(StreamError(.conflict, text: "Resumed on another stream"))
         }
-        handOverTimer?.cancel()
-        let id = id
-        handOverTimer = shard.loop.schedule(after: Self.quietPatience) { [shard] in
-            shard.enter { $0.sessions[id]?.handOver() }
-        }
-        handOverIfQuiet()
+        dropResumption()
+        waitForQuiet()
     }
 
-    func handOverIfQuiet() {
-        if inbound.count == 0 { handOver() }
-    }
-
-    private func handOver() {
-        handOverTimer?.cancel()
-        handOverTimer = nil
+    func handOver() {
         guard let new = leaving, !isHandedOver, ended == nil, let home = shard.placement.home(of: account), let state = takeState() else {
             return
         }
@@ -53,7 +40,7 @@ extension Session {
         let ledger = management.ledger
         return SessionState(
             resource: resource, key: key, bind: bind, moves: moves, since: since, stanzasIn: stanzasIn, stanzasOut: stanzasOut,
-            deliveredThrough: deliveredThrough, acked: ackedLately.map(\.message) + ackedNow, owesFlags: owesFlags, id: id,
+            deliveredThrough: deliveredThrough, acked: ackedLately.map(\.message) + ackedNow, terms: terms, id: id,
             seconds: management.seconds, base: management.base, handled: management.handled, earlier: management.unhandledBefore,
             acknowledged: ledger.acknowledged, written: ledger.written, outgoing: Array(ledger.entries),
             latePresence: latePresenceOrder.compactMap { latePresence[$0] }, nextSeq: inbound.nextSeq, unhandled: Array(inbound.unhandled),
@@ -65,8 +52,8 @@ extension Session {
         guard leaving != nil, ended == nil else { return }
         leaving = nil
         isHandedOver = false
-        handOverTimer?.cancel()
-        handOverTimer = nil
+        quietTimer?.cancel()
+        quietTimer = nil
         submitAgain()
     }
 
@@ -88,7 +75,6 @@ extension Session {
         shard.unhandledBytes += inbound.bytes
         shard.core.metrics.sessions.add(1)
         if let id = management?.id { shard.resumable[id] = self.id }
-        postFlags()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
     }
 

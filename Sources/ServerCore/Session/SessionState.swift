@@ -41,8 +41,8 @@ public struct SessionState: Sendable {
     public var deliveredThrough: UInt64
     /// Messages the client acknowledged lately.
     public var acked: [UInt64]
-    /// The home is to be told of flags.
-    public var owesFlags: Bool
+    /// What it was bound with.
+    public var terms: BindTerms
     var id: String
     var seconds: Int
     var base: UInt32
@@ -69,7 +69,7 @@ extension SessionState {
         w.uint64(stanzasOut)
         w.uint64(deliveredThrough)
         w.numbers(acked)
-        w.bool(owesFlags)
+        w.terms(terms)
         w.string(id)
         w.count(seconds)
         w.uint32(base)
@@ -105,7 +105,7 @@ extension SessionState {
         stanzasOut = try r.uint64()
         deliveredThrough = try r.uint64()
         acked = try r.numbers()
-        owesFlags = try r.bool()
+        terms = try r.terms()
         id = try r.string()
         seconds = try r.count()
         base = try r.uint32()

@@ -6,14 +6,6 @@ internal import XMLStream
 
 /// Stream management (XEP-0198), carried out between the stream machine and the session.
 extension ClientHandler {
-    /// Features of an authenticated stream.
-    var boundFeatures: [UInt8] {
-        var writer = XMLWriter()
-        StreamWriting.managementFeature(into: &writer)
-        writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
-        return writer.bytes
-    }
-
     func manage(_ asked: ClientStream.Management) {
         switch asked {
         case .enable(let resume, let max):
