@@ -85,7 +85,12 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     private func arrive(_ elements: [String]) {
         for text in elements {
-            guard management?.isEnabled == true, let element = try? Element.parse(Array(text.utf8)) else {
+            guard management != nil, let element = try? Element.parse(Array(text.utf8)) else {
+                received.append(text)
+                continue
+            }
+            if element.namespace == NS.streamManagement, element.local == "enabled" {
+                management?.enabled(element)
                 received.append(text)
                 continue
             }
@@ -184,11 +189,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
                 if isFirst, let wish {
                     let grant = session.enableManagement(resumable: wish.resume, maxSeconds: wish.max)
                     StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &answer)
-                    if let enabled = try? Element.parse(answer.bytes) { self.management?.enabled(enabled) }
                 } else {
                     StreamWriting.managementFailed(wish == nil ? .badRequest : .unexpectedRequest, into: &answer)
                 }
-                self.received.append(String(decoding: answer.bytes, as: UTF8.self))
+                let text = String(decoding: answer.bytes, as: UTF8.self)
+                if self.isStalled || !self.stuck.isEmpty { self.stuck.append(text) } else { self.arrive([text]) }
             }
         }
     }
