@@ -28,6 +28,7 @@ final class Actor {
     /// As the client counts, on whatever stream.
     var management: ClientManagement? { client.management ?? kept }
     private var kept: ClientManagement?
+    private var earlier: [MemoryClient] = []
     var nextSeq: UInt32 = 1
     var receipts: [Receipt] = []
     var errors: Set<String> = []
@@ -47,6 +48,7 @@ final class Actor {
     /// It goes on over another stream, or tries to.
     func resume(by client: MemoryClient, node: Int) {
         kept = management
+        earlier.append(self.client)
         self.client = client
         self.node = node
         isLost = false
@@ -72,6 +74,8 @@ final class Actor {
         if client.closedWith == "conflict", management?.id != nil { isLost = true }
         if let error = client.resumeError, !isOver {
             isOver = true
+            // Asked for before the home heard that it can be: nobody comes back to it.
+            for earlier in earlier { earlier.endAbandoned() }
             refusals.append("\(error.condition.name) h \(error.h.map { String($0) } ?? "unknown")")
         }
         for text in client.takeReceived() {

@@ -132,6 +132,12 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     /// The client is elsewhere by now: what comes here it does not read, and the server does not know.
     public func abandon() { if closedWith == nil { closedWith = "abandoned" } }
 
+    /// The stream that was abandoned is closed after all.
+    public func endAbandoned() {
+        guard closedWith == "abandoned" else { return }
+        shard.enter { _ in if self.session?.connection === self { self.session?.streamClosed(.closedByPeer) } }
+    }
+
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
     public func setReading(_ on: Bool) { isReading = on }
 
