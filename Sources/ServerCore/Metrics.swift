@@ -16,6 +16,8 @@ public final class CoreMetrics: Sendable {
     public let refusedOffline: Counter
     public let archivedMessages: Counter
     public let archivePages: Counter
+    public let retractions: Counter
+    public let purgedMessages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
@@ -48,6 +50,10 @@ public final class CoreMetrics: Sendable {
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
         archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
         archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
+        retractions = try registry.counter(
+            "martlet_archive_retractions_total", help: "Archived messages that became tombstones, once an account.")
+        purgedMessages = try registry.counter(
+            "martlet_archive_purged_total", help: "Archived messages removed because of age, number or size.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")

@@ -33,6 +33,7 @@ public final class Shard: @unchecked Sendable {
     var isPurging = false
     var purgeNext: UInt16 = .max
     var purgeGoesOn = false
+    var retention = RetentionChore()
     var drainCompletion: (@Sendable () -> Void)?
     var drainTimer: (any LoopTimer)?
     /// Rows of sessions that are gone, and when they may go: in that order.

@@ -115,6 +115,7 @@ extension Shard {
             goneRows.removeFirst()
         }
         purge()
+        retainArchives()
         sleep()
         report()
     }

@@ -55,6 +55,8 @@ public struct Settings: Sendable, Equatable {
         public var durability = Durability.kept
         /// Whether messages are archived.
         public var archive = true
+        /// Days that archived messages stay; 0: as `[archive]` says.
+        public var archiveDays = 0
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -151,6 +153,12 @@ public struct Settings: Sendable, Equatable {
     public struct Archive: Sendable, Equatable {
         /// Messages of one page at most.
         public var page = 250
+        /// Days that archived messages stay; 0: for ever.
+        public var days = 0
+        /// Messages of one archive; 0: no bound.
+        public var messages = 0
+        /// MiB of one archive in the store; 0: no bound.
+        public var mib = 0
         public init() {}
     }
 

@@ -146,6 +146,16 @@ public enum SettingsTable {
         .integer(
             "archive.page", \.archive.page, 1...5_000, "messages", live: true,
             "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),
+        .integer(
+            "archive.days", \.archive.days, 0...36_500, "days", live: true,
+            "Days that archived messages stay; 0: for ever. What is too old goes within minutes, the oldest first, but never what was not delivered yet."
+        ),
+        .integer(
+            "archive.messages", \.archive.messages, 0...1_000_000_000, "messages", live: true,
+            "Messages of one account's archive; beyond, the oldest go. 0: no bound."),
+        .integer(
+            "archive.mib", \.archive.mib, 0...1_048_576, "MiB", live: true,
+            "Size of one account's archive; beyond, the oldest messages go. 0: no bound."),
     ]
 
     private static let store: [Setting<Settings>] = [
@@ -202,6 +212,9 @@ public enum SettingsTable {
         .flag(
             "archive", \.archive, live: true,
             "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
+        .integer(
+            "archive_days", \.archiveDays, 0...36_500, "days", live: true,
+            "Days that archived messages of its users stay; 0: as archive.days says."),
         .flag(
             "require_tls", \.requireTLS, live: true,
             "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),

@@ -98,6 +98,8 @@ public enum NS {
     public static let correction = "urn:xmpp:message-correct:0"
     /// XEP-0424.
     public static let retraction = "urn:xmpp:message-retract:1"
+    /// XEP-0424, the feature of archives that keep tombstones.
+    public static let retractionTombstone = "urn:xmpp:message-retract:1#tombstone"
     /// XEP-0425.
     public static let moderation = "urn:xmpp:message-moderate:1"
     /// XEP-0444.

@@ -10,7 +10,7 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no such one. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
 /// What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
 public struct Script: Sendable {

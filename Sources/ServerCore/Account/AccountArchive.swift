@@ -70,6 +70,7 @@ extension Account {
         inbox.pass(kept.sequence)
         core.metrics.archivedMessages.increment()
         archive.wrote()
+        if stanza.payload.facts.mask.contains(.retraction) { honourRetraction(stanza, peer: to, sequence: kept.sequence) }
         if archive.unmarked >= ArchiveMemory.markBound { touchInbox() }
         return kept.sequence
     }
@@ -86,6 +87,9 @@ extension Account {
     /// A message that came in has its record: it carries the id on its way to the sessions.
     func archived(_ stanza: inout Stanza, _ sequence: UInt64) {
         core.metrics.archivedMessages.increment()
+        if stanza.payload.facts.mask.contains(.retraction), let from = stanza.from {
+            honourRetraction(stanza, peer: from, sequence: sequence)
+        }
         identify(&stanza, sequence)
     }
 

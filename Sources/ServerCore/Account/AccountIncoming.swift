@@ -200,7 +200,11 @@ extension Account {
         guard stanza.payload.facts.mask.contains(.originID), let from = stanza.from, let fact = stanza.payload.facts.first(.originID),
             let id = stanza.payload.element(of: fact)?["id"]
         else { return 0 }
-        return core.identity.hash128(from.bare.description + "\n" + id + (other.map { "\n" + $0.bare.description } ?? "")).0
+        return originHash(from: from, id: id, to: other)
+    }
+
+    func originHash(from: JID, id: String, to other: JID?) -> UInt64 {
+        core.identity.hash128(from.bare.description + "\n" + id + (other.map { "\n" + $0.bare.description } ?? "")).0
     }
 }
 

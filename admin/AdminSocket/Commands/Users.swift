@@ -118,7 +118,18 @@ extension Commands {
                 guard let account = try AccountSnapshot.load(jid: jid.description, from: snapshot, identity: core.identity) else {
                     return sink.fail(.notFound, "there is no account \(jid)")
                 }
-                sink.write { show(account, &$0) }
+                let rows = AccountRows(
+                    partition: core.identity.partition(of: account.account.jid), number: account.account.number, identity: core.identity)
+                let archive = try rows.archiveSize(rows: 1_000_000, in: snapshot)
+                let first = try rows.archiveEnd(last: false, in: snapshot)
+                let last = try rows.archiveEnd(last: true, in: snapshot)
+                sink.write { reply in
+                    show(account, &reply)
+                    let atLeast = archive.isAll ? "" : "at least "
+                    reply.fact("archive", .text("\(atLeast)\(archive.messages) messages, \(archive.bytes) bytes"))
+                    reply.fact("archive_first", first.map { .text(Moment.text($0.stamp)) } ?? .none)
+                    reply.fact("archive_last", last.map { .text(Moment.text($0.stamp)) } ?? .none)
+                }
                 list(SessionFilter(jid: jid), limit: 100, sink)
             } catch {
                 sink.fail(.unavailable, "the account \(jid) cannot be read: \(error)")
