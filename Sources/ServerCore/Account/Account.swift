@@ -140,6 +140,7 @@ public final class Account {
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
         for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
         archive.forgetPreferences()
+        archive.retractions.forgetAll()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {

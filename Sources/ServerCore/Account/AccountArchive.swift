@@ -13,6 +13,8 @@ struct ArchiveMemory {
     private var flushing: (batch: UInt64, messages: [UInt64]) = (0, [])
     /// Messages written since the mark of the inbox was.
     private(set) var unmarked = 0
+    /// Searches for messages that were taken back, one after the other, and what waits until they are done.
+    var retractions = RetractionQueue()
 
     /// Sent messages after which the mark of the inbox is written although nothing was acknowledged: what stands above it is looked
     /// through when the account is loaded.

@@ -1,3 +1,4 @@
+internal import DequeModule
 import Stanzas
 import Store
 import Telemetry
@@ -86,28 +87,83 @@ extension Account {
         xml.empty(
             "retracted", xmlns: NS.retraction, ("id", own),
             ("stamp", DateTime(microseconds: Int64(bitPattern: sequence)).description))
-        continueRetraction(
-            RetractionSearch(
-                from: from, to: to, peer: rows.peer(peer.bare.description), id: id,
-                originIDHash: originHash(from: from, id: id, to: from.bare == jid && to.bare != jid ? to : nil),
-                tombstone: Payload(written: xml.bytes), below: sequence),
-            account: rows.number)
+        let search = RetractionSearch(
+            from: from, to: to, peer: rows.peer(peer.bare.description), id: id,
+            originIDHash: originHash(from: from, id: id, to: from.bare == jid && to.bare != jid ? to : nil),
+            tombstone: Payload(written: xml.bytes), below: sequence)
+        if archive.retractions.add(search) { nextRetraction() }
     }
 
-    private func continueRetraction(_ search: RetractionSearch, account: UInt64) {
+    /// Runs `body` when every message that was taken back before has its tombstone.
+    func afterRetractions(_ body: @escaping () -> Void) {
+        if archive.retractions.isEmpty { body() } else { archive.retractions.waiting.append(body) }
+    }
+
+    /// One after the other: each sees what the one before it wrote.
+    private func nextRetraction() {
+        guard let search = archive.retractions.first, let rows else { return }
+        continueRetraction(search, archive.retractions.generation, account: rows.number)
+    }
+
+    private func continueRetraction(_ search: RetractionSearch, _ generation: Int, account: UInt64) {
         read({ (snapshot, rows) throws(StoreFailure) in
             var search = search
             try search.advance(in: snapshot, rows)
             return search
         }) { [unowned self] result in
-            // Made anew under the same name meanwhile, or nothing can be read now: then there is no tombstone.
-            guard rows?.number == account, case .success(let search) = result else { return }
-            if let (key, value) = search.replacement {
-                put(key, value, waits: false)
-                core.metrics.retractions.increment()
-            } else if !search.isDone {
-                continueRetraction(search, account: account)
+            // The account was read or made anew meanwhile: nobody waits for this any more.
+            guard generation == archive.retractions.generation, rows?.number == account else { return }
+            if case .success(let search) = result {
+                if let (key, value) = search.replacement {
+                    // What is read from now on waits for it.
+                    put(key, value)
+                    core.metrics.retractions.increment()
+                } else if !search.isDone {
+                    return continueRetraction(search, generation, account: account)
+                }
             }
+            // What cannot be read now gets no tombstone: clients have the retraction all the same.
+            let waiting = archive.retractions.removeFirst()
+            nextRetraction()
+            for body in waiting { body() }
+            if archive.retractions.isEmpty { pump() }
         }
+    }
+}
+
+/// Searches of an account that wait for their turn.
+struct RetractionQueue {
+    /// Searches that wait at most; who takes back more at once gets no tombstones for the rest.
+    private static let bound = 64
+
+    private var searches: Deque<RetractionSearch> = []
+    /// What is done when all of them are.
+    var waiting: [() -> Void] = []
+    /// Tells the answers of searches that were forgotten.
+    private(set) var generation = 0
+
+    var isEmpty: Bool { searches.isEmpty }
+    var first: RetractionSearch? { searches.first }
+
+    /// Returns true when it is the only one, so that it has to be started.
+    mutating func add(_ search: RetractionSearch) -> Bool {
+        guard searches.count < Self.bound else { return false }
+        searches.append(search)
+        return searches.count == 1
+    }
+
+    /// Returns what may be done now.
+    mutating func removeFirst() -> [() -> Void] {
+        _ = searches.popFirst()
+        guard searches.isEmpty else { return [] }
+        defer { waiting = [] }
+        return waiting
+    }
+
+    /// After a failed commit: whoever waits for an answer hears that there is none.
+    mutating func forgetAll() {
+        searches.removeAll()
+        waiting = []
+        generation += 1
     }
 }

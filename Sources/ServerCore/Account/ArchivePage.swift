@@ -232,8 +232,8 @@ extension Account {
     public func sendArchivePage(
         _ query: ArchiveQuery, to session: JID, then: @escaping (Result<ArchiveEnd, StanzaError>) -> Void
     ) {
-        continueArchivePage(
-            ArchivePage(query, account: jid, ids: archiveIDs, limit: core.settings.archive.page), to: session, then: then)
+        let page = ArchivePage(query, account: jid, ids: archiveIDs, limit: core.settings.archive.page)
+        afterRetractions { [unowned self] in continueArchivePage(page, to: session, then: then) }
     }
 
     private func continueArchivePage(
