@@ -17,7 +17,7 @@ public final class Discovery: Module {
         registration.identity(Identity(category: "server", type: "im", name: "Martlet"), of: .server)
         registration.identity(Identity(category: "account", type: "registered"), of: .ownAccount)
 
-        registration.iq(.get, Self.info, to: .server, .ownAccount, .otherAccount) { request, turn in
+        registration.iq(.get, Self.info, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
             // §8: to a stranger an account looks as if it did not exist.
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
             let addressee = Self.addressee(request, turn)
@@ -25,12 +25,14 @@ public final class Discovery: Module {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
             }
             let catalogue = turn.catalogue
-            let features = catalogue.features(of: addressee, host: turn.host(request.stanza.to?.domain))
+            let host = (request.stanza.to ?? turn.account.jid).domain
+            let forms = catalogue.forms(of: addressee, host: host)
+            let features = catalogue.features(of: addressee, host: turn.host(host))
             return addressee == .server
-                ? Self.answer(catalogue.serverIdentities, features, catalogue.serverForms)
-                : Self.answer(catalogue.accountIdentities, features, catalogue.accountForms)
+                ? Self.answer(catalogue.serverIdentities, features, forms)
+                : Self.answer(catalogue.accountIdentities, features, forms)
         }
-        registration.iq(.get, Self.items, to: .server, .ownAccount, .otherAccount) { request, turn in
+        registration.iq(.get, Self.items, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
             let addressee = Self.addressee(request, turn)
             if let node = request.payload["node"], !node.isEmpty {
@@ -40,8 +42,10 @@ public final class Discovery: Module {
             let jid = request.stanza.to ?? turn.account.jid
             // §4.1 example 17: the available resources of the account.
             let resources = addressee == .server ? [] : turn.account.availableResources
+            let components = addressee == .server ? turn.components : []
             return .result { xml in
                 xml.element("query", xmlns: NS.discoItems) { xml in
+                    for (domain, name) in components { xml.empty("item", ("jid", domain), ("name", name)) }
                     for resource in resources { xml.empty("item", ("jid", resource.description)) }
                     for node in nodes { xml.empty("item", ("jid", jid.description), ("node", node.name), ("name", node.title)) }
                 }

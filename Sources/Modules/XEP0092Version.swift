@@ -14,7 +14,7 @@ public final class SoftwareVersion: Module {
     public func register(in registration: inout Registration) {
         registration.feature(NS.version, of: .server)
         let software = software
-        registration.iq(.get, Self.query, to: .server) { _, _ in
+        registration.iq(.get, Self.query, to: .server, .serverOfStranger) { _, _ in
             .result { xml in
                 xml.element("query", xmlns: NS.version) { xml in
                     xml.element("name", text: software.name)

@@ -12,6 +12,6 @@ public final class Ping: Module {
 
     public func register(in registration: inout Registration) {
         registration.feature(NS.ping, of: .server, .ownAccount)
-        registration.iq(.get, Self.ping, to: .server, .ownAccount, .otherAccount) { _, _ in .done }
+        registration.iq(.get, Self.ping, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { _, _ in .done }
     }
 }

@@ -12,7 +12,7 @@ public final class EntityTime: Module {
 
     public func register(in registration: inout Registration) {
         registration.feature(NS.time, of: .server)
-        registration.iq(.get, Self.time, to: .server) { _, turn in
+        registration.iq(.get, Self.time, to: .server, .serverOfStranger) { _, turn in
             let now = turn.now
             return .result { xml in
                 xml.element("time", xmlns: NS.time) { xml in

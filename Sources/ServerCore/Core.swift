@@ -14,12 +14,15 @@ public final class Core: Sendable {
     public let identity: VolumeIdentity
     public let readers: any StoreReaders
     public let bus: any StanzaBus
+    public let passwords: any PasswordKeys
     public let clock: WallClock
     public let software: Software
     public let started: Int64
     public let metrics: CoreMetrics
     /// Domain → settings of the host.
     public let hosts: [String: Settings.Host]
+    /// Domain → settings of the component that speaks for it.
+    public let components: [String: Settings.Component]
     let mailboxes: [Mailbox]
     let loops: [any Loop]
     let shardTable = Mutex<[Shard]>([])
@@ -27,7 +30,7 @@ public final class Core: Sendable {
 
     public init(
         settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders,
-        bus: any StanzaBus,
+        bus: any StanzaBus, passwords: any PasswordKeys,
         clock: WallClock, software: Software, metrics: CoreMetrics
     ) {
         self.settings = settings
@@ -39,6 +42,7 @@ public final class Core: Sendable {
         self.identity = volume.identity
         self.readers = readers
         self.bus = bus
+        self.passwords = passwords
         self.clock = clock
         self.software = software
         self.started = clock.now
@@ -47,6 +51,9 @@ public final class Core: Sendable {
         var hosts: [String: Settings.Host] = [:]
         for host in settings.hosts { hosts[host.domain] = host }
         self.hosts = hosts
+        var components: [String: Settings.Component] = [:]
+        for component in settings.components where hosts[component.domain] == nil { components[component.domain] = component }
+        self.components = components
     }
 }
 

@@ -8,6 +8,7 @@ public final class CoreMetrics: Sendable {
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
+    private let registrations: [RegistrationOutcome: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -22,7 +23,18 @@ public final class CoreMetrics: Sendable {
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
+    public let carbons: Counter
+    /// Sessions whose client said that it is inactive (XEP-0352).
+    let inactiveSessions: Gauge
+    let heldStanzas: Counter
+    let supersededStanzas: Counter
     public let rateLimited: Counter
+    /// Components that are connected here.
+    let components: Gauge
+    let componentStanzasIn: Counter
+    let componentStanzasOut: Counter
+    /// What could not be handed to a component and went back.
+    let componentBounces: Counter
     /// Levels of the whole process: each loop adds what changed since it last looked.
     let accounts: Gauge
     let gatedAccounts: Gauge
@@ -41,6 +53,13 @@ public final class CoreMetrics: Sendable {
                 "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
+        var registrations: [RegistrationOutcome: Counter] = [:]
+        for outcome in RegistrationOutcome.allCases {
+            registrations[outcome] = try registry.counter(
+                "martlet_registrations_total", help: "What people did to their accounts in-band, by outcome.",
+                labels: [("outcome", outcome.rawValue)])
+        }
+        self.registrations = registrations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -59,12 +78,47 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
+        componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
+        componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
+        componentBounces = try registry.counter(
+            "martlet_component_bounces_total", help: "Stanzas that could not be handed to a component and were refused.")
         accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
+        inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        heldStanzas = try registry.counter(
+            "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
+        supersededStanzas = try registry.counter(
+            "martlet_client_state_superseded_total", help: "Stanzas held for an inactive client that a later one took the place of.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
+
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
+}
+
+/// What became of somebody's wish for an account, or for a change of it (XEP-0077).
+public enum RegistrationOutcome: String, Sendable, CaseIterable {
+    /// An account was made.
+    case made
+    /// An account was made with an invitation.
+    case invited
+    /// The owner changed the password.
+    case passwordChanged = "password-changed"
+    /// The owner gave the account up.
+    case removed
+    /// Registration is closed.
+    case closed
+    /// Too many attempts from the address.
+    case limited
+    /// The name is taken or reserved.
+    case conflict
+    /// The name or the password is not what it must be.
+    case unacceptable
+    /// The store, or the threads for passwords, could not do it.
+    case failed
 }

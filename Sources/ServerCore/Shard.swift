@@ -1,6 +1,6 @@
 import Telemetry
 internal import DequeModule
-import Stanzas
+public import Stanzas
 import Store
 import Synchronization
 
@@ -19,11 +19,15 @@ public final class Shard: @unchecked Sendable {
 
     var sessions: [UInt64: Session] = [:]
     var accounts: [JID: Account] = [:]
+    /// Homes of components' domains, and the components whose sockets are here.
+    var components: [String: ComponentHome] = [:]
+    var componentSessions: [UInt64: ComponentSession] = [:]
     let mailbox: Mailbox
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
     var dirty: [Session] = []
+    var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
     var touchedInboxes: [Account] = []
     var housekeeping: (any LoopTimer)?
@@ -60,6 +64,8 @@ public final class Shard: @unchecked Sendable {
     var waitingForHome: Deque<(letter: Letter, from: ShardAddress)> = []
     var pendingCommands: [UInt64: PendingCommand] = [:]
     var pendingQuestions: [UInt64: PendingQuestion] = [:]
+    /// Passwords whose keys are being made.
+    var pendingKeys: [UInt64: (Result<[UInt8], PasswordRefusal>) -> Void] = [:]
     var nextCommand: UInt64
     var ending = false
     var inTick = false
@@ -67,6 +73,8 @@ public final class Shard: @unchecked Sendable {
     var idle: Deque<JID> = []
     /// Answers questions that are not about sessions; set by the room that assembles the node.
     public var answerer: ((_ question: [UInt8]) -> [UInt8])?
+    /// Told of every account that a module made or changed from here; set by the room that assembles the node.
+    public var accountWritten: ((AccountCommand, JID) -> Void)?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.
@@ -77,7 +85,7 @@ public final class Shard: @unchecked Sendable {
         loop = core.loops[index]
         mailbox = core.mailboxes[index]
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
-        placement = Placement(identity: core.identity)
+        placement = Placement(identity: core.identity, wholeDomains: Set(core.components.keys))
         lane = CommitLane(core.volume)
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -86,8 +94,10 @@ public final class Shard: @unchecked Sendable {
         let catalogue = Catalogue()
         self.catalogue = catalogue
         let context = ModuleContext(
-            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
-        table = try DispatchTable(modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue)
+            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
+            metrics: core.metrics)
+        table = try DispatchTable(
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
     }
 
     // MARK: Ticks
@@ -106,7 +116,7 @@ public final class Shard: @unchecked Sendable {
         guard !inTick else { return }
         inTick = true
         // A socket may take what it is given at once and say so while it is flushed: that is work of this tick too.
-        while !ownMail.isEmpty || !effects.isEmpty || !mailroom.isEmpty || !dirty.isEmpty {
+        while !ownMail.isEmpty || !effects.isEmpty || !mailroom.isEmpty || !dirty.isEmpty || !dirtyComponents.isEmpty {
             while let letter = ownMail.popFirst() { receive(letter, from: address) }
             commitEffects()
             postMail()
@@ -195,6 +205,7 @@ public final class Shard: @unchecked Sendable {
             dirty.removeAll(keepingCapacity: true)
             for session in touched { session.flush() }
         }
+        flushComponents()
     }
 
     // MARK: Mail
@@ -224,21 +235,26 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
             if let session = sessions[session] {
                 session.deliver(stanza, message: message)
+            } else if let component = componentSessions[session] {
+                component.deliver(stanza, number: message)
             } else {
                 deliveredToNobody(session, stanza, message)
             }
         case .completed(let session, let inSeq, let half, let refusal):
             sessions[session]?.completed(inSeq, half, refusal: refusal)
+            componentSessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
             sessions[session]?.bound(answer)
+            componentSessions[session]?.bound(answer)
         case .end(let session, let reason):
             sessions[session]?.end(reason)
+            componentSessions[session]?.end(reason)
         case .resync(let owner, let loops, let epoch):
             reportSessions(owner: owner, loops: loops, epoch: epoch)
         case .report(let report):
@@ -268,6 +284,7 @@ public final class Shard: @unchecked Sendable {
             core.metrics.strayLetters.increment()
             return
         }
+        if receivedByComponent(letter) { return }
         switch letter {
         case .submit(let account, let ticket, let stanza): self.account(account).receive(.submit(ticket, stanza))
         case .route(let to, let stanza, let ticket): account(to.bare).receive(.incoming(stanza, ticket))
@@ -275,13 +292,14 @@ public final class Shard: @unchecked Sendable {
             for jid in to {
                 var copy = stanza
                 copy.to = jid
-                account(jid).receive(.incoming(copy, nil))
+                if let component = componentHome(jid) { component.incoming(copy, nil) } else { account(jid).receive(.incoming(copy, nil)) }
             }
         case .bind(let request): account(request.account).receive(.bind(request))
         case .unbind(let jid, let session, let bind, let reason, let unacked):
             account(jid).receive(.unbind(session, bind, reason, unacked))
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
+        case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

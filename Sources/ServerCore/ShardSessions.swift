@@ -11,15 +11,18 @@ extension Shard {
     /// - Parameters:
     ///   - account: Bare JID that was authenticated.
     ///   - resource: What the client asked for, prepared; nil: the server makes one.
+    ///   - terms: What the session is to be from its first moment.
     ///   - completion: Called once on this loop, unless the connection says `streamClosed` first.
     /// - Returns: The session, so that the connection can say that its stream closed while the home is granting.
     @discardableResult
     public func bind(
-        account: JID, resource: String?, connection: any ClientConnection, completion: @escaping (Result<Session, StanzaError>) -> Void
+        account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection,
+        completion: @escaping (Result<Session, StanzaError>) -> Void
     ) -> Session {
         nextSessionID += 1
         let session = Session(
-            id: nextSessionID, account: account.bare, resource: resource, connection: connection, shard: self, completion: completion)
+            id: nextSessionID, account: account.bare, resource: resource, terms: terms, connection: connection, shard: self,
+            completion: completion)
         sessions[session.id] = session
         if ending {
             let id = session.id
@@ -34,6 +37,7 @@ extension Shard {
 
     /// A stanza for a session that is gone: the account may still list it, and what nobody keeps goes back; what is owed waits there.
     func deliveredToNobody(_ session: UInt64, _ stanza: Stanza, _ message: UInt64) {
+        if deliveredToNoComponent(session, stanza) { return }
         guard let account = stanza.to?.bare, account.local != nil, let home = placement.home(of: account) else { return }
         let ref = SessionRef(shard: address, id: session)
         post(.returned(account: account, session: ref, stanzas: message == 0 && stanza.isMissedWhenLost ? [stanza] : []), to: home)
@@ -56,12 +60,13 @@ extension Shard {
         ending = true
         drainCompletion = done
         for session in Array(sessions.values) { session.end(.shutdown) }
+        for session in Array(componentSessions.values) { session.end(.shutdown) }
         drainTimer = loop.schedule(after: patience) { self.enter { $0.finishDrain() } }
         drained()
     }
 
-    private func drained() {
-        if ending, sessions.isEmpty { finishDrain() }
+    func drained() {
+        if ending, sessions.isEmpty, componentSessions.isEmpty { finishDrain() }
     }
 
     private func finishDrain() {
@@ -117,6 +122,7 @@ extension Shard {
         purge()
         retainArchives()
         sleep()
+        checkComponents()
         report()
     }
 

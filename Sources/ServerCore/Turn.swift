@@ -25,6 +25,11 @@ public final class Turn {
     /// The domains served here.
     public var domains: [String] { account.shard.core.settings.hosts.map(\.domain) }
 
+    /// The components that are listed among the items of the server, with their names.
+    public var components: [(domain: String, name: String)] {
+        account.shard.core.settings.components.filter { !$0.name.isEmpty }.map { ($0.domain, $0.name) }
+    }
+
     /// Settings of a host served here; of the account's own when no domain is given.
     public func host(_ domain: String? = nil) -> Settings.Host? { account.shard.core.hosts[domain ?? account.jid.domain] }
 
@@ -36,7 +41,7 @@ public final class Turn {
 
     /// Carries out a write or a call at the home of any account. `completion` is called once on this loop.
     public func command(_ command: AccountCommand, for jid: JID, completion: @escaping (CommandResult) -> Void) {
-        account.shard.command(command, for: jid, completion: completion)
+        account.shard.write(command, for: jid, completion: completion)
     }
 
     /// The rest of the turn happens later: the returned value answers the request, from the same loop, once.

@@ -15,6 +15,8 @@ public enum SettingKind: Equatable, Sendable {
 public enum SettingShape: Equatable, Sendable {
     /// Anything on one line that is not empty.
     case line
+    /// Anything on one line; empty: none.
+    case optionalLine
     /// A file or directory; empty: none. A relative one counts from the directory of the configuration file.
     case path
     /// `address:port`, the address an IPv4 literal or an IPv6 literal in brackets.
@@ -24,6 +26,10 @@ public enum SettingShape: Equatable, Sendable {
     case domain
     /// `user@host`.
     case bareJID
+    /// An address of the web; empty: none.
+    case link
+    /// A URI with its scheme.
+    case uri
 }
 
 /// A value as the file gives it.
@@ -36,7 +42,7 @@ enum SettingValue: Equatable, Sendable {
 
 /// One key of the configuration file: what it is called, what it may be, what it is good for, and where its value lives.
 ///
-/// `Root` is `Settings`, or `Settings.Host` for the keys of a `[[host]]`.
+/// `Root` is `Settings`, `Settings.Host` for the keys of a `[[host]]`, or `Settings.Component`.
 public struct Setting<Root: Sendable>: Sendable {
     /// The table and the name: `limits.depth`. The keys of a host have no table.
     public let key: String
@@ -88,12 +94,14 @@ extension SettingShape {
     /// What to write.
     var words: String {
         switch self {
-        case .line: "a text on one line"
+        case .line, .optionalLine: "a text on one line"
         case .path: "a path, as \"data\" or \"/var/lib/martlet\""
         case .address: "an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
+        case .link: "an address, as \"https://example.org/join\", or nothing"
+        case .uri: "a URI, as \"mailto:abuse@example.org\", \"xmpp:admin@example.org\" or \"https://example.org/help\""
         }
     }
 
@@ -101,11 +109,14 @@ extension SettingShape {
     func accept(_ text: String) -> String? {
         switch self {
         case .line: !text.isEmpty && TextShape.isLine(text) ? text : nil
+        case .optionalLine: TextShape.isLine(text) && text.utf8.count <= 1000 ? text : nil
         case .path: TextShape.isLine(text) && text.utf8.count <= 4000 ? text : nil
         case .address: ListenAddress(text) == nil ? nil : text
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
+        case .link: text.isEmpty || TextShape.isLink(text) ? text : nil
+        case .uri: TextShape.isURI(text) ? text : nil
         }
     }
 }

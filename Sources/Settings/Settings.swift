@@ -6,11 +6,14 @@ public struct Settings: Sendable, Equatable {
     public var node = Node()
     public var listen = Listen()
     public var hosts: [Host] = []
+    public var components: [Component] = []
     public var tls = TLS()
     public var authentication = Authentication()
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var registration = Registration()
+    public var profile = Profile()
     public var archive = Archive()
     public var store = Store()
     public var cluster = Cluster()
@@ -35,6 +38,8 @@ public struct Settings: Sendable, Equatable {
         public var c2s: [String] = ["127.0.0.1:5222"]
         /// Direct TLS listeners (XEP-0368).
         public var c2sDirectTLS: [String] = []
+        /// Where components connect (XEP-0114), "address:port" on loopback; nothing listens while there is no `[[component]]`.
+        public var component: [String] = ["127.0.0.1:5347"]
         /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
         public var c2sOfNode: [String: [String]] = [:]
         /// Listen backlog of each socket.
@@ -61,6 +66,22 @@ public struct Settings: Sendable, Equatable {
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
         public var admins: [String] = []
+        /// Who is reached where.
+        public var contacts = Contacts()
+        public init(domain: String) { self.domain = domain }
+    }
+
+    /// `[[component]]`: a program that speaks for a domain of its own (XEP-0114).
+    public struct Component: Sendable, Equatable {
+        public enum Conflict: String, Sendable, Equatable, CaseIterable { case replace, refuse }
+        /// The domain it speaks for.
+        public var domain: String
+        /// The file with the secret it proves; empty: `components/DOMAIN.secret` in the directory of the cluster.
+        public var secretFile = ""
+        /// What happens when it connects while it is connected.
+        public var conflict = Conflict.replace
+        /// What it is called among the items of the server (XEP-0030); empty: it is not listed.
+        public var name = ""
         public init(domain: String) { self.domain = domain }
     }
 
@@ -123,6 +144,8 @@ public struct Settings: Sendable, Equatable {
         public var sessionQueueStanzas = 10_000
         /// Unhandled bytes of the whole node at which all client sockets are paused.
         public var nodeUnhandledBytes = 268_435_456
+        /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
+        public var componentConnections = 100
         /// Items of one roster.
         public var rosterItems = 5_000
         public init() {}
@@ -137,6 +160,12 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
+        public var inactiveHoldStanzas = 1_000
+        /// The same in bytes.
+        public var inactiveHoldBytes = 262_144
+        /// Seconds after which the first of them, and all others with it, are written; 0: no bound.
+        public var inactiveHoldSeconds = 1_800
         public init() {}
     }
 
@@ -159,6 +188,31 @@ public struct Settings: Sendable, Equatable {
         public var messages = 0
         /// MiB of one archive in the store; 0: no bound.
         public var mib = 0
+        public init() {}
+    }
+
+    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
+    public struct Registration: Sendable, Equatable {
+        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
+        /// Whether anybody may make an account.
+        public var open = false
+        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
+        public var redirect = ""
+        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
+        public var perAddressPerHour = 10
+        /// Usernames that nobody gets without an invitation to them.
+        public var reserved = [
+            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
+            "webmaster", "xmpp",
+        ]
+        /// What usernames may be made of.
+        public var usernames = Usernames.ascii
+        /// Bytes of a username at most.
+        public var usernameBytes = 64
+        /// Characters of a password at least, here and when it is changed.
+        public var passwordLength = 8
+        /// Whether a changed password ends the account's other sessions.
+        public var passwordChangeEndsSessions = false
         public init() {}
     }
 

@@ -28,6 +28,7 @@ struct SettingsReader {
         for entry in root.entries {
             switch entry.node.value {
             case .array(let elements) where entry.key == "host": readHosts(elements, entry)
+            case .array(let elements) where entry.key == "component": readComponents(elements)
             case .table(let table) where tables.contains(entry.key): readTable(table, named: entry.key)
             default: refuseTopLevel(entry, tables)
             }
@@ -39,12 +40,14 @@ struct SettingsReader {
     private mutating func refuseTopLevel(_ entry: TOMLTable.Entry, _ tables: [String]) {
         if entry.key == "host" {
             problem(entry.position, entry.key, "is \(entry.node.kind): write [[host]] with two brackets, once for each host")
+        } else if entry.key == "component" {
+            problem(entry.position, entry.key, "is \(entry.node.kind): write [[component]] with two brackets, once for each component")
         } else if tables.contains(entry.key) {
             problem(entry.position, entry.key, "is \(entry.node.kind): write [\(entry.key)] and its keys below")
         } else if let home = SettingsTable.all.first(where: { $0.name == entry.key }) {
             problem(entry.position, entry.key, "is not known here: it belongs below [\(home.table)]")
         } else {
-            unknown(entry, entry.key, among: tables + ["host"])
+            unknown(entry, entry.key, among: tables + ["host", "component"])
         }
     }
 
@@ -122,7 +125,7 @@ struct SettingsReader {
     // MARK: Values
 
     /// The value of a key, when it is one of its kind; else a problem.
-    private mutating func accept(
+    mutating func accept(
         _ entry: TOMLTable.Entry, _ kind: SettingKind, _ key: String
     ) -> SettingValue? {
         let expectation = kind.expectation
@@ -213,7 +216,7 @@ struct SettingsReader {
         problems.append(SettingsProblem(file: file, line: position.line, column: nil, key: key, sentence: sentence))
     }
 
-    private mutating func unknown(_ entry: TOMLTable.Entry, _ key: String, among known: [String]) {
+    mutating func unknown(_ entry: TOMLTable.Entry, _ key: String, among known: [String]) {
         let mend =
             if let near = TextShape.nearest(entry.key, among: known) {
                 "did you mean \"\(near)\"?"

@@ -12,6 +12,7 @@ extension SettingsReader {
         checkOrder("limits.stanza_bytes", settings.limits.stanzaBytes, "limits.session_queue_bytes", settings.limits.sessionQueueBytes)
         checkListeners()
         for number in settings.hosts.indices { checkHost(number) }
+        checkComponents()
         if settings.debug.manualClock {
             warn(
                 "debug.manual_clock", line("debug.manual_clock"),
@@ -37,6 +38,7 @@ extension SettingsReader {
 
     private func listeners() -> [Listener] {
         var all: [(String, [String])] = [("listen.c2s", settings.listen.c2s), ("listen.c2s_direct_tls", settings.listen.c2sDirectTLS)]
+        if !settings.components.isEmpty { all.append(("listen.component", settings.listen.component)) }
         all += settings.listen.c2sOfNode.sorted { $0.key < $1.key }.map { ("node.\($0.key).c2s", $0.value) }
         return all.flatMap { key, texts in
             texts.enumerated().compactMap { index, text in
@@ -60,6 +62,7 @@ extension SettingsReader {
                 )
             }
             seen[listener.address] = listener
+            guard listener.key != "listen.component" else { continue }
             guard !listener.address.isLoopback || listener.key == "listen.c2s_direct_tls" else { continue }
             let bare = settings.hosts.filter { $0.certificate.isEmpty && !$0.domain.isEmpty }.map { "\"\($0.domain)\"" }
             guard !bare.isEmpty else { continue }
@@ -103,9 +106,9 @@ extension SettingsReader {
 
     // MARK: Sentences
 
-    private func line(_ key: String) -> Int? { lines[key] }
+    func line(_ key: String) -> Int? { lines[key] }
 
-    private mutating func rule(_ key: String, _ line: Int?, _ sentence: String) {
+    mutating func rule(_ key: String, _ line: Int?, _ sentence: String) {
         problems.append(SettingsProblem(file: file, line: line, column: nil, key: key, sentence: sentence))
     }
 

@@ -26,6 +26,16 @@ extension Settings {
             lines += comment(setting.doc + " " + setting.kind.bounds)
             lines.append("\(setting.key == "domain" ? "" : "#")\(setting.key) = \(setting.text(of: host))")
         }
+        lines.append("")
+        lines += comment(
+            "A component: a program that speaks for a domain of its own (XEP-0114), as gateways and push services do. Write [[component]] again for each further one."
+        )
+        lines.append("#[[component]]")
+        let component = Component(domain: "gateway.example.org")
+        for setting in SettingsTable.component {
+            lines += comment(setting.doc + " " + setting.kind.bounds)
+            lines.append("#\(setting.key) = \(setting.text(of: component))")
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 

@@ -30,9 +30,9 @@ public enum NS {
     public static let fast = "urn:xmpp:fast:0"
     /// XEP-0440.
     public static let channelBindings = "urn:xmpp:sasl-cb:0"
-    /// XEP-0474.
-    public static let scramDowngrade = "urn:xmpp:ssdp:0"
-    /// XEP-0480.
+    /// XEP-0480 §2.
+    public static let saslUpgrade = "urn:xmpp:sasl:upgrade:0"
+    /// XEP-0480 §3.
     public static let scramUpgrade = "urn:xmpp:scram-upgrade:0"
     /// XEP-0352.
     public static let clientState = "urn:xmpp:csi:0"
@@ -76,6 +76,8 @@ public enum NS {
     public static let legacyDelay = "jabber:x:delay"
     /// XEP-0280.
     public static let carbons = "urn:xmpp:carbons:2"
+    /// XEP-0280 §6.2, the feature that promises all its rules.
+    public static let carbonRules = "urn:xmpp:carbons:rules:0"
     /// XEP-0297.
     public static let forward = "urn:xmpp:forward:0"
     /// XEP-0313.
@@ -170,6 +172,8 @@ public enum NS {
     public static let serviceAdministration = "http://jabber.org/protocol/admin"
     /// XEP-0157.
     public static let serverInfo = "http://jabber.org/network/serverinfo"
+    /// XEP-0455.
+    public static let outageStatus = "urn:xmpp:sos:0"
     /// XEP-0215.
     public static let externalServices = "urn:xmpp:extdisco:2"
     /// XEP-0363.

@@ -16,12 +16,21 @@ final class StreamScope: Sendable, Equatable {
 
     static let standardClient = StreamScope(standard(.client))
     static let standardServer = StreamScope(standard(.server))
+    static let standardComponent = StreamScope(standard(.component))
 
     private static func standard(_ namespace: StreamNamespace) -> [StreamHeader.Declaration] {
         [
             StreamHeader.Declaration(prefix: "", uri: namespace.rawValue),
             StreamHeader.Declaration(prefix: "stream", uri: "http://etherx.jabber.org/streams"),
         ]
+    }
+
+    static func standardScope(of namespace: StreamNamespace) -> StreamScope {
+        switch namespace {
+        case .client: standardClient
+        case .server: standardServer
+        case .component: standardComponent
+        }
     }
 
     static func == (a: StreamScope, b: StreamScope) -> Bool { a === b || a.header == b.header }
@@ -41,7 +50,7 @@ final class XMLContext {
         _ = libraryReady
         self.scope = scope
         let state = UnsafeMutablePointer<SAXState>.allocate(capacity: 1)
-        state.initialize(to: SAXState(stanzaDepth: scope == nil ? 1 : 2, isServer: namespace == .server))
+        state.initialize(to: SAXState(stanzaDepth: scope == nil ? 1 : 2, isServer: namespace != .client))
         self.state = state
         var table = SAXCallbacks.table()
         guard let context = xmlCreatePushParserCtxt(&table, state, nil, 0, nil) else {

@@ -26,4 +26,6 @@ public struct XMLLimits: Sendable, Equatable {
 public enum StreamNamespace: String, Sendable, CaseIterable {
     case client = "jabber:client"
     case server = "jabber:server"
+    /// XEP-0114.
+    case component = "jabber:component:accept"
 }

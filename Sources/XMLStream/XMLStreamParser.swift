@@ -27,7 +27,7 @@ public final class XMLStreamParser {
     /// - Parameter header: the header of the stream the stanza came from; nil for the usual declarations.
     /// - Throws: `ParseError`; the parser remains usable, the stream does not.
     public func parse(stanza: UnsafeRawBufferPointer, header: StreamHeader?) throws(ParseError) -> Element {
-        let scope = header?.scope ?? (namespace == .client ? StreamScope.standardClient : .standardServer)
+        let scope = header?.scope ?? StreamScope.standardScope(of: namespace)
         let context = try context(for: scope)
         do throws(ParseError) {
             let element = try context.parse(stanza: stanza)

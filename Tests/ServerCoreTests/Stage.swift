@@ -8,11 +8,14 @@ import XMLStream
 final class Stage {
     let cluster: MemoryCluster
 
-    init(nodes: Int = 1, loops: Int = 1, people: [String] = ["romeo", "juliet"], _ change: (inout Settings) -> Void = { _ in }) throws {
+    init(
+        nodes: Int = 1, loops: Int = 1, people: [String] = ["romeo", "juliet"], modules: [any Module.Type] = [],
+        _ change: (inout Settings) -> Void = { _ in }
+    ) throws {
         var settings = Settings()
         settings.hosts = [Settings.Host(domain: "capulet.lit")]
         change(&settings)
-        cluster = try MemoryCluster(nodes: nodes, loops: loops, settings: settings)
+        cluster = try MemoryCluster(nodes: nodes, loops: loops, modules: modules, settings: settings)
         for person in people { try cluster.addAccount(person) }
     }
 

@@ -41,6 +41,19 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
         // The client is gone: the kernel takes it, and nobody reads it.
         guard closedWith == nil else { return }
+        let arrived = Self.cut(bytes)
+        guard !isStalled, stuck.isEmpty else {
+            stalledMark = mark
+            stuck += arrived
+            return
+        }
+        received += arrived
+        // As a socket with room does: the kernel has it before the call returns.
+        session?.written(through: mark)
+    }
+
+    /// What was written, as whole elements.
+    static func cut(_ bytes: UnsafeRawBufferPointer) -> [String] {
         var arrived: [String] = []
         var framer = StanzaFramer(limits: XMLLimits(), expectsHeader: false)
         var rest = bytes[...]
@@ -53,14 +66,7 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             arrived.append(String(decoding: rest[(rest.startIndex + start)..<(rest.startIndex + end)], as: UTF8.self))
             rest = rest[(rest.startIndex + end)...]
         }
-        guard !isStalled, stuck.isEmpty else {
-            stalledMark = mark
-            stuck += arrived
-            return
-        }
-        received += arrived
-        // As a socket with room does: the kernel has it before the call returns.
-        session?.written(through: mark)
+        return arrived
     }
 
     /// Lets what was written reach the kernel.
@@ -94,6 +100,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public func post(_ xml: String) throws {
         let bytes = Array(xml.utf8)
         let element = try Element.parse(bytes)
+        // As the stream does with what is no stanza (XEP-0352).
+        if element.namespace == NS.clientState {
+            let isActive = element.local == "active"
+            return shard.enter { _ in self.session?.setActive(isActive) }
+        }
         let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
         shard.enter { _ in self.session?.submit(stanza, size: bytes.count) }
     }
@@ -141,6 +152,23 @@ public final class MemoryTheatre: Theatre {
         return client
     }
 
+    public func visit() async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try MemoryVisitor(cluster, node: node)
+    }
+
+    public func connectComponent(_ name: String) async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try cluster.connectComponent(name, node: node)
+    }
+
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

@@ -7,6 +7,8 @@ public final class ProcessCluster {
     public let domain: String
     /// The client port that all nodes share.
     public let port: UInt16
+    /// The port for components that all nodes share.
+    public let componentPort: UInt16
     /// The nodes' names, in order.
     public let names: [String]
     /// The client port of each node alone.
@@ -21,13 +23,17 @@ public final class ProcessCluster {
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
-    ///   - settings: Further lines of the configuration.
-    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "") throws {
+    ///   - settings: Further lines of the configuration, in the table of the host.
+    ///   - script: What a script asks for.
+    public init(
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = []
+    ) throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
-        let free = try FreePort.find(count + 1)
+        let free = try FreePort.find(count + 2)
+        componentPort = free[count + 1]
         self.names = names
-        ports = Array(free.dropFirst())
+        ports = Array(free[1...count])
         port = free[0]
         group = try ProcessGroup()
         pids = names.map { _ in 0 }
@@ -39,20 +45,21 @@ public final class ProcessCluster {
 
             """
         for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        let own = [
+            Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
+            Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
+            Script.Setting(table: "listen", line: "component = [\"127.0.0.1:\(componentPort)\"]"),
+            Script.Setting(table: "authentication", line: "iterations = 4096"), Script.Setting(table: "store", line: "map_gib = 4"),
+            Script.Setting(table: "debug", line: "manual_clock = true"),
+        ]
+        for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
         text += """
-            [listen]
-            c2s = ["127.0.0.1:\(port)"]
-            c2s_direct_tls = []
-            [authentication]
-            iterations = 4096
-            [store]
-            map_gib = 4
-            [debug]
-            manual_clock = true
-            [[host]]
-            domain = "\(domain)"
-            require_tls = false
             \(settings)
+            [[component]]
+            domain = "plays.\(domain)"
+            name = "Plays"
+            [[component]]
+            domain = "push.\(domain)"
 
             """
         try write(text, to: configuration)
@@ -146,7 +153,24 @@ public final class ProcessCluster {
         try XMPPClient(port: ports[index], domain: domain, user: user, resource: resource, within: patience)
     }
 
+    /// Connects one of the components `plays` and `push`; which node it comes to is for the kernel to say.
+    ///
+    /// - Parameter secret: nil: the one that the server made.
+    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+        let file = "\(group.directory)/cluster/components/\(name).\(domain).secret"
+        return try XMPPClient(
+            port: componentPort, component: "\(name).\(domain)", secret: secret ?? Self.firstLine(of: file), within: patience)
+    }
+
     // MARK: Files
+
+    private static func firstLine(of path: String) throws -> String {
+        guard let file = fopen(path, "re") else { throw ProcessFailure.system(path) }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self)
+    }
 
     /// The end of a node's log.
     public func logTail(_ index: Int) -> String {

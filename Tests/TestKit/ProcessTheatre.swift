@@ -43,12 +43,26 @@ public final class ProcessTheatre: Theatre {
         return ProcessPlayer(try cluster.connect(name, resource: resource, node: node))
     }
 
+    public func visit() async throws -> any Player {
+        let node = next % cluster.names.count
+        next += 1
+        return ProcessVisitor(try XMPPClient(visiting: cluster.ports[node], domain: cluster.domain))
+    }
+
+    public func connectComponent(_ name: String) async throws -> any Player {
+        ProcessPlayer(try cluster.connectComponent(name))
+    }
+
     public func advanceClock(seconds: Int64) async throws {
         try cluster.admin(0).demand("clock", "+\(seconds)s")
     }
 
+    public let patience = Duration.seconds(10)
+
     public func settle(_ players: [any Player]) async throws {
+        let visitors = players.compactMap { $0 as? ProcessVisitor }
         let players = players.compactMap { $0 as? ProcessPlayer }
+        for visitor in visitors { try visitor.waitForAnswers() }
         for _ in 0..<Self.rounds { try settleOnce(players) }
     }
 
@@ -59,11 +73,11 @@ public final class ProcessTheatre: Theatre {
             var xml = ""
             for other in all {
                 xml +=
-                    "<message type='headline' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
+                    "<message type='headline' from='\(player.jid)' to='\(other.jid)' id='\(ProcessPlayer.mark)\(fence)-\(number)'><fence xmlns='urn:example:fence'/></message>"
             }
             for (index, name) in known.enumerated() {
                 xml +=
-                    "<iq type='get' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
+                    "<iq type='get' from='\(player.jid)' to='\(name)@\(domain)' id='\(ProcessPlayer.mark)\(fence)-account\(index)'><ping xmlns='urn:xmpp:ping'/></iq>"
             }
             player.post(xml)
         }
@@ -137,4 +151,38 @@ public final class ProcessPlayer: Player {
             received.append(stanza)
         }
     }
+}
+
+/// A client that does not authenticate: each of its requests has one answer, which stands for a fence.
+public final class ProcessVisitor: Player {
+    private let client: XMPPClient
+    private var awaited = 0
+    private var received: [String] = []
+
+    init(_ client: XMPPClient) { self.client = client }
+
+    public let jid = ""
+
+    public func send(_ xml: String) async throws {
+        try client.send(xml)
+        awaited += 1
+    }
+
+    func waitForAnswers() throws {
+        let deadline = Deadline(in: .seconds(20))
+        while awaited > 0, client.end == nil {
+            guard let stanza = client.receive(by: deadline) else { throw ProcessFailure("a visitor misses \(awaited) answers") }
+            received.append(stanza)
+            awaited -= 1
+        }
+    }
+
+    public func takeReceived() async throws -> [String] {
+        defer { received.removeAll() }
+        return received
+    }
+
+    public func leave() async throws { try client.close() }
+    public func drop() async throws { client.drop() }
+    public func endCondition() async throws -> String? { client.end }
 }

@@ -53,6 +53,14 @@ public struct SCRAMClient {
         return "\(mechanism)$4096:\(encode(salt))$\(encode(stored)):\(encode(hmac(salted, "Server Key")))"
     }
 
+    /// SHA-1 in hexadecimal small letters: the handshake of XEP-0114.
+    static func hexSHA1(_ text: String) -> String {
+        var result = [UInt8](repeating: 0, count: 20)
+        let bytes = Array(text.utf8)
+        SHA1(bytes, bytes.count, &result)
+        return result.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
     // MARK: Functions of RFC 5802 §2.2
 
     /// PBKDF2 takes milliseconds, and most test accounts share a salt.

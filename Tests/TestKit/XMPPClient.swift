@@ -19,7 +19,12 @@ public final class XMPPClient {
     private var stanzas: [String] = []
     private var taken = 0
 
-    /// Full JID, once bound.
+    /// The features of the last stream that began.
+    public private(set) var features = ""
+    /// The id that the server gave the stream.
+    private var streamID: String?
+
+    /// Full JID, once bound; the domain of a component.
     public private(set) var jid = ""
     /// How the stream ended: the condition of a stream error, "closed" when it was closed without one, "lost" when the socket
     /// broke without a word, nil while it stands.
@@ -56,6 +61,34 @@ public final class XMPPClient {
         jid = bound.text
     }
 
+    /// Connects and opens a stream that is not authenticated.
+    public init(visiting port: UInt16, domain: String, within patience: Duration = .seconds(20)) throws {
+        self.domain = domain
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        try open(port)
+        try begin(by: Deadline(in: patience))
+    }
+
+    /// Connects a component and proves who it is (XEP-0114).
+    ///
+    /// - Parameter secret: the one the server knows, or another.
+    public init(port: UInt16, component domain: String, secret: String, within patience: Duration = .seconds(20)) throws {
+        self.domain = domain
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        let deadline = Deadline(in: patience)
+        try open(port)
+        try write(
+            "<stream:stream to='\(domain)' xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>", by: deadline)
+        while streamID == nil, end == nil, !deadline.isOver { wait(by: deadline) }
+        guard let streamID else { throw ProcessFailure("\(domain) gets no stream: \(end ?? "nothing came in time")") }
+        try write("<handshake>\(SCRAMClient.hexSHA1(streamID + secret))</handshake>", by: deadline)
+        let answer = try next(by: deadline)
+        guard answer == "<handshake/>" else { throw ProcessFailure("\(domain) is answered with \(answer)") }
+        jid = domain
+    }
+
     deinit { drop() }
 
     private func open(_ port: UInt16) throws {
@@ -77,6 +110,7 @@ public final class XMPPClient {
             by: deadline)
         let features = try next(by: deadline)
         guard features.hasPrefix("<stream:features") else { throw ProcessFailure("the stream begins with \(features)") }
+        self.features = features
     }
 
     private func authenticate(_ user: String, _ password: String, by deadline: Deadline) throws {
@@ -266,7 +300,12 @@ public final class XMPPClient {
                     consumed = 0
                 }
                 return
-            case .success(.header(_, let stop)): consumed += stop
+            case .success(.header(let start, let stop)):
+                let header = incoming[(consumed + start)..<(consumed + stop)].withUnsafeBytes { bytes in
+                    try? XMLStreamParser(namespace: .client).parse(header: bytes)
+                }
+                streamID = header?.id
+                consumed += stop
             case .success(.stanza(let start, let stop)):
                 take(String(decoding: incoming[(consumed + start)..<(consumed + stop)], as: UTF8.self))
                 consumed += stop

@@ -16,6 +16,7 @@ public final class Account {
         case unbind(SessionRef, BindID, Departure, [UInt64])
         case acked(SessionRef, [UInt64])
         case returned(SessionRef, [Stanza])
+        case refused(SessionRef, Stanza)
         case command(CommandLetter)
         case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
         case nodeLost(UInt64)
@@ -24,7 +25,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .command: false
-            case .unbind, .acked, .returned, .claim, .nodeLost: true
+            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -63,6 +64,7 @@ public final class Account {
     var lastMessage: UInt64 = 0
     /// What recently came in: for repeats after a takeover and for clients that send again.
     var recent = RecentMessages()
+    var carbons = CarbonMemory()
     var gate = Gate()
     /// The batch of the last effects that output has to wait for.
     private(set) var reached: UInt64 = 0
@@ -176,7 +178,7 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .returned, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: break
             }
         }
     }
@@ -198,6 +200,7 @@ public final class Account {
         case .unbind(let session, let bind, let departure, let unacked): unbind(session, bind, departure, unacked: unacked)
         case .acked(let session, let messages): acknowledged(session, messages)
         case .returned(let session, let stanzas): takeBack(stanzas, from: session)
+        case .refused(let session, let error): copyRefusal(error, by: session)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)

@@ -80,8 +80,12 @@ extension Account {
     }
 
     /// The account goes: sessions end, contacts are told, the record becomes a tombstone, the rest is purged in steps.
-    private func remove(_ record: AccountRecord) {
-        for resource in resources { endSession(resource, .accountGone) }
+    ///
+    /// - Parameters:
+    ///   - asker: the session that asked for it, which is ended behind its answer.
+    func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
+        for resource in resources where resource !== asker { endSession(resource, .accountGone) }
+        if let asker { leave(asker) }
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
@@ -98,6 +102,11 @@ extension Account {
         departing.removeAll()
         abandonPage()
         phase = .absent
+        guard let asker, let answer else { return }
+        deliver(answer, to: asker)
+        emit(.end(session: asker.session.id, .accountGone), to: asker.session.shard)
+        // What it sent meanwhile must not end it before it has the answer.
+        departing[asker.session] = []
     }
 
     /// This process is no longer the home: nothing of the account is said any more.

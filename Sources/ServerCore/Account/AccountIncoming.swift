@@ -8,6 +8,7 @@ import XMLStream
 /// What others send to the account (RFC 6121 §8.5), and the inbox (XEP-0160).
 extension Account {
     func incoming(_ stanza: Stanza, _ ticket: Ticket?) {
+        if isHost { return incomingToHost(stanza, ticket) }
         spent.note(ticket)
         guard let to = stanza.to, case .live = phase, let record else { return incomingToNobody(stanza, ticket) }
         guard record.isEnabled else { return incomingToDisabled(stanza, to: to, ticket) }
@@ -92,21 +93,42 @@ extension Account {
             // Already written: it is in the inbox, or was acknowledged.
             return complete(ticket, .theirs)
         }
-        complete(ticket, .theirs, refusal: place(&stanza, to: to, ticket, origin: origin))
+        complete(ticket, .theirs, refusal: place(&stanza, to: to, ticket, origin: origin, copied: true))
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
     }
 
-    /// To the sessions that should have it, or into the inbox. Returns what its sender must hear instead. What is archived carries its
-    /// stanza-id afterwards.
-    private func place(_ stanza: inout Stanza, to: JID, _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+    /// To the sessions that should have it, or into the inbox, and to the others as a copy. Returns what its sender must hear instead. What
+    /// is archived carries its stanza-id afterwards.
+    ///
+    /// - Parameter copied: whether it comes for the first time: what a session gave back was copied then.
+    private func place(_ stanza: inout Stanza, to: JID, _ ticket: Ticket?, origin: UInt64, copied: Bool = false) -> StanzaError? {
         let choice = DeliveryRules.choose(
             type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
         switch choice {
         case .refuse(let condition): return stanza.mayBeAnswered ? StanzaError(condition) : nil
-        case .drop: return nil
-        case .offline: return keepOrRefuse(&stanza, ticket, origin: origin)
-        case .sessions(let indexes): return handOver(&stanza, to: indexes.map { resources[$0] }, ticket, origin: origin)
+        case .drop:
+            if copied { copyReceived(stanza, besides: []) }
+            return nil
+        case .offline:
+            let refusal = keepOrRefuse(&stanza, ticket, origin: origin)
+            if copied, refusal == nil { copyReceived(stanza, besides: []) }
+            return refusal
+        case .sessions(let indexes):
+            let chosen = indexes.map { resources[$0] }
+            // Kept behind what waits it goes to one session alone, the one that the inbox goes to next.
+            let receivers = mustQueue(for: chosen) && stanza.isKeepable ? bestForInbox().map { [$0] } ?? [] : chosen
+            let refusal = handOver(&stanza, to: chosen, ticket, origin: origin)
+            if copied, refusal == nil { copyReceived(stanza, besides: receivers) }
+            return refusal
         }
+    }
+
+    /// Whether one of the chosen sessions is the one that the inbox goes to, and something waits for it: that goes first. The others
+    /// never see what waits.
+    private func mustQueue(for chosen: [Resource]) -> Bool {
+        guard !inbox.waiting.isEmpty || isPumping || isHeldByDeparting else { return false }
+        guard let queue = page.flatMap({ resource(of: $0.session) }) ?? bestForInbox() else { return false }
+        return chosen.contains { $0 === queue }
     }
 
     /// Nobody takes it now: owed, or refused (RFC 6121 §8.5.2.2.1).
@@ -125,10 +147,7 @@ extension Account {
     }
 
     private func handOver(_ stanza: inout Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
-        // What waits goes first, to the session that the inbox goes to; the others never see what waits.
-        let nothingWaits = inbox.waiting.isEmpty && !isPumping && !isHeldByDeparting
-        let queue = nothingWaits ? nil : page.flatMap { resource(of: $0.session) } ?? bestForInbox()
-        let mustQueue = queue.map { queue in chosen.contains { $0 === queue } } ?? false
+        let mustQueue = mustQueue(for: chosen)
         guard stanza.isKeepable, host?.durability == .kept else {
             // Never stored by its own type, or an account that asked for relay: it still must not overtake what waits.
             guard mustQueue, stanza.type != .error else {

@@ -12,7 +12,9 @@ extension Account {
         }
         guard case .live = phase, let resource = resource(of: ticket.session) else {
             // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
-            shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            if departing[ticket.session] == nil {
+                shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            }
             return complete(ticket, .whole)
         }
         var stanza = stanza
@@ -44,6 +46,7 @@ extension Account {
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine { identify(&stanza, mine) }
+        copySent(stanza, by: ticket.session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
@@ -109,6 +112,7 @@ extension Account {
     /// Sends a stanza on its way; the completion of what goes elsewhere is `.own` here and `.theirs` there.
     func route(_ stanza: Stanza, _ ticket: Ticket?) {
         guard let to = stanza.to else { return complete(ticket, .whole) }
+        if core.components[to.domain] != nil { return routeToComponent(stanza, ticket) }
         guard core.hosts[to.domain] != nil else {
             // RFC 6120 §10.4: no stream to the remote domain can be had.
             return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)

@@ -140,7 +140,7 @@ extension Account {
     func broadcast(_ stanza: Stanza) {
         var byHome: [ShardAddress: [JID]] = [:]
         for contact in roster.presenceSubscribers {
-            guard core.hosts[contact.domain] != nil, contact != jid else { continue }
+            guard core.serves(contact.domain), contact != jid else { continue }
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }

@@ -25,6 +25,9 @@ extension Account {
                 .bound(session: request.session.id, .granted(resource: bound.name, bind: bound.bind, epoch: shard.placement.epoch)),
                 to: request.session.shard)
         }
+        if request.terms.replacesDevice, let device = request.terms.device {
+            for earlier in resources where earlier.device == device { endSession(earlier, .replaced) }
+        }
         let settings = core.settings.sessions
         let isTaken = isHeld(request.resource)
         let places = settings.resourcesPerAccount + (isTaken && settings.conflict == .replace ? 1 : 0)
@@ -37,7 +40,8 @@ extension Account {
         if let holder = resource(named: name) { endSession(holder, .replaced) }
         shard.nextBind += 1
         let bind = BindID(epoch: shard.placement.epoch, counter: shard.nextBind << 8 | UInt64(shard.address.loop & 0xFF))
-        let resource = Resource(name: name, jid: full, session: request.session, bind: bind)
+        let resource = Resource(name: name, jid: full, session: request.session, bind: bind, device: request.terms.device)
+        resource.flags = request.terms.flags
         resources.append(resource)
         // The grant waits for the row: whatever the session does is known to have been done by somebody (see `claim`).
         writeRow(resource, waits: true)
@@ -215,7 +219,7 @@ extension Account {
                 continue
             }
             if let holder { endSession(holder, .replaced) }
-            let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind)
+            let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind, device: report.device)
             resource.flags = Resource.Flags(rawValue: report.flags)
             resource.wasAvailable = true
             resource.directed = Set(report.directed)

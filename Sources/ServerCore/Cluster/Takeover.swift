@@ -101,6 +101,7 @@ extension Shard {
     func ceaseHome() {
         for account in accounts.values { account.retire() }
         accounts.removeAll()
+        components.removeAll()
         idle.removeAll()
         gated.removeAll()
         touchedInboxes.removeAll()
@@ -116,6 +117,7 @@ extension Shard {
         if report.epoch > placement.epoch { becomeHome(epoch: report.epoch) }
         if let takeover { return takeover.add(report) }
         guard placement.owner?.node == core.node, report.epoch == placement.epoch else { return }
+        if let component = componentHome(report.account) { return component.claim([report]) }
         account(report.account).receive(.claim([report], orphans: [], isLate: true))
     }
 
@@ -124,6 +126,10 @@ extension Shard {
         // `placement` says so only when every loop serves: until then sessions keep what they have, in order (`ownerServes`).
         takeover = nil
         for jid in Set(reports.keys).union(orphans.keys) {
+            if let component = componentHome(jid) {
+                component.claim(reports[jid] ?? [])
+                continue
+            }
             account(jid).receive(.claim(reports[jid] ?? [], orphans: orphans[jid] ?? [], isLate: false))
         }
         let waiting = waitingForHome
@@ -150,6 +156,7 @@ extension Shard {
             guard let home = placement.shard(ofPartition: partition) else { continue }
             post(.report(report), to: home)
         }
+        reportComponents(epoch: epoch)
         for loop in 0..<loops {
             post(.reported(epoch: epoch, from: address), to: ShardAddress(node: owner, loop: loop))
         }
@@ -160,6 +167,7 @@ extension Shard {
         guard let current = placement.owner, current.node == owner, current.epoch == epoch, !current.serves else { return }
         placement.owner?.serves = true
         for session in sessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
+        for session in componentSessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
         for command in pendingCommands.values.sorted(by: { $0.letter.id < $1.letter.id }) { send(command.letter) }
     }
 
@@ -197,6 +205,7 @@ extension Shard {
         }
         guard placement.owner?.node == core.node, takeover == nil else { return }
         for account in Array(accounts.values) where account.knowsSessions(ofNode: node) { account.receive(.nodeLost(node)) }
+        for component in Array(components.values) { component.nodeLost(node) }
     }
 }
 

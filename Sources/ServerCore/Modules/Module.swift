@@ -39,6 +39,7 @@ public struct ModuleContext: Sendable {
     public let started: Int64
     /// The compiled catalogue of features and identities; complete once every module registered.
     public let catalogue: Catalogue
+    public let metrics: CoreMetrics
 }
 
 /// The server's own name and version.
@@ -61,6 +62,8 @@ public enum Addressee: UInt8, CaseIterable, Sendable {
     case ownAccount = 1
     /// Another local account's bare JID.
     case otherAccount = 2
+    /// The domain, asked by one who has no account here, as a component. The turn is the host's own.
+    case serverOfStranger = 3
 }
 
 /// An IQ of type get or set for the server or an account.

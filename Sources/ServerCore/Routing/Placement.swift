@@ -21,12 +21,20 @@ public struct Placement: Sendable, Equatable {
     }
 
     let identity: VolumeIdentity
+    /// Domains that have one home for all of their addresses.
+    let wholeDomains: Set<String>
     public internal(set) var owner: Owner?
 
-    public init(identity: VolumeIdentity) { self.identity = identity }
+    /// - Parameter wholeDomains: domains that have one home for all of their addresses: those of components.
+    public init(identity: VolumeIdentity, wholeDomains: Set<String> = []) {
+        self.identity = identity
+        self.wholeDomains = wholeDomains
+    }
 
     /// The partition of a bare JID.
-    public func partition(of bare: JID) -> UInt16 { identity.partition(of: bare.description) }
+    public func partition(of bare: JID) -> UInt16 {
+        identity.partition(of: wholeDomains.isEmpty || !wholeDomains.contains(bare.domain) ? bare.description : bare.domain)
+    }
 
     /// The loop of the owner that serves a partition; nil while nobody is known to own it.
     public func shard(ofPartition partition: UInt16) -> ShardAddress? {

@@ -13,7 +13,10 @@ struct PresenceMemory {
     /// Addresses that got directed presence and no unavailable since, and when.
     private var addressed: [JID: UInt32] = [:]
     /// Bits of `Resource.Flags` that the client asked for.
-    private(set) var flags: UInt8 = 0
+    private(set) var flags: UInt8
+
+    /// - Parameter flags: what the session was bound with.
+    init(flags: Resource.Flags = []) { self.flags = flags.rawValue }
 
     /// When the presence without an address last changed, or was last heard to be handled.
     private var changedAt: MonotonicTime?
@@ -43,12 +46,27 @@ struct PresenceMemory {
             default: break
             }
         case .iq:
-            if stanza.type == .get, stanza.payload.element(wrappedIn: .iq)?.first(Names.rosterQuery) != nil {
-                flags |= Resource.Flags.interested.rawValue
-            }
+            noteRequest(stanza)
         case .message: break
         }
     }
+
+    /// What the client asks its own account to remember of the session.
+    private mutating func noteRequest(_ stanza: Stanza) {
+        guard stanza.type == .get || stanza.type == .set, stanza.to == nil || stanza.to == stanza.from?.bare,
+            let request = stanza.payload.element(wrappedIn: .iq)
+        else { return }
+        if stanza.type == .get {
+            if request.first(Names.rosterQuery) != nil { note(.interested) }
+        } else if request.first(Names.carbonsOn) != nil {
+            note(.carbons)
+        } else if request.first(Names.carbonsOff) != nil {
+            flags &= ~Resource.Flags.carbons.rawValue
+        }
+    }
+
+    /// The session is to count as one that asked for this.
+    mutating func note(_ flag: Resource.Flags) { flags |= flag.rawValue }
 
     mutating func noteHandled(through seq: UInt32, at now: MonotonicTime) {
         if !isConfirmed, Self.isHandled(submittedAt, through: seq) {

@@ -30,6 +30,10 @@ public final class Session {
     /// The last presence of each sender that came while the queue was full, in the order of their first.
     private var latePresence: [JID: Stanza] = [:]
     private var latePresenceOrder: [JID] = []
+    /// The client is inactive, and what waits until it is not (`SessionClientState`).
+    var isInactive = false
+    var clientState = ClientStateHold()
+    var clientStateTimer: (any LoopTimer)?
     private var isDirty = false
     private var reading = true
     private var pace = Pace()
@@ -45,10 +49,11 @@ public final class Session {
     private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
+    private let terms: BindTerms
     private var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -57,6 +62,8 @@ public final class Session {
         self.connection = connection
         self.shard = shard
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -77,7 +84,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -174,18 +181,27 @@ public final class Session {
         guard let entry = inbound.entry(inSeq) else { return }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
-            if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, message: 0) }
+            if let reply = refusal.reply(to: entry.stanza) {
+                if ended == nil { deliver(reply, message: 0) }
+                copyRefusal(reply, of: entry.stanza)
+            }
         }
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
             guard ended == nil else { break }
-            pass(next.stanza, message: next.message)
+            if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
         checkReading()
         if ended != nil { shard.forgetIfDone(self) }
+    }
+
+    /// The account's other sessions have a copy of the message: its error is for them too (XEP-0280 §6.1).
+    private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
+        guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
+        shard.post(.refused(account: account, session: ref, error: error), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
@@ -223,10 +239,10 @@ public final class Session {
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        pass(stanza, message: message)
+        if !waits(stanza, message: message) { pass(stanza, message: message) }
     }
 
-    private func pass(_ stanza: Stanza, message: UInt64) {
+    func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -365,6 +381,7 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        dropHeld()
         for held in held.takeAll() {
             if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
         }
@@ -409,6 +426,7 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }

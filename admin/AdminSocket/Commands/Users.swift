@@ -120,11 +120,12 @@ extension Commands {
                 }
                 let rows = AccountRows(
                     partition: core.identity.partition(of: account.account.jid), number: account.account.number, identity: core.identity)
+                let card = try rows.item(.vcard, "", in: snapshot)
                 let archive = try rows.archiveSize(rows: 1_000_000, in: snapshot)
                 let first = try rows.archiveEnd(last: false, in: snapshot)
                 let last = try rows.archiveEnd(last: true, in: snapshot)
                 sink.write { reply in
-                    show(account, &reply)
+                    show(account, vCardBytes: card?.count ?? 0, &reply)
                     let atLeast = archive.isAll ? "" : "at least "
                     reply.fact("archive", .text("\(atLeast)\(archive.messages) messages, \(archive.bytes) bytes"))
                     reply.fact("archive_first", first.map { .text(Moment.text($0.stamp)) } ?? .none)
@@ -137,7 +138,7 @@ extension Commands {
         }
     }
 
-    private func show(_ account: AccountSnapshot, _ reply: inout Reply) {
+    private func show(_ account: AccountSnapshot, vCardBytes: Int, _ reply: inout Reply) {
         let record = account.account
         reply.fact("jid", .text(record.jid))
         reply.fact("state", .text(record.isEnabled ? "enabled" : "disabled"))
@@ -152,6 +153,7 @@ extension Commands {
         reply.fact("roster_version", ReplyValue(record.rosterVersion))
         reply.fact("subscription_requests", ReplyValue(account.pendingIn.count))
         reply.fact("messages_owed", ReplyValue(account.owed.count))
+        reply.fact("vcard_bytes", ReplyValue(vCardBytes))
         if !account.damaged.isEmpty { reply.warning("\(account.damaged.count) records of the account are damaged") }
     }
 }
