@@ -26,6 +26,8 @@ public enum SettingShape: Equatable, Sendable {
     case domain
     /// `user@host`.
     case bareJID
+    /// `HH:MM`.
+    case timeOfDay
 }
 
 /// A value as the file gives it.
@@ -96,6 +98,7 @@ extension SettingShape {
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
+        case .timeOfDay: "a time of day from \"00:00\" to \"23:59\""
         }
     }
 
@@ -109,6 +112,7 @@ extension SettingShape {
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
+        case .timeOfDay: Settings.Backup.minuteOfDay(text) == nil ? nil : text
         }
     }
 }
