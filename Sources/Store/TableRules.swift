@@ -75,9 +75,10 @@ struct RowCheck {
         guard (try? JID(jid))?.description == jid else { return note(.conflict, "\(jid) is not a JID as RFC 7622 prepares it now") }
     }
 
-    private static func isStanza(_ bytes: [UInt8]) -> Bool {
+    private static func stanza(_ bytes: [UInt8]) -> Stanza? {
         var reader = ByteReader(bytes)
-        return (try? Stanza.decode(&reader)) != nil && reader.isAtEnd
+        guard let stanza = try? Stanza.decode(&reader), reader.isAtEnd else { return nil }
+        return stanza
     }
 
     mutating func account() throws(StoreFailure) {
@@ -105,23 +106,30 @@ struct RowCheck {
     mutating func pendingIn() throws(StoreFailure) {
         let record = try PendingInRecord.decode(value, key: raw)
         if !isHash(of: record.jid, at: 11) { note(.misplaced, "the request of \(record.jid) is under the key of another name") }
-        if !Self.isStanza(record.stanza) { note(.damaged, "the request of \(record.jid) is not a stanza") }
+        if Self.stanza(record.stanza) == nil { note(.damaged, "the request of \(record.jid) is not a stanza") }
     }
 
     mutating func message() throws(StoreFailure) {
         let record = try MessageRecord.decode(value, key: raw)
-        if !Self.isStanza(record.stanza) { note(.damaged, "message \(record.sequence)\(ofOwner) is not a stanza") }
+        if let stanza = Self.stanza(record.stanza) {
+            let ends = [stanza.from, stanza.to].compactMap { $0.map { max(1, identity.hash128($0.bare.description).0) } }
+            if record.header.peer != 0, !ends.contains(record.header.peer) {
+                note(.misplaced, "message \(record.sequence)\(ofOwner) is filed under neither of its ends")
+            }
+        } else {
+            note(.damaged, "message \(record.sequence)\(ofOwner) is not a stanza")
+        }
         if record.sequence == 0 { note(.conflict, "a message\(ofOwner) has number 0") }
     }
 
     mutating func inbox() throws(StoreFailure) {
         let record = try InboxRecord.decode(value, key: raw)
         guard let owner else { return }
-        if let beyond = record.owed.last, beyond > record.ackedThrough {
+        if let beyond = record.owed.last?.sequence, beyond > record.ackedThrough {
             note(.conflict, "the inbox of \(owner.jid) owes message \(beyond) beyond its mark \(record.ackedThrough)")
         }
         var missing = 0
-        for sequence in record.owed where try snapshot.get(Keys.message(partition, owner.number, sequence: sequence)) == nil {
+        for message in record.owed where try snapshot.get(Keys.message(partition, owner.number, sequence: message.sequence)) == nil {
             missing += 1
         }
         if missing > 0 { note(.missing, "the inbox of \(owner.jid) owes \(missing) messages that are not there") }
