@@ -16,6 +16,7 @@ public struct Settings: Sendable, Equatable {
     public var profile = Profile()
     public var archive = Archive()
     public var store = Store()
+    public var backup = Backup()
     public var cluster = Cluster()
     public var log = Log()
     public var debug = Debug()
@@ -228,6 +229,25 @@ public struct Settings: Sendable, Equatable {
         public var readers = 2
         /// Accounts kept in memory without a session.
         public var idleAccounts = 10_000
+        public init() {}
+    }
+
+    /// `[backup]`.
+    public struct Backup: Sendable, Equatable {
+        /// Where backups go; empty: `backups` in the directory of the cluster. Relative to the configuration file.
+        public var directory = ""
+        /// Hours between scheduled backups; 0: none.
+        public var everyHours = 0
+        /// The time of day, UTC, "HH:MM", from which the hours are counted.
+        public var at = "03:00"
+        /// Scheduled backups kept; 0: any number.
+        public var keep = 7
+        /// Days for which they are kept; 0: for ever.
+        public var keepDays = 0
+        /// MiB by which the store may grow while it is copied.
+        public var growthMiB = 1_024
+        /// MiB a second written at most; 0: no bound.
+        public var mibPerSecond = 0
         public init() {}
     }
 

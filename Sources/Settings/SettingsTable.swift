@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -23,6 +23,7 @@ public enum SettingsTable {
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
+        ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
         ("debug", "For tests. Never in production."),
@@ -219,6 +220,32 @@ public enum SettingsTable {
         .integer(
             "store.idle_accounts", \.store.idleAccounts, 100...10_000_000, "accounts", live: true,
             "Accounts without a session that stay in memory."),
+    ]
+
+    private static let backup: [Setting<Settings>] = [
+        .text(
+            "backup.directory", \.backup.directory, .text(.path),
+            "Where backups go, best on another disk; empty: \"backups\" in the directory of the cluster. Each is a folder of its own with a data file and a manifest, and holds every secret of the server."
+        ),
+        .integer(
+            "backup.every_hours", \.backup.everyHours, 0...8_760, "hours",
+            "Hours between backups that the server takes by itself; 0: none."),
+        .text(
+            "backup.at", \.backup.at, .text(.timeOfDay),
+            "The time of day from which the hours are counted, UTC: with 24 hours the time of every backup."),
+        .integer(
+            "backup.keep", \.backup.keep, 0...10_000, "backups",
+            "How many stay when the server has taken another; 0: all. The newest always stays."),
+        .integer(
+            "backup.keep_days", \.backup.keepDays, 0...36_500, "days",
+            "For how long they stay when the server has taken another; 0: for ever. The newest always stays."),
+        .integer(
+            "backup.growth_mib", \.backup.growthMiB, 16...67_108_864, "MiB",
+            "By how much the store may grow while it is copied. Space that is freed meanwhile cannot be used again before the copy ends; a backup that makes the store grow by more is given up."
+        ),
+        .integer(
+            "backup.mib_per_second", \.backup.mibPerSecond, 0...1_048_576, "MiB a second",
+            "How fast a copy is written at most; 0: as fast as it goes."),
     ]
 
     private static let cluster: [Setting<Settings>] = [
