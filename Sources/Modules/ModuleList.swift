@@ -9,6 +9,7 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         Carbons.self,
+        Push.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

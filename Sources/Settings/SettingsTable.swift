@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + profile + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + profile + push + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -17,6 +17,7 @@ public enum SettingsTable {
         ("sessions", "The life of a session."),
         ("offline", "Messages for accounts without a session."),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -146,6 +147,26 @@ public enum SettingsTable {
         .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+    ]
+
+    private static let push: [Setting<Settings>] = [
+        .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
+        .integer(
+            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", "Push services of one account."),
+        .integer(
+            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds",
+            "The least between two notifications of one account to one service. What comes meanwhile is told at their end, in one."),
+        .flag(
+            "push.include_sender", \.push.includeSender,
+            "Whether a notification names the sender of the last message. The push service, and whoever it passes through, can read it."),
+        .flag(
+            "push.include_body", \.push.includeBody,
+            "Whether a notification carries the text of the last message, unless it is encrypted. The same applies."),
+        .integer(
+            "push.failures", \.push.failures, 1...1_000, "errors",
+            "Temporary errors and missing answers in a row after which a service is disabled. Other errors disable it at once."),
+        .integer(
+            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", "What a service has for its answer."),
     ]
 
     private static let store: [Setting<Settings>] = [

@@ -77,6 +77,12 @@ public final class Account {
     var heldBack: Deque<Stanza> = []
     /// Stands in the shard's queue of those that may sleep.
     var isNotedIdle = false
+    /// Requests of its own that are not answered yet.
+    var requests = PendingRequests()
+    /// What is to be done in a while.
+    var delayed: [UInt64: (Turn) -> Void] = [:]
+    /// What modules remember of it, by their types.
+    var memories: [ObjectIdentifier: AnyObject] = [:]
     /// Reads of the store whose answers the account waits for.
     var reads = 0
     /// A host's account that the store does not know yet.
@@ -208,7 +214,7 @@ public final class Account {
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
         guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched,
-            spent.isEmpty
+            spent.isEmpty, requests.isEmpty, delayed.isEmpty
         else { return false }
         if case .loading = phase { return false }
         return true

@@ -17,7 +17,9 @@ extension Account {
 
     /// A session says what its stream was made with (XEP-0386), beside its stanzas.
     func noteFlags(_ session: SessionRef, _ flags: UInt8) {
-        resource(of: session)?.flags.formUnion(Resource.Flags(rawValue: flags))
+        guard let resource = resource(of: session) else { return }
+        resource.flags.formUnion(Resource.Flags(rawValue: flags).subtracting(.sleep))
+        noteSleep(resource, Resource.Flags(rawValue: flags))
     }
 
     /// What one of the account's sessions sent, to the others (§8).

@@ -39,6 +39,10 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
+    /// Why nobody attends to the client.
+    var sleep: Resource.Flags = []
+    /// Bits of `Resource.Flags`: what the home must know.
+    var flags: UInt8 { presence.flags | sleep.rawValue }
     /// The home is to be told of flags that came without a stanza.
     private var owesFlags = false
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
@@ -203,6 +207,11 @@ public final class Session {
     /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
     public func enableCarbons() {
         presence.note(.carbons)
+        tellFlags()
+    }
+
+    /// Tells the home the flags once more.
+    func tellFlags() {
         owesFlags = true
         postFlags()
     }
@@ -211,7 +220,7 @@ public final class Session {
     private func postFlags() {
         guard owesFlags, let home = shard.placement.home(of: account) else { return }
         owesFlags = false
-        shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)
+        shard.post(.flags(account: account, session: ref, flags: flags), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
@@ -434,7 +443,7 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }
