@@ -8,11 +8,14 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        InBandRegistration.self,
         Carbons.self,
         Push.self,
+        ClientState.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
+        MessageArchive.self,
     ]
 }

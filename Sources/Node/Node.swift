@@ -80,11 +80,13 @@ public final class Node: Sendable {
         let volume = volume
         bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
+        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         started = WallClock().now
         core = Core(
             settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
             readers: volume.readers,
-            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system),
+            bus: bridge, passwords: NewKeys(pool: passwords, iterations: settings.authentication.iterations), clock: WallClock(),
+            software: Software(version: Version.text, system: Version.system),
             metrics: try CoreMetrics(registry))
         let core = core
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
@@ -92,7 +94,6 @@ public final class Node: Sendable {
         links = StanzaLinks(
             directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
         bridge.connect(links, shards)
-        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
         let transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
@@ -111,7 +112,12 @@ public final class Node: Sendable {
     /// Links, listeners, admin socket; the keeper's lock is waited for.
     public func start() async throws {
         try links.start()
-        for shard in shards { shard.enter { $0.startHousekeeping() } }
+        for shard in shards {
+            shard.enter { [census] shard in
+                shard.accountWritten = { census.changed($0, $1) }
+                shard.startHousekeeping()
+            }
+        }
         installAnswers()
         // What is offered to clients goes by the accounts there are.
         await countAccounts(within: .seconds(5))

@@ -30,6 +30,10 @@ public final class Session {
     /// The last presence of each sender that came while the queue was full, in the order of their first.
     private var latePresence: [JID: Stanza] = [:]
     private var latePresenceOrder: [JID] = []
+    /// The client is inactive, and what waits until it is not (`SessionClientState`).
+    var isInactive = false
+    var clientState = ClientStateHold()
+    var clientStateTimer: (any LoopTimer)?
     private var isDirty = false
     private var reading = true
     private var pace = Pace()
@@ -39,22 +43,26 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
+<<<<<<< HEAD
     /// Why nobody attends to the client.
     var sleep: Resource.Flags = []
     /// Bits of `Resource.Flags`: what the home must know.
     var flags: UInt8 { presence.flags | sleep.rawValue }
     /// The home is to be told of flags that came without a stanza.
     private var owesFlags = false
+=======
+>>>>>>> main
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
     private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
+    private let terms: BindTerms
     private var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -63,6 +71,8 @@ public final class Session {
         self.connection = connection
         self.shard = shard
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -83,7 +93,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -168,7 +178,6 @@ public final class Session {
             if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
-        postFlags()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
         if ended != nil {
@@ -189,7 +198,7 @@ public final class Session {
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
             guard ended == nil else { break }
-            pass(next.stanza, message: next.message)
+            if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
@@ -204,6 +213,7 @@ public final class Session {
         shard.post(.refused(account: account, session: ref, error: error), to: home)
     }
 
+<<<<<<< HEAD
     /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
     public func enableCarbons() {
         presence.note(.carbons)
@@ -223,6 +233,8 @@ public final class Session {
         shard.post(.flags(account: account, session: ref, flags: flags), to: home)
     }
 
+=======
+>>>>>>> main
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
     private func checkReading() {
         let limits = shard.core.settings.limits
@@ -258,10 +270,10 @@ public final class Session {
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        pass(stanza, message: message)
+        if !waits(stanza, message: message) { pass(stanza, message: message) }
     }
 
-    private func pass(_ stanza: Stanza, message: UInt64) {
+    func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -400,6 +412,7 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        dropHeld()
         for held in held.takeAll() {
             if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
         }
@@ -443,7 +456,12 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
+<<<<<<< HEAD
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
+=======
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            device: terms.device,
+>>>>>>> main
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }
