@@ -41,7 +41,9 @@ public final class Push: Module {
             for service in PushService.all(turn.account) { PushSender.of(turn.account, settings).tell(service, of: nil, turn) }
         }
         registration.call("push.list") { _, turn, result in
-            let lines = PushService.all(turn.account).map { "\($0.jid)\t\($0.node)\t\($0.resource)\t\($0.since)" }
+            let lines = PushService.all(turn.account).map { service in
+                [service.jid.description, service.node, service.resource, String(service.since)].map(Self.onOneLine).joined(separator: "\t")
+            }
             result.reply(.value(Array(lines.sorted().joined(separator: "\n").utf8)))
         }
         registration.call("push.disable") { argument, turn, result in
@@ -107,6 +109,11 @@ public final class Push: Module {
             turn.count(.disabled)
         }
         return true
+    }
+
+    /// For lists, whose fields are kept apart by tabs: a node may have any character in it.
+    private static func onOneLine(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 ? " " : $0 }))
     }
 
     // MARK: What is worth waking somebody

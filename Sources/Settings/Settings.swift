@@ -12,11 +12,8 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
-<<<<<<< HEAD
     public var push = Push()
-=======
     public var registration = Registration()
->>>>>>> main
     public var profile = Profile()
     public var archive = Archive()
     public var store = Store()

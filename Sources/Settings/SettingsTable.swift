@@ -5,11 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-<<<<<<< HEAD
-        node + listen + tls + authentication + limits + sessions + profile + push + store + cluster + log
-=======
-        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
->>>>>>> main
+        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -25,11 +21,8 @@ public enum SettingsTable {
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
-<<<<<<< HEAD
         ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
-=======
         ("archive", "Message history, for hosts that archive."),
->>>>>>> main
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),

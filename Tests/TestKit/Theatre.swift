@@ -44,11 +44,8 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
-<<<<<<< HEAD
     private var lastReceived: [String: Element] = [:]
-=======
     private var captured: [String: String] = [:]
->>>>>>> main
     private var dirty = true
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.

@@ -18,6 +18,7 @@ public final class Account {
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
         case command(CommandLetter)
+        case sleeps(SessionRef, UInt8)
         case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
         case nodeLost(UInt64)
 
@@ -25,7 +26,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .command: false
-            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
+            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -183,7 +184,7 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: break
             }
         }
     }
@@ -208,6 +209,7 @@ public final class Account {
         case .refused(let session, let error): copyRefusal(error, by: session)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
+        case .sleeps(let session, let flags): noteSleep(session, Resource.Flags(rawValue: flags))
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)
         }
     }

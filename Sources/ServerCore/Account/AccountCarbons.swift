@@ -15,16 +15,6 @@ extension Account {
         return true
     }
 
-<<<<<<< HEAD
-    /// A session says what its stream was made with (XEP-0386), beside its stanzas.
-    func noteFlags(_ session: SessionRef, _ flags: UInt8) {
-        guard let resource = resource(of: session) else { return }
-        resource.flags.formUnion(Resource.Flags(rawValue: flags).subtracting(.sleep))
-        noteSleep(resource, Resource.Flags(rawValue: flags))
-    }
-
-=======
->>>>>>> main
     /// What one of the account's sessions sent, to the others (§8).
     ///
     /// - Parameter stanza: with the id under which this account archived it.

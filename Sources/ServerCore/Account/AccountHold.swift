@@ -58,7 +58,8 @@ extension Account {
     func hold(_ stanza: inout Stanza, _ turn: Turn) { _ = shard.table.pass(.hold, .incoming, &stanza, turn) }
 
     /// A session says whether somebody attends to it.
-    func noteSleep(_ resource: Resource, _ flags: Resource.Flags) {
+    func noteSleep(_ session: SessionRef, _ flags: Resource.Flags) {
+        guard let resource = resource(of: session) else { return }
         let before = resource.flags
         resource.flags = before.subtracting(.sleep).union(flags.intersection(.sleep))
         // Without its socket: what its client did not acknowledge waits, and nobody was told.

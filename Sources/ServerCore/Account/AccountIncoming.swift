@@ -97,12 +97,8 @@ extension Account {
             if recent.isRepeated(ticket) { hold(&stanza, turn) }
             return complete(ticket, .theirs)
         }
-<<<<<<< HEAD
-        let refusal = place(stanza, to: to, ticket, origin: origin, copied: true)
+        let refusal = place(&stanza, to: to, ticket, origin: origin, copied: true)
         complete(ticket, .theirs, refusal: refusal)
-=======
-        complete(ticket, .theirs, refusal: place(&stanza, to: to, ticket, origin: origin, copied: true))
->>>>>>> main
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
         if refusal == nil { hold(&stanza, turn) }
     }

@@ -106,11 +106,8 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
-<<<<<<< HEAD
     var unread: [(Turn) -> Void] = []
-=======
     var conditional: [ConditionalFeature] = []
->>>>>>> main
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
     var calls: [(name: String, handler: CallHandler)] = []

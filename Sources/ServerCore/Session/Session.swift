@@ -43,15 +43,10 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
-<<<<<<< HEAD
     /// Why nobody attends to the client.
     var sleep: Resource.Flags = []
     /// Bits of `Resource.Flags`: what the home must know.
     var flags: UInt8 { presence.flags | sleep.rawValue }
-    /// The home is to be told of flags that came without a stanza.
-    private var owesFlags = false
-=======
->>>>>>> main
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
@@ -213,28 +208,6 @@ public final class Session {
         shard.post(.refused(account: account, session: ref, error: error), to: home)
     }
 
-<<<<<<< HEAD
-    /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
-    public func enableCarbons() {
-        presence.note(.carbons)
-        tellFlags()
-    }
-
-    /// Tells the home the flags once more.
-    func tellFlags() {
-        owesFlags = true
-        postFlags()
-    }
-
-    /// Once: a home that takes over is told with everything else.
-    private func postFlags() {
-        guard owesFlags, let home = shard.placement.home(of: account) else { return }
-        owesFlags = false
-        shard.post(.flags(account: account, session: ref, flags: flags), to: home)
-    }
-
-=======
->>>>>>> main
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
     private func checkReading() {
         let limits = shard.core.settings.limits
@@ -456,12 +429,8 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-<<<<<<< HEAD
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
-=======
-            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
             device: terms.device,
->>>>>>> main
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }
