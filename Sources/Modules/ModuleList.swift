@@ -10,6 +10,7 @@ public enum ModuleList {
         LastActivity.self,
         InBandRegistration.self,
         Carbons.self,
+        Push.self,
         ClientState.self,
         VCards.self,
         PrivateStorage.self,

@@ -29,6 +29,12 @@ public final class CoreMetrics: Sendable {
     let heldStanzas: Counter
     let supersededStanzas: Counter
     public let rateLimited: Counter
+    /// Notifications to push services (XEP-0357), and what became of them.
+    let pushes: Counter
+    let pushesRefused: Counter
+    let pushesUnanswered: Counter
+    /// Registrations that ended because of errors or by the service's own word.
+    let pushesDisabled: Counter
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -78,6 +84,13 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        pushes = try registry.counter("martlet_push_notifications_total", help: "Notifications sent to push services.")
+        pushesRefused = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "error")])
+        pushesUnanswered = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "timeout")])
+        pushesDisabled = try registry.counter(
+            "martlet_push_disabled_total", help: "Push services that were disabled because of errors or by their own word.")
         components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
         componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
         componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")

@@ -12,6 +12,7 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var push = Push()
     public var registration = Registration()
     public var profile = Profile()
     public var archive = Archive()
@@ -214,6 +215,25 @@ public struct Settings: Sendable, Equatable {
         public var passwordLength = 8
         /// Whether a changed password ends the account's other sessions.
         public var passwordChangeEndsSessions = false
+        public init() {}
+    }
+
+    /// `[push]`: notifications to push services (XEP-0357).
+    public struct Push: Sendable, Equatable {
+        /// Whether clients may enable push services.
+        public var enabled = true
+        /// Services of one account.
+        public var servicesPerAccount = 20
+        /// Seconds between two notifications of one account to one service; what comes meanwhile is told at their end.
+        public var coalesceSeconds = 5
+        /// Whether a notification names the sender of the last message.
+        public var includeSender = false
+        /// Whether a notification carries the text of the last message.
+        public var includeBody = false
+        /// Temporary errors in a row after which a service is disabled.
+        public var failures = 10
+        /// Seconds a service has for its answer.
+        public var answerSeconds = 60
         public init() {}
     }
 

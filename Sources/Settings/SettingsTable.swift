@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -21,6 +21,7 @@ public enum SettingsTable {
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
@@ -204,6 +205,26 @@ public enum SettingsTable {
             "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
             "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
         ),
+    ]
+
+    private static let push: [Setting<Settings>] = [
+        .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
+        .integer(
+            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", "Push services of one account."),
+        .integer(
+            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds",
+            "The least between two notifications of one account to one service. What comes meanwhile is told at their end, in one."),
+        .flag(
+            "push.include_sender", \.push.includeSender,
+            "Whether a notification names the sender of the last message. The push service, and whoever it passes through, can read it."),
+        .flag(
+            "push.include_body", \.push.includeBody,
+            "Whether a notification carries the text of the last message, unless it is encrypted. The same applies."),
+        .integer(
+            "push.failures", \.push.failures, 1...1_000, "errors",
+            "Temporary errors and missing answers in a row after which a service is disabled. Other errors disable it at once."),
+        .integer(
+            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", "What a service has for its answer."),
     ]
 
     private static let store: [Setting<Settings>] = [

@@ -130,6 +130,8 @@ public enum NS {
     public static let offlineFeature = "msgoffline"
     /// XEP-0357.
     public static let push = "urn:xmpp:push:0"
+    /// XEP-0357 §11.3.1: the type of a form.
+    public static let pushSummary = "urn:xmpp:push:summary"
     /// XEP-0430.
     public static let inbox = "urn:xmpp:inbox:1"
     /// XEP-0490.

@@ -40,6 +40,10 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// Answers the request that was received last with a result that has this in it.
+        case answers(String, xml: String)
+        /// Answers it with an error.
+        case refuses(String, xml: String)
         /// A component connects.
         case component(String)
     }
@@ -125,6 +129,8 @@ public struct Script: Sendable {
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "answers": return .answers(first, xml: argument)
+        case "refuses": return .refuses(first, xml: argument)
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
@@ -152,7 +158,7 @@ public struct Script: Sendable {
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
             case .clock, .component, .stranger: break

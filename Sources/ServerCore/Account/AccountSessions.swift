@@ -119,6 +119,7 @@ extension Account {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
         forgetRow(resource.session.key)
+        leftUnread(resource)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
