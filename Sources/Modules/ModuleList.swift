@@ -10,6 +10,8 @@ public enum ModuleList {
         LastActivity.self,
         Carbons.self,
         ClientState.self,
+        Blocking.self,
+        Reports.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

@@ -155,7 +155,7 @@ extension Account {
     }
 
     /// A message is owed no more. Returns false when it was not owed.
-    private func settle(_ message: UInt64) -> Bool {
+    func settle(_ message: UInt64) -> Bool {
         guard let origin = inbox.acknowledge(message) else { return false }
         spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
         touchInbox()

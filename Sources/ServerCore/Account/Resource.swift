@@ -9,6 +9,8 @@ final class Resource {
         static let interested = Flags(rawValue: 1)
         /// Carbons are on (XEP-0280).
         static let carbons = Flags(rawValue: 2)
+        /// Asked for the block list, so it hears of changes (XEP-0191 §3.3).
+        static let blocklist = Flags(rawValue: 4)
     }
 
     /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
