@@ -12,6 +12,8 @@ public enum ModuleList {
         Carbons.self,
         Push.self,
         ClientState.self,
+        Blocking.self,
+        Reports.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

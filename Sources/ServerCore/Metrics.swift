@@ -27,6 +27,9 @@ public final class CoreMetrics: Sendable {
     /// Sessions whose client said that it is inactive (XEP-0352).
     let inactiveSessions: Gauge
     let heldStanzas: Counter
+    let blockedStanzas: Counter
+    let keptReports: Counter
+    let lostReports: Counter
     let supersededStanzas: Counter
     public let rateLimited: Counter
     /// Notifications to push services (XEP-0357), and what became of them.
@@ -102,6 +105,11 @@ public final class CoreMetrics: Sendable {
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        blockedStanzas = try registry.counter(
+            "martlet_blocked_stanzas_total", help: "Stanzas from and to addresses that the account blocked.")
+        let reports = "Reports of spam and abuse (XEP-0377), by whether there was room to keep them."
+        keptReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "kept")])
+        lostReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "lost")])
         heldStanzas = try registry.counter(
             "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
         supersededStanzas = try registry.counter(

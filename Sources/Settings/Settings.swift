@@ -150,6 +150,12 @@ public struct Settings: Sendable, Equatable {
         public var componentConnections = 100
         /// Items of one roster.
         public var rosterItems = 5_000
+        /// Addresses that one account may block (XEP-0191).
+        public var blockedAddresses = 1_000
+        /// Reports of abuse kept for one host (XEP-0377); 0: none is taken.
+        public var reports = 1_000
+        /// Of these from one account.
+        public var reportsPerAccount = 20
         public init() {}
     }
 

@@ -137,6 +137,16 @@ public enum SettingsTable {
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
+        .integer(
+            "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
+            "Addresses that one account may block."),
+        .integer(
+            "limits.reports", \.limits.reports, 0...100_000, "reports",
+            "Reports of spam and abuse that are kept for one host until the administrator deletes them (martletctl report list); further ones are not kept. 0: clients are not told that they may report."
+        ),
+        .integer(
+            "limits.reports_per_account", \.limits.reportsPerAccount, 1...100_000, "reports", live: true,
+            "Of these the reports of one account; the next one takes the place of its oldest."),
     ]
 
     private static let sessions: [Setting<Settings>] = [

@@ -168,6 +168,8 @@ public enum NS {
     public static let blockingErrors = "urn:xmpp:blocking:errors"
     /// XEP-0377.
     public static let reporting = "urn:xmpp:reporting:1"
+    /// How the reasons of XEP-0377 §4 begin.
+    public static let reportReasons = "urn:xmpp:reporting:"
     /// XEP-0050.
     public static let commands = "http://jabber.org/protocol/commands"
     /// XEP-0133.

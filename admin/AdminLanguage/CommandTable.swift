@@ -1,7 +1,7 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + sessions + components + nodes + store + server
+    public static let all: [AdminCommand] = users + sessions + components + reports + nodes + store + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -116,6 +116,35 @@ public enum CommandTable {
             effect: .writes,
             summary: "Have push services of an account told no more; its clients may enable them again.",
             examples: ["push disable juliet@example.org --service push.example.net"]),
+    ]
+
+    private static let reportHost = AdminCommand.Option.value("host", "HOST", .host, "Only reports that this host keeps.")
+
+    private static let reports: [AdminCommand] = [
+        AdminCommand(
+            path: ["report", "list"],
+            options: [
+                reportHost,
+                .value(
+                    "about", "TEXT", .text, "Only reports of addresses that contain TEXT; with * and ? it must match the whole address."),
+                limit,
+            ],
+            effect: .reads,
+            summary: "List what users reported as spam or abuse when they blocked somebody, oldest first.",
+            details: ["Each host keeps limits.reports of them, until they are deleted."],
+            examples: ["report list", "report list --about '*@spam.example'", "--json report list --host example.org"]),
+        AdminCommand(
+            path: ["report", "show"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.")], options: [reportHost],
+            effect: .reads,
+            summary: "Show all of one report: text, messages, and to whom its reporter lets it be sent on.",
+            examples: ["report show k3x9q2a-7fh2k1z"]),
+        AdminCommand(
+            path: ["report", "delete"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.", repeats: true)],
+            options: [reportHost], effect: .writes,
+            summary: "Delete reports.",
+            examples: ["report delete k3x9q2a-7fh2k1z"]),
     ]
 
     private static let nodes: [AdminCommand] = [

@@ -106,6 +106,12 @@ extension Account {
                 _ = inbox.acknowledge(record.sequence)
                 continue
             }
+            if let from = stanza.from, isBlocked(from) {
+                // Blocked since it came: it is owed no more.
+                resource.inFlight.remove(record.sequence)
+                _ = settle(record.sequence)
+                continue
+            }
             inbox.note(record.sequence, origin: Origin(session: record.header.originSession, inSeq: record.header.inSeq))
             if record.flags.contains(.archived), !carriesOwnStanzaID(stanza) { identify(&stanza, record.sequence) }
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.

@@ -12,6 +12,8 @@ extension Account {
         spent.note(ticket)
         guard let to = stanza.to, case .live = phase, let record else { return incomingToNobody(stanza, ticket) }
         guard record.isEnabled else { return incomingToDisabled(stanza, to: to, ticket) }
+        // Before all else: what is blocked leaves no trace.
+        if let from = stanza.from, isBlocked(from) { return refuseBlocked(stanza, ticket) }
         switch stanza.kind {
         case .presence: incomingPresence(stanza, to: to, ticket)
         case .message: incomingMessage(stanza, to: to, ticket)
@@ -28,6 +30,8 @@ extension Account {
     /// A stanza that a session gave back: no stage sees it again, and nobody waits for its completion.
     func incomingAgain(_ stanza: Stanza) {
         guard let to = stanza.to else { return }
+        // Blocked since it came.
+        if let from = stanza.from, isBlocked(from) { return }
         let refusal: StanzaError?
         switch stanza.kind {
         case .message where phase.isLive && record?.isEnabled == true:

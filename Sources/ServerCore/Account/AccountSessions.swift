@@ -160,7 +160,7 @@ extension Account {
     }
 
     /// A message is owed no more. Returns false when it was not owed.
-    private func settle(_ message: UInt64) -> Bool {
+    func settle(_ message: UInt64) -> Bool {
         let stays = inbox.isArchived(message)
         guard let origin = inbox.acknowledge(message) else { return false }
         if stays {

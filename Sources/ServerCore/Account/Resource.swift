@@ -14,6 +14,8 @@ final class Resource {
         /// It has no socket and may be resumed (XEP-0198).
         static let detached = Flags(rawValue: 8)
         static let sleep: Flags = [.inactive, .detached]
+        /// Asked for the block list, so it hears of changes (XEP-0191 §3.3).
+        static let blocklist = Flags(rawValue: 16)
     }
 
     /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
