@@ -63,8 +63,8 @@ final class ClientHandler: ChannelDuplexHandler {
     private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
-    /// What `<success/>` of SASL2 is made of, while that is done.
-    var success: Success?
+    /// A login by SASL2 from its proof to its success.
+    var login: ExtensibleLogin?
     /// The installation of the client (`BindTerms.device`).
     var device: String?
 
