@@ -8,6 +8,13 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        InBandRegistration.self,
         Carbons.self,
+        ClientState.self,
+        VCards.self,
+        PrivateStorage.self,
+        ContactAddresses.self,
+        OutageStatus.self,
+        MessageArchive.self,
     ]
 }

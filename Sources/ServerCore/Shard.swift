@@ -1,6 +1,6 @@
 import Telemetry
 internal import DequeModule
-import Stanzas
+public import Stanzas
 import Store
 import Synchronization
 
@@ -63,6 +63,8 @@ public final class Shard: @unchecked Sendable {
     var waitingForHome: Deque<(letter: Letter, from: ShardAddress)> = []
     var pendingCommands: [UInt64: PendingCommand] = [:]
     var pendingQuestions: [UInt64: PendingQuestion] = [:]
+    /// Passwords whose keys are being made.
+    var pendingKeys: [UInt64: (Result<[UInt8], PasswordRefusal>) -> Void] = [:]
     var nextCommand: UInt64
     var ending = false
     var inTick = false
@@ -70,6 +72,8 @@ public final class Shard: @unchecked Sendable {
     var idle: Deque<JID> = []
     /// Answers questions that are not about sessions; set by the room that assembles the node.
     public var answerer: ((_ question: [UInt8]) -> [UInt8])?
+    /// Told of every account that a module made or changed from here; set by the room that assembles the node.
+    public var accountWritten: ((AccountCommand, JID) -> Void)?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.
@@ -89,8 +93,10 @@ public final class Shard: @unchecked Sendable {
         let catalogue = Catalogue()
         self.catalogue = catalogue
         let context = ModuleContext(
-            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
-        table = try DispatchTable(modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue)
+            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
+            metrics: core.metrics)
+        table = try DispatchTable(
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
     }
 
     // MARK: Ticks

@@ -84,6 +84,8 @@ public enum NS {
     public static let archive = "urn:xmpp:mam:2"
     /// XEP-0313, the extended feature.
     public static let archiveExtended = "urn:xmpp:mam:2#extended"
+    /// XEP-0313: the field include-groupchat is understood.
+    public static let archiveGroupchatField = "urn:xmpp:mam:2#groupchat-field"
     /// XEP-0359.
     public static let stanzaID = "urn:xmpp:sid:0"
     /// XEP-0334.
@@ -168,6 +170,8 @@ public enum NS {
     public static let serviceAdministration = "http://jabber.org/protocol/admin"
     /// XEP-0157.
     public static let serverInfo = "http://jabber.org/network/serverinfo"
+    /// XEP-0455.
+    public static let outageStatus = "urn:xmpp:sos:0"
     /// XEP-0215.
     public static let externalServices = "urn:xmpp:extdisco:2"
     /// XEP-0363.

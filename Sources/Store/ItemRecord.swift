@@ -14,6 +14,8 @@ public enum ItemKind: UInt8, CaseIterable, Sendable {
     case device = 4
     /// An invitation that was not used up (XEP-0401); the name is its token.
     case invitation = 5
+    /// How large the account's private XML is (XEP-0049); one item without a name.
+    case privateIndex = 16
 
     /// The vCard (XEP-0054); its name is empty.
     case vcard = 128

@@ -27,6 +27,8 @@ public struct ClientStream: ~Copyable {
         case completing
         /// The home grants a resource.
         case binding(id: String)
+        /// A request of one who has not authenticated is being worked on.
+        case visiting(id: String)
         /// Stanzas flow.
         case ready
         /// This side sent its closing tag.
@@ -40,6 +42,7 @@ public struct ClientStream: ~Copyable {
     var headerSent = false
     var authenticationFailures = 0
     var bindFailures = 0
+    var visitFailures = 0
     /// The `from` of the last header that came over a protected connection.
     var claimed: JID?
     /// Whether TLS protects the connection.
@@ -73,7 +76,7 @@ public struct ClientStream: ~Copyable {
     public var wantsInput: Bool {
         switch state {
         case .header, .negotiating, .authenticating(challenged: true), .tasking(.offered), .tasking(.asked), .ready, .closing: true
-        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .closed: false
+        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .visiting, .closed: false
         }
     }
 

@@ -9,6 +9,8 @@ extension ClientStream {
     private static let abort = Name("abort", NS.sasl)
     private static let bind = Name("bind", NS.bind)
     private static let resource = Name("resource", NS.bind)
+    private static let active = Name("active", NS.clientState)
+    private static let inactive = Name("inactive", NS.clientState)
     private static let streamError = Name("error", NS.stream)
 
     /// What a first-level element is answered with.
@@ -31,8 +33,12 @@ extension ClientStream {
         case respond([UInt8])
         /// Drop the handshake, write the failure, and end the stream if there is a closing.
         case rejectAuthentication(SASLCondition, Closing?)
+        /// The client became active or inactive (XEP-0352 §4.2): tell the session, before anything that comes behind it is read.
+        case clientState(active: Bool)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
+        /// Ask whoever answers visitors; the answer comes in through `visited`.
+        case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
         /// Write the end.
@@ -50,7 +56,7 @@ extension ClientStream {
         case .closing, .closed, .securing: return .ignore
         case .header: return .fail(fail(StreamError(.badFormat)))
         case .ready: return receiveReady(element)
-        case .negotiating, .authenticating, .tasking, .completing, .binding: break
+        case .negotiating, .authenticating, .tasking, .completing, .binding, .visiting: break
         }
         // The client's own stream error ends the stream (§4.9.1.1).
         if element.is(Self.streamError) { return .fail(fail(nil)) }
@@ -65,6 +71,9 @@ extension ClientStream {
     private mutating func receiveReady(_ element: Element) -> Received {
         guard let kind = StanzaKind(element) else {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
+            // Also where it is not offered: a client may have learnt it before the configuration changed, and it does no harm.
+            if element.is(Self.active) { return .clientState(active: true) }
+            if element.is(Self.inactive) { return .clientState(active: false) }
             return .fail(fail(unexpected(element)))
         }
         // One stream has one resource (§7.3.2).
@@ -84,7 +93,7 @@ extension ClientStream {
     }
 
     /// Whether a stanza is addressed to the server or to the client's own account.
-    private func isForServer(_ element: Element) -> Bool {
+    func isForServer(_ element: Element) -> Bool {
         guard let to = element["to"] else { return true }
         guard let jid = try? JID(to) else { return false }
         return jid.isBare && (jid == account || jid.isDomain && jid.domain == domain)
@@ -162,7 +171,7 @@ extension ClientStream {
         return .some(bytes)
     }
 
-    private var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
+    var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
 
     mutating func reject(_ condition: SASLCondition) -> Received {
         .rejectAuthentication(condition, countFailure())
@@ -233,6 +242,7 @@ extension ClientStream {
     // MARK: Binding
 
     private mutating func receiveEarlyStanza(_ element: Element) -> Received {
+        if account == nil, let visit = receiveVisit(element) { return visit }
         guard state == .negotiating, account != nil, element.local == "iq", isForServer(element), let id = element["id"],
             let type = element["type"], type == "get" || type == "set"
         else { return .fail(fail(StreamError(.notAuthorized))) }

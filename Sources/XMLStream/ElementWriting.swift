@@ -3,11 +3,17 @@ extension XMLWriter {
     /// namespace is declared as the default, attributes in namespaces get prefixes of the writer's own.
     ///
     /// Takes no stack for depth. For first-level children the original bytes are cheaper where they are at hand.
-    /// - Parameter namespace: the default namespace where the element is written.
-    public mutating func element(_ element: Element, in namespace: String = "jabber:client") {
+    /// - Parameters:
+    ///   - namespace: the default namespace where the element is written.
+    ///   - limit: the most bytes it may take. A prefix that is declared once in the source may be declared thousands of times here, so what
+    ///     a peer sent needs one.
+    /// - Returns: whether it is written; when it has not, what stands behind `bytes` is part of an element.
+    @discardableResult
+    public mutating func element(_ element: Element, in namespace: String = "jabber:client", limit: Int = .max) -> Bool {
         let arena = element.arena
+        let start = bytes.count
         /// The open elements: where they end, their local name, their namespace.
-        var open: [(end: UInt32, local: String, namespace: String)] = []
+        var open: [(end: UInt32, local: String, record: NodeRecord, namespace: String)] = []
         let last = element.record.end
         var index = element.node
         while index < last {
@@ -19,24 +25,33 @@ extension XMLWriter {
             if record.isText {
                 Self.escape(arena.bytes(record.string, record.length), into: &bytes)
                 index = record.end
+                if bytes.count - start > limit { return false }
                 continue
             }
             let current = Element(arena: arena, node: index)
             let name = current.local
-            let own = current.namespace
             bytes.append(UInt8(ascii: "<"))
             raw(name)
-            if own != open.last?.namespace ?? namespace { attribute("xmlns", own) }
+            let own: String
+            if let parent = open.last, parent.record.isInNamespace(of: record) {
+                // The very declaration of its parent: a long name is not looked at again for each child.
+                own = parent.namespace
+            } else {
+                own = current.namespace
+                if own != open.last?.namespace ?? namespace { attribute("xmlns", own) }
+            }
             if record.attributeCount > 0 { attributes(of: current) }
             if record.end == index + 1 {
                 raw("/>")
             } else {
                 bytes.append(UInt8(ascii: ">"))
-                open.append((record.end, name, own))
+                open.append((record.end, name, record, own))
             }
+            if bytes.count - start > limit { return false }
             index += 1
         }
         while let top = open.popLast() { end(top.local) }
+        return bytes.count - start <= limit
     }
 
     private mutating func attributes(of element: Element) {
@@ -56,8 +71,16 @@ extension XMLWriter {
     }
 }
 
+extension NodeRecord {
+    /// Whether both take their namespace from the same declaration, as far as that is seen without comparing names.
+    fileprivate func isInNamespace(of other: NodeRecord) -> Bool {
+        name == 0 && other.name == 0 && namespace == other.namespace && namespaceLength == other.namespaceLength
+    }
+}
+
 extension Element {
-    /// The element as XML of its own, to be read where the default namespace is `jabber:client`.
+    /// The element as XML of its own, to be read where the default namespace is `jabber:client`. Not for what a peer sent: it can take many
+    /// times the bytes of the source (`XMLWriter.element(_:in:limit:)`).
     public var xml: [UInt8] {
         var writer = XMLWriter()
         writer.element(self)

@@ -11,13 +11,17 @@ extension ClusterTests {
         @Test func inThreeProcesses() async throws { try await playAll(nodes: 3) }
 
         private func playAll(nodes: Int) async throws {
-            let cluster = try ProcessCluster(nodes: nodes)
             #expect(!ScriptFolder.names.isEmpty)
+            let usual = try ProcessCluster(nodes: nodes)
             for (number, name) in ScriptFolder.names.enumerated() {
-                let suffix = "-\(number)"
                 do {
+                    let script = try ScriptFolder.script(name)
+                    // Who asks for other settings, where names may stand, gets processes of its own.
+                    let isUsual = script.settings.isEmpty
+                    let cluster = isUsual ? usual : try ProcessCluster(nodes: nodes, script: script.settings)
+                    let suffix = isUsual ? "-\(number)" : ""
                     let theatre = try ProcessTheatre(cluster, suffix: suffix)
-                    try await Play(try ScriptFolder.script(name), in: theatre, suffix: suffix).run()
+                    try await Play(script, in: theatre, suffix: suffix).run()
                     try theatre.close()
                 } catch {
                     Issue.record("\(error)")

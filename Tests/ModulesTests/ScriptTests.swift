@@ -17,7 +17,8 @@ import Testing
     }
 
     private func play(_ name: String, nodes: Int, loops: Int) async throws {
-        let cluster = try MemoryCluster(nodes: nodes, loops: loops, modules: ModuleList.all)
-        try await Play(try ScriptFolder.script(name), in: MemoryTheatre(cluster)).run()
+        let script = try ScriptFolder.script(name)
+        let cluster = try MemoryCluster(nodes: nodes, loops: loops, modules: ModuleList.all, script: script.settings)
+        try await Play(script, in: MemoryTheatre(cluster)).run()
     }
 }

@@ -55,6 +55,15 @@ public final class MemoryCluster {
         run()
     }
 
+    /// A cluster as a script asks for it.
+    public convenience init(nodes: Int, loops: Int, modules: [any Module.Type], script: [Script.Setting]) throws {
+        let domain = "capulet.lit"
+        var text = ""
+        for (table, lines) in Script.tables(script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
+        try self.init(
+            nodes: nodes, loops: loops, domain: domain, modules: modules, settings: try Settings.parse(text, file: "script").settings)
+    }
+
     /// The components that may connect in every theatre.
     static func components(_ domain: String) -> [Settings.Component] {
         ["plays", "push"].map { name in
@@ -71,7 +80,7 @@ public final class MemoryCluster {
         nextNode += 1
         let core = Core(
             settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
-            bus: LoopbackBus(from: node.id, switchboard), clock: clock,
+            bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
@@ -252,6 +261,14 @@ final class QueueReaders: StoreReaders {
         } catch {
             body(UnreadableSnapshot(error as? StoreFailure ?? .closed))
         }
+        return true
+    }
+}
+
+/// Keys that are the password itself: the memory cluster has no logins.
+struct PlainKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool {
+        completion(password.utf8.contains(0) ? .failure(.unusable("It has a control character.")) : .success(Array(password.utf8)))
         return true
     }
 }

@@ -23,8 +23,11 @@ public final class ProcessCluster {
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
-    ///   - settings: Further lines of the configuration.
-    public init(nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "") throws {
+    ///   - settings: Further lines of the configuration, in the table of the host.
+    ///   - script: What a script asks for.
+    public init(
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = []
+    ) throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
         let free = try FreePort.find(count + 2)
@@ -42,20 +45,15 @@ public final class ProcessCluster {
 
             """
         for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        let own = [
+            Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
+            Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
+            Script.Setting(table: "listen", line: "component = [\"127.0.0.1:\(componentPort)\"]"),
+            Script.Setting(table: "authentication", line: "iterations = 4096"), Script.Setting(table: "store", line: "map_gib = 4"),
+            Script.Setting(table: "debug", line: "manual_clock = true"),
+        ]
+        for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
         text += """
-            [listen]
-            c2s = ["127.0.0.1:\(port)"]
-            c2s_direct_tls = []
-            component = ["127.0.0.1:\(componentPort)"]
-            [authentication]
-            iterations = 4096
-            [store]
-            map_gib = 4
-            [debug]
-            manual_clock = true
-            [[host]]
-            domain = "\(domain)"
-            require_tls = false
             \(settings)
             [[component]]
             domain = "plays.\(domain)"

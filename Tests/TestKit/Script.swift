@@ -8,10 +8,15 @@
 ///     juliet/balcony receives  <message from='{romeo/orchard}' to='{juliet}' type='chat'><body>hi</body></message>
 ///     romeo/orchard receives nothing
 ///
+/// `stranger bill` opens a stream that does not authenticate: `bill` sends and receives on it, and has no account but the one he makes with
+/// the password `{password}`; `{user:bill}` is his localpart.
+///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for addresses as
-/// `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
+/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
+/// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
+/// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {
@@ -19,6 +24,8 @@ public struct Script: Sendable {
         case contacts(String, String)
         /// Connects, binds, asks for the roster, sends presence; what that causes is not looked at.
         case online([String])
+        /// Connects, without an account.
+        case stranger(String)
         /// Connects and binds.
         case bound([String])
         case sends(String, xml: String)
@@ -37,6 +44,12 @@ public struct Script: Sendable {
         case component(String)
     }
 
+    /// A line of the configuration: its table ("host" for a key of the host), and the key with its value.
+    public struct Setting: Sendable, Equatable {
+        public var table: String
+        public var line: String
+    }
+
     public struct Step: Sendable {
         public var line: Int
         public var action: Action
@@ -44,6 +57,8 @@ public struct Script: Sendable {
 
     public var name: String
     public var steps: [Step]
+    /// What the server must be set to.
+    public var settings: [Setting] = []
 
     public struct Malformed: Error, CustomStringConvertible {
         public var description: String
@@ -56,12 +71,30 @@ public struct Script: Sendable {
         for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             if raw.allSatisfy(\.isWhitespace) || raw.hasPrefix("#") { continue }
             if raw.first?.isWhitespace == true, !logical.isEmpty {
-                logical[logical.count - 1].text += raw.drop(while: \.isWhitespace)
+                // XML goes on where it was; words stay apart.
+                let last = logical.count - 1
+                if !logical[last].text.contains("<") { logical[last].text += " " }
+                logical[last].text += raw.drop(while: \.isWhitespace)
             } else {
                 logical.append((number + 1, String(raw)))
             }
         }
-        for (line, text) in logical { steps.append(Step(line: line, action: try Self.parse(text, name: name, line: line))) }
+        for (line, text) in logical {
+            if let setting = try Self.setting(text, name: name, line: line) {
+                settings.append(setting)
+                continue
+            }
+            steps.append(Step(line: line, action: try Self.parse(text, name: name, line: line)))
+        }
+    }
+
+    private static func setting(_ text: String, name: String, line: Int) throws(Malformed) -> Setting? {
+        guard text.hasPrefix("setting ") else { return nil }
+        let parts = text.dropFirst("setting ".count).drop(while: \.isWhitespace).split(separator: ".", maxSplits: 1)
+        guard parts.count == 2, parts[1].contains("=") else {
+            throw Malformed(description: "\(name):\(line): setting needs TABLE.KEY = VALUE")
+        }
+        return Setting(table: String(parts[0]), line: String(parts[1]))
     }
 
     private static func parse(_ text: String, name: String, line: Int) throws(Malformed) -> Action {
@@ -73,6 +106,9 @@ public struct Script: Sendable {
         case "contacts":
             guard rest.count == 3 else { throw malformed("contacts needs two names") }
             return .contacts(rest[1], rest[2])
+        case "stranger":
+            guard rest.count == 2 else { throw malformed("stranger needs a name") }
+            return .stranger(rest[1])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -119,9 +155,31 @@ public struct Script: Sendable {
             case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
-            case .clock, .component: break
+            case .clock, .component, .stranger: break
             }
         }
-        return people
+        return people.filter { !strangers.contains($0) }
+    }
+
+    /// Those who have no account when the script begins.
+    public var strangers: Set<String> {
+        Set(steps.compactMap { step in if case .stranger(let name) = step.action { name } else { nil } })
+    }
+}
+
+extension Script {
+    /// The settings as tables of a configuration, the one of the host last: it may do without TLS, as the tests are on loopback.
+    static func tables(_ settings: [Setting], domain: String) -> [(header: String, lines: [String])] {
+        var tables: [(header: String, lines: [String])] = []
+        for setting in settings where setting.table != "host" {
+            let header = "[\(setting.table)]"
+            if let index = tables.firstIndex(where: { $0.header == header }) {
+                tables[index].lines.append(setting.line)
+            } else {
+                tables.append((header, [setting.line]))
+            }
+        }
+        let host = ["domain = \"\(domain)\"", "require_tls = false"] + settings.filter { $0.table == "host" }.map(\.line)
+        return tables + [("[[host]]", host)]
     }
 }

@@ -7,6 +7,8 @@ public protocol Theatre: AnyObject {
     func addAccount(_ name: String) async throws
     /// Connects a client of an account and binds the resource.
     func connect(_ name: String, resource: String) async throws -> any Player
+    /// Opens a stream that does not authenticate.
+    func visit() async throws -> any Player
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
@@ -39,6 +41,7 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var captured: [String: String] = [:]
     private var dirty = true
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
@@ -63,6 +66,9 @@ public final class Play {
     private func perform(_ action: Script.Action) async throws {
         switch action {
         case .contacts(let a, let b): try await befriend(a, b)
+        case .stranger(let name):
+            players[name] = try await theatre.visit()
+            queues[name] = []
         case .bound(let actors):
             for actor in actors { _ = try await connect(actor) }
         case .online(let actors):
@@ -107,7 +113,7 @@ public final class Play {
     private func connect(_ actor: String) async throws -> any Player {
         let parts = actor.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
-        try await theatre.addAccount(parts[0] + suffix)
+        if !script.strangers.contains(parts[0]) { try await theatre.addAccount(parts[0] + suffix) }
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
         enter(actor, player)
         return player
@@ -160,7 +166,10 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected) else {
+            var caught = captured
+            let account = bare(String(actor.prefix { $0 != "/" && $0 != "!" }))
+            guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
+                captured = caught
                 queues[actor]?.remove(at: index)
                 return
             }
@@ -172,7 +181,7 @@ public final class Play {
 
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }
 
-    /// Puts addresses in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
+    /// Puts addresses and the like in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
     private func fill(_ xml: String) throws -> String {
         var filled = ""
         var rest = Substring(xml)
@@ -183,6 +192,9 @@ public final class Play {
             switch word {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
+            case "password": filled += XMPPClient.password
+            case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
+            case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""

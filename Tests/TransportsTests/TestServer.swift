@@ -96,6 +96,7 @@ final class TestServer: Sendable {
         let volume = MemoryVolume()
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
+            passwords: NoKeys(),
             clock: clock,
             software: Software(version: "test", system: "test"), metrics: try CoreMetrics(registry))
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: []) }
@@ -390,4 +391,9 @@ final class TestClient {
         guard count >= 0 else { throw TestTrouble("base64: \(text)") }
         return Array(out.prefix(Int(count) - text.reversed().prefix { $0 == "=" }.count))
     }
+}
+
+/// No accounts are made in these tests but by the server itself.
+private struct NoKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool { false }
 }

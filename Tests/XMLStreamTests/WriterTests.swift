@@ -52,4 +52,27 @@ import XMLStream
         ]
         #expect(defined.contains(ParseError(reason).condition))
     }
+
+    @Test func anElementTakesNoMoreThanItsLimit() throws {
+        func write(_ element: Element, limit: Int) -> (isWhole: Bool, bytes: [UInt8]) {
+            var writer = XMLWriter()
+            let isWhole = writer.element(element, limit: limit)
+            return (isWhole, writer.bytes)
+        }
+        let long = "urn:" + String(repeating: "l", count: 1_000)
+        let siblings = String(repeating: "<l:b/>", count: 100)
+        let element = try Element.parse(Array("<a xmlns='urn:a' xmlns:l='\(long)'>\(siblings)</a>".utf8))
+        let cut = write(element, limit: 10_000)
+        #expect(!cut.isWhole && cut.bytes.count < 12_000)
+        let whole = write(element, limit: 200_000)
+        #expect(whole.isWhole && whole.bytes.count > 100_000)
+        #expect(try Element.parse(whole.bytes).children.allSatisfy { $0.namespace == long })
+        // Below the declaration it is said once.
+        let nested = try Element.parse(Array("<l:a xmlns:l='\(long)'>\(siblings)<c xmlns='urn:c'/></l:a>".utf8))
+        let once = write(nested, limit: 2_000)
+        #expect(once.isWhole)
+        #expect(try Element.parse(once.bytes).children.map(\.namespace) == [String](repeating: long, count: 100) + ["urn:c"])
+        #expect(write(nested, limit: once.bytes.count).isWhole)
+        #expect(!write(nested, limit: once.bytes.count - 1).isWhole)
+    }
 }

@@ -59,6 +59,8 @@ public final class Account {
     /// Messages acknowledged but still in the store.
     var spent = SpentMessages()
     var inboxTouched = false
+    /// What it knows of its archive beside the store.
+    var archive = ArchiveMemory()
     var lastMessage: UInt64 = 0
     /// What recently came in: for repeats after a takeover and for clients that send again.
     var recent = RecentMessages()
@@ -138,7 +140,8 @@ public final class Account {
         recent = RecentMessages(snapshot.recent)
         let after = core.clock.now &+ RecentMessages.graceMicroseconds
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
-        for message in spent.messages { _ = inbox.acknowledge(message) }
+        for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
+        archive.forgetPreferences()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {

@@ -8,7 +8,9 @@ extension Account {
 
     /// A host's account needs no making: its record is written with the first thing that it keeps.
     func adoptHost() {
-        record = AccountRecord(jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: [])
+        record = AccountRecord(
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: [],
+            archiveKey: .random(in: .min ... .max))
         hostIsUnwritten = true
         phase = .live
     }
@@ -18,6 +20,12 @@ extension Account {
 
     /// The items of a kind that stays in memory, by name.
     public func items(_ kind: ItemKind) -> [String: [UInt8]] { items[kind] ?? [:] }
+
+    /// A keyed hash of a name, to know it again by 16 bytes: nobody outside can make two names that have the same.
+    public func hash(of name: String) -> NameHash {
+        let (high, low) = core.identity.hash128(name)
+        return NameHash(high, low)
+    }
 
     /// Keeps an item. What the account says from now on waits for it.
     ///
@@ -82,5 +90,15 @@ private final class Reading<T: Sendable>: @unchecked Sendable {
         self.account = nil
         self.body = nil
         if !account.isRetired { body(result) }
+    }
+}
+
+/// A hash of a name (`Account.hash`), the same on every node of a volume and after every start.
+public struct NameHash: Hashable, Sendable {
+    public let high: UInt64
+    public let low: UInt64
+    public init(_ high: UInt64, _ low: UInt64) {
+        self.high = high
+        self.low = low
     }
 }

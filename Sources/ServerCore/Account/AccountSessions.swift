@@ -160,8 +160,13 @@ extension Account {
 
     /// A message is owed no more. Returns false when it was not owed.
     private func settle(_ message: UInt64) -> Bool {
+        let stays = inbox.isArchived(message)
         guard let origin = inbox.acknowledge(message) else { return false }
-        spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
+        if stays {
+            archive.acknowledge(message)
+        } else {
+            spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
+        }
         touchInbox()
         return true
     }
@@ -183,6 +188,7 @@ extension Account {
         // Acknowledged = at or below the mark and not an exception; what is owed below the mark is the shorter list to write.
         let mark = InboxRecord(ackedThrough: inbox.highest, owed: inbox.all, spent: spent.messages)
         put(Keys.inbox(partition, record.number), mark.encode(), waits: false)
+        archive.flushed(in: shard.openBatch, durable: shard.durableBatch)
         if spent.hasDue(now: now) { touchInbox() }
         shard.noteIdle(self)
     }

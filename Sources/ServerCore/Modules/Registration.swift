@@ -1,3 +1,4 @@
+public import Settings
 public import Stanzas
 public import XMLStream
 
@@ -20,10 +21,22 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var accountFeatures: [String] = []
     fileprivate(set) public var serverIdentities: [Identity] = []
     fileprivate(set) public var accountIdentities: [Identity] = []
-    /// Serialised forms of disco (XEP-0128).
-    fileprivate(set) public var serverForms: [[UInt8]] = []
-    fileprivate(set) public var accountForms: [[UInt8]] = []
+    /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
+    fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    fileprivate var conditional: [ConditionalFeature] = []
+
+    /// The features that an addressee has on a host.
+    public func features(of addressee: Addressee, host: Settings.Host?) -> [String] {
+        let always = addressee == .server ? serverFeatures : accountFeatures
+        guard let host else { return always }
+        return always + conditional.filter { ($0.addressee == .server) == (addressee == .server) && $0.condition(host) }.map(\.name)
+    }
+
+    /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
+    public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
+        forms.compactMap { ($0.addressee == .server) == (addressee == .server) ? $0.make(host) : nil }
+    }
 
     /// The node of this name, if any module answers for it.
     public func node(_ name: String, of addressee: Addressee) -> DiscoNode? {
@@ -39,6 +52,13 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
+}
+
+/// A feature that some hosts have.
+struct ConditionalFeature {
+    var name: String
+    var addressee: Addressee
+    var condition: (Settings.Host) -> Bool
 }
 
 /// A node of disco that a module answers for.
@@ -71,6 +91,9 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    public typealias VisitHandler = (Visit) -> Void
+    /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
+    public typealias FormMaker = (_ host: String) -> [UInt8]?
 
     struct IQClaim {
         var isSet: Bool
@@ -83,11 +106,14 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
-    var streamFeatures: [[UInt8]] = []
+    var streamFeatures: [FormMaker] = []
     var calls: [(name: String, handler: CallHandler)] = []
-    var forms: [(xml: [UInt8], Addressee)] = []
+    var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
+    var visitorFeatures: [(Visitor) -> String?] = []
 
     init(module: String) { self.module = module }
 
@@ -108,13 +134,22 @@ public struct Registration {
         for addressee in addressees { features.append((name, addressee)) }
     }
 
+    /// Names a feature that only hosts with certain settings have.
+    public mutating func feature(_ name: String, of addressees: Addressee..., where condition: @escaping (Settings.Host) -> Bool) {
+        for addressee in addressees { conditional.append(ConditionalFeature(name: name, addressee: addressee, condition: condition)) }
+    }
+
     /// Names an identity for disco.
     public mutating func identity(_ identity: Identity, of addressee: Addressee) {
         identities.append((identity, addressee))
     }
 
     /// Adds a form to what disco tells (XEP-0128), already serialised.
-    public mutating func form(_ xml: [UInt8], of addressee: Addressee) { forms.append((xml, addressee)) }
+    public mutating func form(_ xml: [UInt8], of addressee: Addressee) { forms.append((addressee, { _ in xml })) }
+
+    /// Adds a form to what disco tells (XEP-0128) that is not the same on all hosts. One host must always get the same: clients keep it
+    /// by its hash.
+    public mutating func form(of addressee: Addressee, by make: @escaping FormMaker) { forms.append((addressee, make)) }
 
     /// Answers disco requests for a node (XEP-0030 §3.2), and those for nodes below it when `name` ends with '#'.
     public mutating func node(_ node: DiscoNode) { nodes.append(node) }
@@ -123,10 +158,21 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Handles requests of clients that have not authenticated. A second claim stops the start.
+    public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
+        visits.append((type == .set, name, handler))
+    }
+
+    /// Adds an element to the features of streams that have not authenticated, for those visitors for whom it is not nil.
+    public mutating func visitorFeature(_ feature: @escaping (Visitor) -> String?) { visitorFeatures.append(feature) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
-        streamFeatures.append(Array(xml.utf8))
+        streamFeatures.append { _ in Array(xml.utf8) }
     }
+
+    /// Adds an element to the features of authenticated streams of a host. It is made once, when every module has registered.
+    public mutating func streamFeature(by make: @escaping FormMaker) { streamFeatures.append(make) }
 }
 
 /// Two modules claimed the same requests: the start ends here.
@@ -139,13 +185,17 @@ public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
-    /// Serialised features that modules add to authenticated streams.
-    public let streamFeatures: [UInt8]
+    private var visits: [Registration.VisitHandler?] = []
+    private let visitorFeatures: [(Visitor) -> String?]
+    /// Serialised features that modules add to authenticated streams, by host.
+    private let streamFeatures: [String: [UInt8]]
 
     /// Lets every module register.
     ///
     /// - Throws: `ClaimConflict` when two claim the same requests.
-    init(_ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue) throws(ClaimConflict) {
+    init(
+        _ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue, hosts: some Sequence<String>
+    ) throws(ClaimConflict) {
         var registrations: [Registration] = []
         var first = Registration(module: "core")
         core(&first)
@@ -159,7 +209,6 @@ public final class DispatchTable {
         var owners: [Int: String] = [:]
         handlers = []
         var stages = [[Registration.MessageHandler]](repeating: [], count: Stage.allCases.count * Direction.allCases.count)
-        var features: [UInt8] = []
         for registration in registrations {
             for claim in registration.claims {
                 let index = Self.index(claim.isSet, claim.name, claim.addressee)
@@ -193,15 +242,28 @@ public final class DispatchTable {
                     throw ClaimConflict(description: "two modules register the call \(name); take one of them off the module list")
                 }
             }
-            for (xml, addressee) in registration.forms {
-                if addressee == .server { catalogue.serverForms.append(xml) } else { catalogue.accountForms.append(xml) }
+            for visit in registration.visits {
+                let index = Int(visit.name.index) * 2 + (visit.isSet ? 1 : 0)
+                if visits.count <= index { visits.append(contentsOf: repeatElement(nil, count: index + 1 - visits.count)) }
+                guard visits[index] == nil else {
+                    throw ClaimConflict(
+                        description: "two modules answer visitors who send \(visit.name); take one of them off the module list")
+                }
+                visits[index] = visit.handler
             }
+            catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
-            for feature in registration.streamFeatures { features.append(contentsOf: feature) }
+            catalogue.conditional.append(contentsOf: registration.conditional)
         }
+        visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
-        streamFeatures = features
+        // Last: one of them may be made of the whole catalogue.
+        let makers = registrations.flatMap(\.streamFeatures)
+        streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
     }
+
+    /// Serialised features that modules add to authenticated streams of a host.
+    public func streamFeatures(of host: String) -> [UInt8] { streamFeatures[host] ?? [] }
 
     private static func index(_ isSet: Bool, _ name: Name, _ addressee: Addressee) -> Int {
         (Int(name.index) * 2 + (isSet ? 1 : 0)) * Addressee.allCases.count + Int(addressee.rawValue)
@@ -216,6 +278,18 @@ public final class DispatchTable {
         guard name != .unknown else { return nil }
         let index = Self.index(isSet, name, addressee)
         return index < handlers.count ? handlers[index] : nil
+    }
+
+    /// The handler of a visitor's request.
+    func visit(_ name: Name, isSet: Bool) -> Registration.VisitHandler? {
+        guard name != .unknown else { return nil }
+        let index = Int(name.index) * 2 + (isSet ? 1 : 0)
+        return index < visits.count ? visits[index] : nil
+    }
+
+    /// What a visitor is offered, serialised.
+    public func features(for visitor: Visitor) -> [UInt8] {
+        visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
     }
 
     /// What a call by this name does.

@@ -30,6 +30,10 @@ public final class Session {
     /// The last presence of each sender that came while the queue was full, in the order of their first.
     private var latePresence: [JID: Stanza] = [:]
     private var latePresenceOrder: [JID] = []
+    /// The client is inactive, and what waits until it is not (`SessionClientState`).
+    var isInactive = false
+    var clientState = ClientStateHold()
+    var clientStateTimer: (any LoopTimer)?
     private var isDirty = false
     private var reading = true
     private var pace = Pace()
@@ -185,7 +189,7 @@ public final class Session {
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
             guard ended == nil else { break }
-            pass(next.stanza, message: next.message)
+            if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
@@ -235,10 +239,10 @@ public final class Session {
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        pass(stanza, message: message)
+        if !waits(stanza, message: message) { pass(stanza, message: message) }
     }
 
-    private func pass(_ stanza: Stanza, message: UInt64) {
+    func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -377,6 +381,7 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        dropHeld()
         for held in held.takeAll() {
             if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
         }

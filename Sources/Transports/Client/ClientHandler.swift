@@ -65,6 +65,8 @@ final class ClientHandler: ChannelDuplexHandler {
     var exchange: SASLExchange?
     /// A login by SASL2 from its proof to its success.
     var login: ExtensibleLogin?
+    /// The client as modules see it before it has authenticated, on this stream.
+    var visitor: Visitor?
     /// The installation of the client (`BindTerms.device`).
     var device: String?
 
@@ -269,6 +271,7 @@ final class ClientHandler: ChannelDuplexHandler {
         let element: Element
         do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, header: header) } catch { return failed(error) }
         let received = stream.receive(element, followed: isFollowed)
+        if case .visit(let isSet) = received { return visit(element, isSet: isSet) }
         guard received == .stanza else { return act(on: received) }
         switch stream.stanza(element, source: bytes) {
         case .submit(let stanza): session?.submit(stanza, size: bytes.count)

@@ -54,7 +54,7 @@ extension ClientHandler {
 
     func act(on received: ClientStream.Received) {
         switch received {
-        case .stanza, .ignore: break
+        case .stanza, .visit, .ignore: break
         case .startTLS: startTLS()
         case .refuseTLS: refuseTLS()
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
@@ -66,6 +66,7 @@ extension ClientHandler {
             record(condition)
             dropExchange()
             refuseLogin(condition, closing)
+        case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }

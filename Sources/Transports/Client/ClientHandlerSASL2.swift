@@ -16,6 +16,7 @@ extension ClientHandler {
         if offer.authentication, stream.isSecure {
             StreamWriting.authentication(stream.mechanisms, inlineOffer, into: &writer)
         }
+        if offer.authentication { writer.raw(visitorFeatures()) }
         let settings = clients.service.settings
         if stream.account == nil {
             StreamWriting.limits(
@@ -23,7 +24,7 @@ extension ClientHandler {
         } else {
             let idle = settings.sessions.keepaliveSeconds
             StreamWriting.limits(bytes: settings.limits.stanzaBytes, idleSeconds: idle > 0 ? idle : nil, into: &writer)
-            writer.raw(clients.shard.table.streamFeatures)
+            writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         }
         return writer.bytes
     }

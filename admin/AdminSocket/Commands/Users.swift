@@ -118,7 +118,10 @@ extension Commands {
                 guard let account = try AccountSnapshot.load(jid: jid.description, from: snapshot, identity: core.identity) else {
                     return sink.fail(.notFound, "there is no account \(jid)")
                 }
-                sink.write { show(account, &$0) }
+                let rows = AccountRows(
+                    partition: core.identity.partition(of: account.account.jid), number: account.account.number, identity: core.identity)
+                let card = try rows.item(.vcard, "", in: snapshot)
+                sink.write { show(account, vCardBytes: card?.count ?? 0, &$0) }
                 list(SessionFilter(jid: jid), limit: 100, sink)
             } catch {
                 sink.fail(.unavailable, "the account \(jid) cannot be read: \(error)")
@@ -126,7 +129,7 @@ extension Commands {
         }
     }
 
-    private func show(_ account: AccountSnapshot, _ reply: inout Reply) {
+    private func show(_ account: AccountSnapshot, vCardBytes: Int, _ reply: inout Reply) {
         let record = account.account
         reply.fact("jid", .text(record.jid))
         reply.fact("state", .text(record.isEnabled ? "enabled" : "disabled"))
@@ -141,6 +144,7 @@ extension Commands {
         reply.fact("roster_version", ReplyValue(record.rosterVersion))
         reply.fact("subscription_requests", ReplyValue(account.pendingIn.count))
         reply.fact("messages_owed", ReplyValue(account.owed.count))
+        reply.fact("vcard_bytes", ReplyValue(vCardBytes))
         if !account.damaged.isEmpty { reply.warning("\(account.damaged.count) records of the account are damaged") }
     }
 }
