@@ -111,7 +111,7 @@ public struct Settings: Sendable, Equatable {
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
         /// Days for which a token is good (XEP-0484); 0: no tokens.
-        public var tokenDays = 30
+        public var tokenDays = 21
         /// Days after which a token in use is replaced.
         public var tokenRotationDays = 3
         /// Whether tokens are given that are not bound to a TLS connection.
