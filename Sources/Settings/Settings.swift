@@ -114,6 +114,14 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Days for which a token is good (XEP-0484); 0: no tokens.
+        public var tokenDays = 21
+        /// Days after which a token in use is replaced.
+        public var tokenRotationDays = 3
+        /// Whether tokens are given that are not bound to a TLS connection.
+        public var unboundTokens = true
+        /// Devices that are remembered of one account.
+        public var devicesPerAccount = 32
         public init() {}
     }
 

@@ -90,6 +90,18 @@ public enum SettingsTable {
         .flag(
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+        .integer(
+            "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
+            "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),
+        .integer(
+            "authentication.token_rotation_days", \.authentication.tokenRotationDays, 0...3650, "days", live: true,
+            "Days after which a token that is used is replaced by a new one; 0: at every login."),
+        .flag(
+            "authentication.unbound_tokens", \.authentication.unboundTokens, live: true,
+            "Whether clients that cannot bind a login to its TLS connection, as in browsers, get tokens too."),
+        .integer(
+            "authentication.devices_per_account", \.authentication.devicesPerAccount, 1...1_000, "devices", live: true,
+            "Devices of one account that are remembered; beyond, the one not seen for the longest time is forgotten, and its token."),
     ]
 
     private static let limits: [Setting<Settings>] = [
