@@ -118,6 +118,7 @@ extension Account {
         delayed.removeAll()
         phase = .absent
         isRetired = true
+        for resource in resources { resource.move?.timer?.cancel() }
         resources.removeAll()
         departing.removeAll()
         inboxTouched = false

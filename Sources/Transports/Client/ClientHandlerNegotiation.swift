@@ -68,6 +68,7 @@ extension ClientHandler {
             refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
+        case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
             if let closing { finish(closing) }
