@@ -54,7 +54,7 @@ let package = Package(
         room("Store", ["Stanzas"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
-        room("LMDBStore", ["Store", "CLMDB", "CShims"]),
+        room("LMDBStore", ["Store", "Stanzas", "CLMDB", "COpenSSL", "CShims"]),
         room(
             "ServerCore",
             [
@@ -72,7 +72,7 @@ let package = Package(
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", nio, nioPosix, log],
+            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Store", "Stanzas", nio, nioPosix, log],
             path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(
@@ -109,8 +109,8 @@ let package = Package(
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
-        suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
-        suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
+        suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
             name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),

@@ -8,7 +8,9 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        InBandRegistration.self,
         Carbons.self,
+        Push.self,
         ClientState.self,
         Blocking.self,
         Reports.self,
@@ -16,5 +18,6 @@ public enum ModuleList {
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
+        MessageArchive.self,
     ]
 }

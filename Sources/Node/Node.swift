@@ -31,6 +31,7 @@ public final class Node: Sendable {
     private let passwords: PasswordPool
     private let bridge: BusBridge
     private let census: AccountCensus
+    private let backups: BackupKeeper
     private let parts = Mutex(Parts())
     private let stopRequested: @Sendable () -> Void
     private let registry: Registry
@@ -80,11 +81,13 @@ public final class Node: Sendable {
         let volume = volume
         bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
+        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         started = WallClock().now
         core = Core(
             settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
             readers: volume.readers,
-            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system),
+            bus: bridge, passwords: NewKeys(pool: passwords, iterations: settings.authentication.iterations), clock: WallClock(),
+            software: Software(version: Version.text, system: Version.system),
             metrics: try CoreMetrics(registry))
         let core = core
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
@@ -92,12 +95,12 @@ public final class Node: Sendable {
         links = StanzaLinks(
             directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
         bridge.connect(links, shards)
-        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
         let transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: "c2s"))
+        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: "backup"))
         let components = try ComponentTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
             log: Logger(label: "components"))
@@ -111,7 +114,12 @@ public final class Node: Sendable {
     /// Links, listeners, admin socket; the keeper's lock is waited for.
     public func start() async throws {
         try links.start()
-        for shard in shards { shard.enter { $0.startHousekeeping() } }
+        for shard in shards {
+            shard.enter { [census] shard in
+                shard.accountWritten = { census.changed($0, $1) }
+                shard.startHousekeeping()
+            }
+        }
         installAnswers()
         // What is offered to clients goes by the accounts there are.
         await countAccounts(within: .seconds(5))
@@ -121,11 +129,12 @@ public final class Node: Sendable {
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
-            changed: { [census] in census.changed($0, $1) })
+            volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
         waitForLock()
+        backups.startSchedule()
         log.notice("started", metadata: ["node": "\(settings.node.name)"])
     }
 
@@ -185,6 +194,7 @@ public final class Node: Sendable {
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
+        backups.stop()
         await transports?.stopListening()
         await components?.stopListening()
         let patience = settings.cluster.drainSeconds
@@ -244,6 +254,7 @@ public final class Node: Sendable {
         let report = NodeReport(
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let stop = stopRequested
+        let backups = backups
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -257,6 +268,8 @@ public final class Node: Sendable {
                         ).bytes
                     case .stop: stop()
                     case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
+                    case .backup(let question):
+                        return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }
                     return []
                 }

@@ -8,12 +8,17 @@ public final class CoreMetrics: Sendable {
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
+    private let registrations: [RegistrationOutcome: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
     public let failedLoads: Counter
     public let damagedRecords: Counter
     public let refusedOffline: Counter
+    public let archivedMessages: Counter
+    public let archivePages: Counter
+    public let retractions: Counter
+    public let purgedMessages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
@@ -27,6 +32,12 @@ public final class CoreMetrics: Sendable {
     let lostReports: Counter
     let supersededStanzas: Counter
     public let rateLimited: Counter
+    /// Notifications to push services (XEP-0357), and what became of them.
+    let pushes: Counter
+    let pushesRefused: Counter
+    let pushesUnanswered: Counter
+    /// Registrations that ended because of errors or by the service's own word.
+    let pushesDisabled: Counter
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -51,6 +62,13 @@ public final class CoreMetrics: Sendable {
                 "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
+        var registrations: [RegistrationOutcome: Counter] = [:]
+        for outcome in RegistrationOutcome.allCases {
+            registrations[outcome] = try registry.counter(
+                "martlet_registrations_total", help: "What people did to their accounts in-band, by outcome.",
+                labels: [("outcome", outcome.rawValue)])
+        }
+        self.registrations = registrations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -58,11 +76,24 @@ public final class CoreMetrics: Sendable {
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
+        archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
+        archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
+        retractions = try registry.counter(
+            "martlet_archive_retractions_total", help: "Archived messages that became tombstones, once an account.")
+        purgedMessages = try registry.counter(
+            "martlet_archive_purged_total", help: "Archived messages removed because of age, number or size.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        pushes = try registry.counter("martlet_push_notifications_total", help: "Notifications sent to push services.")
+        pushesRefused = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "error")])
+        pushesUnanswered = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "timeout")])
+        pushesDisabled = try registry.counter(
+            "martlet_push_disabled_total", help: "Push services that were disabled because of errors or by their own word.")
         components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
         componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
         componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
@@ -86,5 +117,29 @@ public final class CoreMetrics: Sendable {
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
+
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
+}
+
+/// What became of somebody's wish for an account, or for a change of it (XEP-0077).
+public enum RegistrationOutcome: String, Sendable, CaseIterable {
+    /// An account was made.
+    case made
+    /// An account was made with an invitation.
+    case invited
+    /// The owner changed the password.
+    case passwordChanged = "password-changed"
+    /// The owner gave the account up.
+    case removed
+    /// Registration is closed.
+    case closed
+    /// Too many attempts from the address.
+    case limited
+    /// The name is taken or reserved.
+    case conflict
+    /// The name or the password is not what it must be.
+    case unacceptable
+    /// The store, or the threads for passwords, could not do it.
+    case failed
 }

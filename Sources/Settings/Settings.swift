@@ -12,8 +12,12 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var push = Push()
+    public var registration = Registration()
     public var profile = Profile()
+    public var archive = Archive()
     public var store = Store()
+    public var backup = Backup()
     public var cluster = Cluster()
     public var log = Log()
     public var debug = Debug()
@@ -57,7 +61,9 @@ public struct Settings: Sendable, Equatable {
         /// What an acknowledgement means.
         public var durability = Durability.kept
         /// Whether messages are archived.
-        public var archive = false
+        public var archive = true
+        /// Days that archived messages stay; 0: as `[archive]` says.
+        public var archiveDays = 0
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -108,6 +114,14 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Days for which a token is good (XEP-0484); 0: no tokens.
+        public var tokenDays = 21
+        /// Days after which a token in use is replaced.
+        public var tokenRotationDays = 3
+        /// Whether tokens are given that are not bound to a TLS connection.
+        public var unboundTokens = true
+        /// Devices that are remembered of one account.
+        public var devicesPerAccount = 32
         public init() {}
     }
 
@@ -175,6 +189,65 @@ public struct Settings: Sendable, Equatable {
     public struct Offline: Sendable, Equatable {
         /// Messages owed to one account; 0: no bound.
         public var messages = 10_000
+        /// Bytes of them in the store; 0: no bound.
+        public var bytes = 67_108_864
+        public init() {}
+    }
+
+    /// `[archive]` (XEP-0313).
+    public struct Archive: Sendable, Equatable {
+        /// Messages of one page at most.
+        public var page = 250
+        /// Days that archived messages stay; 0: for ever.
+        public var days = 0
+        /// Messages of one archive; 0: no bound.
+        public var messages = 0
+        /// MiB of one archive in the store; 0: no bound.
+        public var mib = 0
+        public init() {}
+    }
+
+    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
+    public struct Registration: Sendable, Equatable {
+        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
+        /// Whether anybody may make an account.
+        public var open = false
+        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
+        public var redirect = ""
+        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
+        public var perAddressPerHour = 10
+        /// Usernames that nobody gets without an invitation to them.
+        public var reserved = [
+            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
+            "webmaster", "xmpp",
+        ]
+        /// What usernames may be made of.
+        public var usernames = Usernames.ascii
+        /// Bytes of a username at most.
+        public var usernameBytes = 64
+        /// Characters of a password at least, here and when it is changed.
+        public var passwordLength = 8
+        /// Whether a changed password ends the account's other sessions.
+        public var passwordChangeEndsSessions = false
+        public init() {}
+    }
+
+    /// `[push]`: notifications to push services (XEP-0357).
+    public struct Push: Sendable, Equatable {
+        /// Whether clients may enable push services.
+        public var enabled = true
+        /// Services of one account.
+        public var servicesPerAccount = 20
+        /// Seconds between two notifications of one account to one service; what comes meanwhile is told at their end.
+        public var coalesceSeconds = 5
+        /// Whether a notification names the sender of the last message.
+        public var includeSender = false
+        /// Whether a notification carries the text of the last message.
+        public var includeBody = false
+        /// Temporary errors in a row after which a service is disabled.
+        public var failures = 10
+        /// Seconds a service has for its answer.
+        public var answerSeconds = 60
         public init() {}
     }
 
@@ -190,6 +263,25 @@ public struct Settings: Sendable, Equatable {
         public var readers = 2
         /// Accounts kept in memory without a session.
         public var idleAccounts = 10_000
+        public init() {}
+    }
+
+    /// `[backup]`.
+    public struct Backup: Sendable, Equatable {
+        /// Where backups go; empty: `backups` in the directory of the cluster. Relative to the configuration file.
+        public var directory = ""
+        /// Hours between scheduled backups; 0: none.
+        public var everyHours = 0
+        /// The time of day, UTC, "HH:MM", from which the hours are counted.
+        public var at = "03:00"
+        /// Scheduled backups kept; 0: any number.
+        public var keep = 7
+        /// Days for which they are kept; 0: for ever.
+        public var keepDays = 0
+        /// MiB by which the store may grow while it is copied.
+        public var growthMiB = 1_024
+        /// MiB a second written at most; 0: no bound.
+        public var mibPerSecond = 0
         public init() {}
     }
 

@@ -10,6 +10,22 @@ extension Settings {
     }
 }
 
+extension Settings.Backup {
+    /// `at` in minutes since midnight; 0 when it is no time of day.
+    public var minuteOfDay: Int { Self.minuteOfDay(at) ?? 0 }
+
+    /// The minute that `HH:MM` names; nil when the text is not of that form.
+    static func minuteOfDay(_ text: String) -> Int? {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 5, bytes[2] == UInt8(ascii: ":"), [0, 1, 3, 4].allSatisfy({ TOMLCursor.isDigit(bytes[$0]) }) else {
+            return nil
+        }
+        let hour = Int(bytes[0] - 48) * 10 + Int(bytes[1] - 48)
+        let minute = Int(bytes[3] - 48) * 10 + Int(bytes[4] - 48)
+        return hour < 24 && minute < 60 ? hour * 60 + minute : nil
+    }
+}
+
 /// An `address:port` to listen on, taken apart. Names are no addresses: which one they mean would change under the server.
 public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// An IPv4 or IPv6 literal without brackets.
@@ -51,6 +67,12 @@ public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
 enum TextShape {
     /// No control characters in it.
     static func isLine(_ text: String) -> Bool { text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) } }
+
+    /// An address of the web, as far as it matters: `http://` or `https://` and something without a space behind it.
+    static func isLink(_ text: String) -> Bool {
+        guard isLine(text), text.utf8.count <= 2000, !text.utf8.contains(0x20) else { return false }
+        return ["https://", "http://"].contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count }
+    }
 
     /// The domain with small ASCII letters; `nil` when it cannot be one: labels of 1 to 63 bytes, no separators of JIDs, no space.
     static func domain(_ text: String) -> String? {

@@ -43,10 +43,15 @@ import Testing
             let other: SettingValue
             switch (setting.kind, setting.get(written)) {
             case (.flag, .flag(let flag)): other = .flag(!flag)
-            case (.integer(let range, _), _): other = .integer(min(range.upperBound, range.lowerBound + 1 + index))
+            case (.integer(let range, _), let value):
+                let wanted = min(range.upperBound, range.lowerBound + 1 + index)
+                // By chance it may be the default.
+                other = .integer(.integer(wanted) == value ? min(range.upperBound, wanted + 500) : wanted)
             case (.choice(let texts), .text(let text)): other = .text(try #require(texts.first { $0 != text }))
             case (.choices(let texts), _): other = .texts([texts[1]])
             case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _): other = .text("x\(index)")
+            case (.text(.link), _): other = .text("https://x\(index)")
+            case (.texts(.line), _): other = .texts(["x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
                 Issue.record("\(setting.key) has a kind this test does not know")
@@ -108,7 +113,7 @@ import Testing
 
     @Test(arguments: [
         ("[limits]\ndpth = 3", ["2: limits.dpth: is not known: did you mean \"depth\"?"]),
-        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages"]),
+        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages, bytes"]),
         ("[limts]", ["1: limts: is not known: did you mean \"limits\"?"]),
         ("depth = 3", ["1: depth: is not known here: it belongs below [limits]"]),
         ("limits = 3", ["1: limits: is an integer: write [limits] and its keys below"]),
@@ -263,7 +268,7 @@ import Testing
         new.limits.depth = 32
         new.store.readers = 4
         new.listen.c2sOfNode = ["b": []]
-        new.hosts[0].archive = true
+        new.hosts[0].archive = false
         new.hosts[1].domain = "c"
         #expect(old.changes(to: new).live == ["limits.depth", "host a archive"])
         #expect(old.changes(to: new).onStart == ["store.readers", "node.NAME.c2s", "host b", "host c"])

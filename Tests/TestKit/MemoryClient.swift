@@ -152,6 +152,13 @@ public final class MemoryTheatre: Theatre {
         return client
     }
 
+    public func visit() async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try MemoryVisitor(cluster, node: node)
+    }
+
     public func connectComponent(_ name: String) async throws -> any Player {
         let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
         let node = alive[next % alive.count]
@@ -160,5 +167,8 @@ public final class MemoryTheatre: Theatre {
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

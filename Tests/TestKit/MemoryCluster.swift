@@ -55,15 +55,6 @@ public final class MemoryCluster {
         run()
     }
 
-    /// The components that may connect in every theatre.
-    static func components(_ domain: String) -> [Settings.Component] {
-        ["plays", "push"].map { name in
-            var component = Settings.Component(domain: "\(name).\(domain)")
-            component.name = name == "plays" ? "Plays" : ""
-            return component
-        }
-    }
-
     /// A cluster as a script asks for it.
     public convenience init(nodes: Int, loops: Int, modules: [any Module.Type], script: [Script.Setting]) throws {
         let domain = "capulet.lit"
@@ -73,6 +64,15 @@ public final class MemoryCluster {
             nodes: nodes, loops: loops, domain: domain, modules: modules, settings: try Settings.parse(text, file: "script").settings)
     }
 
+    /// The components that may connect in every theatre.
+    static func components(_ domain: String) -> [Settings.Component] {
+        ["plays", "push"].map { name in
+            var component = Settings.Component(domain: "\(name).\(domain)")
+            component.name = name == "plays" ? "Plays" : ""
+            return component
+        }
+    }
+
     @discardableResult
     public func addNode(loops count: Int = 1) throws -> Node {
         let loops = (0..<count).map { ManualLoop(index: $0, time: time) }
@@ -80,7 +80,7 @@ public final class MemoryCluster {
         nextNode += 1
         let core = Core(
             settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
-            bus: LoopbackBus(from: node.id, switchboard), clock: clock,
+            bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
@@ -261,6 +261,14 @@ final class QueueReaders: StoreReaders {
         } catch {
             body(UnreadableSnapshot(error as? StoreFailure ?? .closed))
         }
+        return true
+    }
+}
+
+/// Keys that are the password itself: the memory cluster has no logins.
+struct PlainKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool {
+        completion(password.utf8.contains(0) ? .failure(.unusable("It has a control character.")) : .success(Array(password.utf8)))
         return true
     }
 }

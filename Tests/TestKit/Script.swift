@@ -8,9 +8,13 @@
 ///     juliet/balcony receives  <message from='{romeo/orchard}' to='{juliet}' type='chat'><body>hi</body></message>
 ///     romeo/orchard receives nothing
 ///
+/// `stranger bill` opens a stream that does not authenticate: `bill` sends and receives on it, and has no account but the one he makes with
+/// the password `{password}`; `{user:bill}` is his localpart.
+///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
+/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no such one. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
 /// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
@@ -20,6 +24,8 @@ public struct Script: Sendable {
         case contacts(String, String)
         /// Connects, binds, asks for the roster, sends presence; what that causes is not looked at.
         case online([String])
+        /// Connects, without an account.
+        case stranger(String)
         /// Connects and binds.
         case bound([String])
         case sends(String, xml: String)
@@ -34,6 +40,10 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// Answers the request that was received last with a result that has this in it.
+        case answers(String, xml: String)
+        /// Answers it with an error.
+        case refuses(String, xml: String)
         /// A component connects.
         case component(String)
     }
@@ -65,7 +75,10 @@ public struct Script: Sendable {
         for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             if raw.allSatisfy(\.isWhitespace) || raw.hasPrefix("#") { continue }
             if raw.first?.isWhitespace == true, !logical.isEmpty {
-                logical[logical.count - 1].text += raw.drop(while: \.isWhitespace)
+                // XML goes on where it was; words stay apart.
+                let last = logical.count - 1
+                if !logical[last].text.contains("<") { logical[last].text += " " }
+                logical[last].text += raw.drop(while: \.isWhitespace)
             } else {
                 logical.append((number + 1, String(raw)))
             }
@@ -97,6 +110,9 @@ public struct Script: Sendable {
         case "contacts":
             guard rest.count == 3 else { throw malformed("contacts needs two names") }
             return .contacts(rest[1], rest[2])
+        case "stranger":
+            guard rest.count == 2 else { throw malformed("stranger needs a name") }
+            return .stranger(rest[1])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -113,6 +129,8 @@ public struct Script: Sendable {
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "answers": return .answers(first, xml: argument)
+        case "refuses": return .refuses(first, xml: argument)
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
@@ -140,13 +158,18 @@ public struct Script: Sendable {
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
-            case .clock, .component: break
+            case .clock, .component, .stranger: break
             }
         }
-        return people
+        return people.filter { !strangers.contains($0) }
+    }
+
+    /// Those who have no account when the script begins.
+    public var strangers: Set<String> {
+        Set(steps.compactMap { step in if case .stranger(let name) = step.action { name } else { nil } })
     }
 }
 

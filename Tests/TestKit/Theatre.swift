@@ -7,9 +7,14 @@ public protocol Theatre: AnyObject {
     func addAccount(_ name: String) async throws
     /// Connects a client of an account and binds the resource.
     func connect(_ name: String, resource: String) async throws -> any Player
+    /// Opens a stream that does not authenticate.
+    func visit() async throws -> any Player
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
+    /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
+    /// behind no fence.
+    var patience: Duration { get }
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
 }
@@ -39,6 +44,8 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var lastReceived: [String: Element] = [:]
+    private var captured: [String: String] = [:]
     private var dirty = true
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
@@ -63,6 +70,9 @@ public final class Play {
     private func perform(_ action: Script.Action) async throws {
         switch action {
         case .contacts(let a, let b): try await befriend(a, b)
+        case .stranger(let name):
+            players[name] = try await theatre.visit()
+            queues[name] = []
         case .bound(let actors):
             for actor in actors { _ = try await connect(actor) }
         case .online(let actors):
@@ -78,13 +88,24 @@ public final class Play {
             dirty = true
         case .receives(let actor, let xml):
             try await settle()
-            try expect(actor, try fill(xml))
+            let patience = Deadline(in: theatre.patience)
+            while true {
+                do {
+                    return try expect(actor, try fill(xml))
+                } catch let failure as PlayFailure {
+                    guard !patience.isOver else { throw failure }
+                    dirty = true
+                    try await settle()
+                }
+            }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
         case .ignores(let actor):
             try await settle()
             queues[actor] = []
+        case .answers(let actor, let xml): try await answer(actor, "result", try fill(xml))
+        case .refuses(let actor, let xml): try await answer(actor, "error", try fill(xml))
         case .leaves(let actor):
             try await player(actor).leave()
             dirty = true
@@ -107,7 +128,7 @@ public final class Play {
     private func connect(_ actor: String) async throws -> any Player {
         let parts = actor.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
-        try await theatre.addAccount(parts[0] + suffix)
+        if !script.strangers.contains(parts[0]) { try await theatre.addAccount(parts[0] + suffix) }
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
         enter(actor, player)
         return player
@@ -160,8 +181,12 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected) else {
+            var caught = captured
+            let account = bare(String(actor.prefix { $0 != "/" && $0 != "!" }))
+            guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
+                captured = caught
                 queues[actor]?.remove(at: index)
+                lastReceived[actor] = actual
                 return
             }
             reasons.append(reason + "\n    in \(text)")
@@ -170,9 +195,17 @@ public final class Play {
         throw PlayFailure(description: "\(actor) \(found)\n  expected \(xml)")
     }
 
+    private func answer(_ actor: String, _ type: String, _ xml: String) async throws {
+        guard let request = lastReceived[actor], request.local == "iq", let id = request["id"], let from = request["from"],
+            let to = request["to"]
+        else { throw PlayFailure(description: "\(actor) received no request to answer") }
+        try await player(actor).send("<iq type='\(type)' id='\(id)' from='\(to)' to='\(from)'>\(xml)</iq>")
+        dirty = true
+    }
+
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }
 
-    /// Puts addresses in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
+    /// Puts addresses and the like in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
     private func fill(_ xml: String) throws -> String {
         var filled = ""
         var rest = Substring(xml)
@@ -183,6 +216,9 @@ public final class Play {
             switch word {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
+            case "password": filled += XMPPClient.password
+            case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
+            case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""

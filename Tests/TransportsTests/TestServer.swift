@@ -21,6 +21,7 @@ final class TestServer: Sendable {
     let transports: ClientTransports
     let census: LoginCensus
     let registry = Registry()
+    let clock = WallClock()
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
@@ -43,15 +44,29 @@ final class TestServer: Sendable {
     private struct Accounts: CredentialSource {
         let credentials: Credentials
         let names: Set<String>
-        func credentials(of user: JID, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void) {
+        let volume: MemoryVolume
+        func credentials(of user: JID, device: String?, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void) {
             let found: CredentialLookup =
                 switch user.local {
                 case "broken": .failed
                 case "disabled": .account(credentials, isEnabled: false)
-                case let name? where names.contains(name): .account(credentials, isEnabled: true)
+                case let name? where names.contains(name): .account(credentials, isEnabled: true, tokens: tokens(of: user, device))
                 default: .unknown
                 }
             loop.execute { completion(found) }
+        }
+
+        private func tokens(of user: JID, _ device: String?) -> [LoginToken] {
+            guard let device else { return [] }
+            let identity = volume.identity
+            let record = try? volume.read { snapshot in
+                guard let account = try AccountRecord.find(user.description, in: snapshot, identity: identity) else {
+                    return nil as DeviceRecord?
+                }
+                let rows = AccountRows(partition: identity.partition(of: account.jid), number: account.number, identity: identity)
+                return try rows.device(device, in: snapshot)
+            }
+            return record?.tokens.map { LoginToken(secret: $0.secret, mechanism: $0.mechanism, expires: $0.expires) } ?? []
         }
     }
 
@@ -81,7 +96,8 @@ final class TestServer: Sendable {
         let volume = MemoryVolume()
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
-            clock: WallClock(),
+            passwords: NoKeys(),
+            clock: clock,
             software: Software(version: "test", system: "test"), metrics: try CoreMetrics(registry))
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: []) }
         core.install(shards)
@@ -93,7 +109,8 @@ final class TestServer: Sendable {
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
-            census: census, credentials: Accounts(credentials: credentials, names: accounts), metrics: try ClientMetrics(registry), log: log
+            census: census, credentials: Accounts(credentials: credentials, names: accounts, volume: volume),
+            metrics: try ClientMetrics(registry), log: log
         )
         let bytes = credentials.encode()
         for host in settings.hosts {
@@ -104,6 +121,15 @@ final class TestServer: Sendable {
                     shard.enter { $0.command(.create(credentials: bytes), for: jid) { _ in continuation.resume() } }
                 }
             }
+        }
+    }
+
+    /// Carries out a command at the home of an account.
+    func command(_ command: AccountCommand, _ jid: String) async throws -> CommandResult {
+        let jid = try JID(jid)
+        let shard = shards[0]
+        return await withCheckedContinuation { continuation in
+            shard.enter { $0.command(command, for: jid) { continuation.resume(returning: $0) } }
         }
     }
 
@@ -278,6 +304,15 @@ final class TestClient {
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256\(plus ? "-PLUS" : "")'>\(base64(Array((header + first).utf8)))</auth>"
         )
         guard let challenge = try saslData("challenge") else { return try condition() }
+        let final = try scramFinal(first: first, header: header, challenge: challenge, password: password, binding: plus ? binding : [])
+        send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(base64(final))</response>")
+        return try saslData("success") == nil ? try condition() : nil
+    }
+
+    /// The last message of SCRAM-SHA-256.
+    ///
+    /// - Parameter binding: channel binding data; nil: those of the connection.
+    func scramFinal(first: String, header: String, challenge: String, password: String, binding: [UInt8]?) throws -> [UInt8] {
         let fields = Dictionary(
             uniqueKeysWithValues: challenge.split(separator: ",").map { (String($0.prefix(1)), String($0.dropFirst(2))) })
         let salt = try decoded(fields["s"] ?? "")
@@ -287,12 +322,11 @@ final class TestClient {
         let clientKey = hmac(salted, "Client Key")
         var stored = [UInt8](repeating: 0, count: 32)
         EVP_Digest(clientKey, 32, &stored, nil, EVP_sha256(), nil)
-        let bound = Array(header.utf8) + (plus ? binding ?? tls?.exporter ?? [] : [])
+        let bound = Array(header.utf8) + (binding ?? tls?.exporter ?? [])
         let bare = "c=\(base64(bound)),r=\(fields["r"] ?? "")"
         let signature = hmac(stored, "\(first),\(challenge),\(bare)")
         let proof = zip(clientKey, signature).map { $0 ^ $1 }
-        send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(base64(Array((bare + ",p=" + base64(proof)).utf8)))</response>")
-        return try saslData("success") == nil ? try condition() : nil
+        return Array((bare + ",p=" + base64(proof)).utf8)
     }
 
     /// PLAIN; answers nil, or the condition of the failure.
@@ -339,22 +373,27 @@ final class TestClient {
         return String(failure[failure.index(after: start)..<inner.lowerBound])
     }
 
-    private func hmac(_ key: [UInt8], _ text: String) -> [UInt8] {
+    func hmac(_ key: [UInt8], _ text: String) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: 32)
         HMAC(EVP_sha256(), key, CInt(key.count), Array(text.utf8), text.utf8.count, &out, nil)
         return out
     }
 
-    private func base64(_ bytes: [UInt8]) -> String {
+    func base64(_ bytes: [UInt8]) -> String {
         var out = [UInt8](repeating: 0, count: bytes.count * 2 + 8)
         let count = EVP_EncodeBlock(&out, bytes, CInt(bytes.count))
         return String(decoding: out.prefix(Int(count)), as: UTF8.self)
     }
 
-    private func decoded(_ text: String) throws -> [UInt8] {
+    func decoded(_ text: String) throws -> [UInt8] {
         var out = [UInt8](repeating: 0, count: text.utf8.count)
         let count = EVP_DecodeBlock(&out, Array(text.utf8), CInt(text.utf8.count))
         guard count >= 0 else { throw TestTrouble("base64: \(text)") }
         return Array(out.prefix(Int(count) - text.reversed().prefix { $0 == "=" }.count))
     }
+}
+
+/// No accounts are made in these tests but by the server itself.
+private struct NoKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool { false }
 }

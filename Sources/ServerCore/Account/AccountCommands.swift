@@ -19,6 +19,7 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
+            revokeTokens()
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:
@@ -51,12 +52,14 @@ extension Account {
 
     private func create(_ credentials: [UInt8], command: UInt64) {
         let record = AccountRecord(
-            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command)
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command,
+            archiveKey: .random(in: .min ... .max))
         roster = RosterBook()
         items.removeAll()
         inbox = Inbox()
         recent = RecentMessages()
         spent.removeAll()
+        archive = ArchiveMemory()
         heldBack.removeAll()
         departing.removeAll()
         abandonPage()
@@ -78,8 +81,12 @@ extension Account {
     }
 
     /// The account goes: sessions end, contacts are told, the record becomes a tombstone, the rest is purged in steps.
-    private func remove(_ record: AccountRecord) {
-        for resource in resources { endSession(resource, .accountGone) }
+    ///
+    /// - Parameters:
+    ///   - asker: the session that asked for it, which is ended behind its answer.
+    func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
+        for resource in resources where resource !== asker { endSession(resource, .accountGone) }
+        if let asker { leave(asker) }
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
@@ -90,17 +97,25 @@ extension Account {
         items.removeAll()
         inbox = Inbox()
         spent.removeAll()
+        archive = ArchiveMemory()
         recent = RecentMessages()
         heldBack.removeAll()
         departing.removeAll()
         abandonPage()
         phase = .absent
+        guard let asker, let answer else { return }
+        deliver(answer, to: asker)
+        emit(.end(session: asker.session.id, .accountGone), to: asker.session.shard)
+        // What it sent meanwhile must not end it before it has the answer.
+        departing[asker.session] = []
     }
 
     /// This process is no longer the home: nothing of the account is said any more.
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        dropRequests()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
         resources.removeAll()

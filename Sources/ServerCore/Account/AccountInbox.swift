@@ -17,7 +17,7 @@ struct InboxPage {
 extension Account {
     /// Hands the next page of waiting messages to the session that should have it, when there is one.
     func pump() {
-        guard case .live = phase, !isPumping, !isHeldByDeparting else { return }
+        guard case .live = phase, !isPumping, !isHeldByDeparting, archive.retractions.isEmpty else { return }
         guard !inbox.waiting.isEmpty else { return releaseHeldBack() }
         guard let resource = bestForInbox(), resource.inFlight.count <= Resource.flightBound / 2, let number = record?.number else {
             return
@@ -113,6 +113,7 @@ extension Account {
                 continue
             }
             inbox.note(record.sequence, origin: Origin(session: record.header.originSession, inSeq: record.header.inSeq))
+            if record.flags.contains(.archived), !carriesOwnStanzaID(stanza) { identify(&stanza, record.sequence) }
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
             var delay = XMLWriter()
             Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)

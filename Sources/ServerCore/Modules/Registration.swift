@@ -1,3 +1,4 @@
+public import Settings
 public import Stanzas
 public import XMLStream
 
@@ -23,6 +24,14 @@ public final class Catalogue: @unchecked Sendable {
     /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    fileprivate var conditional: [ConditionalFeature] = []
+
+    /// The features that an addressee has on a host.
+    public func features(of addressee: Addressee, host: Settings.Host?) -> [String] {
+        let always = addressee == .server ? serverFeatures : accountFeatures
+        guard let host else { return always }
+        return always + conditional.filter { ($0.addressee == .server) == (addressee == .server) && $0.condition(host) }.map(\.name)
+    }
 
     /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
     public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
@@ -43,6 +52,13 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
+}
+
+/// A feature that some hosts have.
+struct ConditionalFeature {
+    var name: String
+    var addressee: Addressee
+    var condition: (Settings.Host) -> Bool
 }
 
 /// A node of disco that a module answers for.
@@ -75,6 +91,7 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    public typealias VisitHandler = (Visit) -> Void
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -89,11 +106,15 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var unread: [(Turn) -> Void] = []
+    var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
+    var visitorFeatures: [(Visitor) -> String?] = []
 
     init(module: String) { self.module = module }
 
@@ -109,9 +130,18 @@ public struct Registration {
         messages.append((stage, direction, handler))
     }
 
+    /// Hears of messages that a session held when it fell asleep or died, while nobody attends to another (`Stage.hold` saw them go to one
+    /// that was awake).
+    public mutating func unread(by handler: @escaping (Turn) -> Void) { unread.append(handler) }
+
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
         for addressee in addressees { features.append((name, addressee)) }
+    }
+
+    /// Names a feature that only hosts with certain settings have.
+    public mutating func feature(_ name: String, of addressees: Addressee..., where condition: @escaping (Settings.Host) -> Bool) {
+        for addressee in addressees { conditional.append(ConditionalFeature(name: name, addressee: addressee, condition: condition)) }
     }
 
     /// Names an identity for disco.
@@ -133,6 +163,14 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Handles requests of clients that have not authenticated. A second claim stops the start.
+    public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
+        visits.append((type == .set, name, handler))
+    }
+
+    /// Adds an element to the features of streams that have not authenticated, for those visitors for whom it is not nil.
+    public mutating func visitorFeature(_ feature: @escaping (Visitor) -> String?) { visitorFeatures.append(feature) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
         streamFeatures.append { _ in Array(xml.utf8) }
@@ -151,7 +189,11 @@ public struct ClaimConflict: Error, CustomStringConvertible {
 public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
+    /// What is called when messages are left unread.
+    let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
+    private var visits: [Registration.VisitHandler?] = []
+    private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
 
@@ -207,10 +249,22 @@ public final class DispatchTable {
                     throw ClaimConflict(description: "two modules register the call \(name); take one of them off the module list")
                 }
             }
+            for visit in registration.visits {
+                let index = Int(visit.name.index) * 2 + (visit.isSet ? 1 : 0)
+                if visits.count <= index { visits.append(contentsOf: repeatElement(nil, count: index + 1 - visits.count)) }
+                guard visits[index] == nil else {
+                    throw ClaimConflict(
+                        description: "two modules answer visitors who send \(visit.name); take one of them off the module list")
+                }
+                visits[index] = visit.handler
+            }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.conditional.append(contentsOf: registration.conditional)
         }
+        visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
+        unread = registrations.flatMap(\.unread)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
         streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
@@ -232,6 +286,18 @@ public final class DispatchTable {
         guard name != .unknown else { return nil }
         let index = Self.index(isSet, name, addressee)
         return index < handlers.count ? handlers[index] : nil
+    }
+
+    /// The handler of a visitor's request.
+    func visit(_ name: Name, isSet: Bool) -> Registration.VisitHandler? {
+        guard name != .unknown else { return nil }
+        let index = Int(name.index) * 2 + (isSet ? 1 : 0)
+        return index < visits.count ? visits[index] : nil
+    }
+
+    /// What a visitor is offered, serialised.
+    public func features(for visitor: Visitor) -> [UInt8] {
+        visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
     }
 
     /// What a call by this name does.

@@ -43,18 +43,21 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
-    /// The home is to be told of flags that came without a stanza.
-    private var owesFlags = false
+    /// Why nobody attends to the client.
+    var sleep: Resource.Flags = []
+    /// Bits of `Resource.Flags`: what the home must know.
+    var flags: UInt8 { presence.flags | sleep.rawValue }
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
     private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
+    private let terms: BindTerms
     private var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -63,6 +66,8 @@ public final class Session {
         self.connection = connection
         self.shard = shard
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -83,7 +88,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -168,7 +173,6 @@ public final class Session {
             if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
-        postFlags()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
         if ended != nil {
@@ -202,20 +206,6 @@ public final class Session {
     private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
         guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
         shard.post(.refused(account: account, session: ref, error: error), to: home)
-    }
-
-    /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
-    public func enableCarbons() {
-        presence.note(.carbons)
-        owesFlags = true
-        postFlags()
-    }
-
-    /// Once: a home that takes over is told with everything else.
-    private func postFlags() {
-        guard owesFlags, let home = shard.placement.home(of: account) else { return }
-        owesFlags = false
-        shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
@@ -439,7 +429,8 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
+            device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }

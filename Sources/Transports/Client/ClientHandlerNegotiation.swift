@@ -25,9 +25,8 @@ extension ClientHandler {
         case .refuse(let closing): finish(closing)
         case .open(let response, let offer):
             var channelBindings: [String] = []
-            var more: [UInt8] = []
             if offer.authentication { channelBindings = chooseMechanisms() }
-            if offer.binding { more = clients.shard.table.streamFeatures(of: stream.domain ?? "") }
+            let more = moreFeatures(offer)
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
             put { writer in
@@ -41,6 +40,9 @@ extension ClientHandler {
     private func chooseMechanisms() -> [String] {
         let authentication = clients.service.settings.authentication
         bindings = ChannelBindings(tlsExporter: tls?.exporter, tlsServerEndPoint: tls?.serverEndPoint)
+        if stream.isSecure, authentication.tokenDays > 0 {
+            stream.tokenMechanisms = TokenMechanism.offered(bindings.types, unbound: authentication.unboundTokens).map(\.rawValue)
+        }
         stream.mechanisms = clients.service.sasl.mechanisms(
             encrypted: stream.isSecure, bindings: bindings.types,
             policy: MechanismPolicy(
@@ -52,16 +54,18 @@ extension ClientHandler {
 
     func act(on received: ClientStream.Received) {
         switch received {
-        case .stanza, .ignore: break
+        case .stanza, .visit, .ignore: break
         case .startTLS: startTLS()
         case .refuseTLS: refuseTLS()
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
+        case .authenticateExtensible:
+            if let request = stream.request { authenticate(request.mechanism, request.initial) }
+        case .beginTask, .finishTask: break
         case .respond(let data): if let exchange { advance(exchange.respond(data)) }
         case .rejectAuthentication(let condition, let closing):
             record(condition)
             dropExchange()
-            put { StreamWriting.failure(condition, into: &$0) }
-            if let closing { finish(closing) }
+            refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
         case .refuse(let id, let error, let closing):
@@ -110,7 +114,9 @@ extension ClientHandler {
             return rejected(.temporaryAuthFailure, mechanism: mechanism)
         }
         let exchange = SASLExchange(
-            service: service.sasl, host: domain, mechanism: mechanism, offered: stream.mechanisms, encrypted: stream.isSecure,
+            service: service.sasl, host: domain, mechanism: mechanism,
+            offered: stream.profile == .extensible ? stream.mechanisms + stream.tokenMechanisms : stream.mechanisms,
+            encrypted: stream.isSecure,
             bindings: bindings, fake: service.census.host(domain).fake)
         self.exchange = exchange
         advance(exchange.begin(initial: initial))
@@ -122,7 +128,8 @@ extension ClientHandler {
         case .verifyPassword(let check): verify(check)
         case .challenge(let data):
             guard stream.stepped(.challenge) == .challenge else { return dropExchange() }
-            put { StreamWriting.challenge(data, into: &$0) }
+            let profile = stream.profile
+            put { StreamWriting.challenge(data, profile, into: &$0) }
         case .success(let user, let data): succeed(user, data)
         case .failure(let failure): fail(failure)
         }
@@ -134,12 +141,15 @@ extension ClientHandler {
         }
         guard clients.service.allows(.account(jid.description)) else { return rejected(.temporaryAuthFailure) }
         let waiting = NIOLoopBound((self, exchange), eventLoop: context.eventLoop)
-        clients.service.source.credentials(of: jid, on: clients.loop) { found in
+        let device = stream.request?.token == nil ? nil : stream.request?.agent?.id
+        clients.service.source.credentials(of: jid, device: device, on: clients.loop) { found in
             let (handler, exchange) = waiting.value
             guard handler.exchange === exchange else { return }
             switch found {
             case .unknown: handler.advance(exchange.credentials(nil, disabled: false))
-            case .account(let credentials, let isEnabled): handler.advance(exchange.credentials(credentials, disabled: !isEnabled))
+            case .account(let credentials, let isEnabled, let tokens):
+                let now = handler.clients.service.clock.now
+                handler.advance(exchange.credentials(credentials, disabled: !isEnabled, tokens: tokens, now: now))
             case .failed: handler.rejected(.temporaryAuthFailure)
             }
             handler.clients.later(handler)
@@ -162,26 +172,34 @@ extension ClientHandler {
     }
 
     private func succeed(_ user: String, _ data: [UInt8]?) {
-        guard let mechanism = exchange?.mechanism else { return }
+        guard let exchange else { return }
+        let mechanism = exchange.mechanism
+        if stream.profile == .extensible {
+            let proved = ExtensibleLogin(user: user, mechanism: mechanism, data: data, token: exchange.token)
+            dropExchange()
+            return proceed(proved)
+        }
         dropExchange()
         switch stream.stepped(.success(user: user)) {
         case .authenticated(let account):
-            facts.mechanism = mechanism
-            clients.service.metrics.loggedIn(mechanism)
-            clients.service.loginSucceeded(account: account.description)
+            loggedIn(account, mechanism)
             put { StreamWriting.success(data, into: &$0) }
             restartFraming()
-            bindings = ChannelBindings()
-        case .reject(let condition, let closing):
-            put { StreamWriting.failure(condition, into: &$0) }
-            if let closing { finish(closing) }
+        case .reject(let condition, let closing): refuseLogin(condition, closing)
         case .fail(let closing): finish(closing)
-        case .challenge, .ignore: break
+        case .challenge, .accepted, .proceed, .task, .ignore: break
         }
     }
 
+    func loggedIn(_ account: JID, _ mechanism: String) {
+        facts.mechanism = mechanism
+        bindings = ChannelBindings()
+        clients.service.metrics.loggedIn(mechanism)
+        clients.service.loginSucceeded(account: account.description)
+    }
+
     /// The client's attempt failed: it is counted where it may have been a guess.
-    private func fail(_ failure: SASLFailure) {
+    func fail(_ failure: SASLFailure) {
         let condition = SASLCondition(rawValue: failure.rawValue) ?? .notAuthorized
         if failure == .notAuthorized || failure == .accountDisabled {
             clients.service.loginFailed(origin.prefix, account: claimedAccount)
@@ -190,16 +208,21 @@ extension ClientHandler {
     }
 
     /// Answers the attempt with a failure.
-    private func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
+    func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
         record(condition, mechanism: mechanism)
         dropExchange()
         guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
-        put { StreamWriting.failure(condition, into: &$0) }
+        refuseLogin(condition, closing)
+    }
+
+    func refuseLogin(_ condition: SASLCondition, _ closing: Closing?) {
+        let profile = stream.profile
+        put { StreamWriting.failure(condition, profile, into: &$0) }
         if let closing { finish(closing) }
     }
 
     /// The account the client says it is, once it has said so.
-    private var claimedAccount: String? { exchange?.user.map { "\($0)@\(stream.domain ?? "")" } }
+    private var claimedAccount: String? { (exchange?.user ?? login?.user).map { "\($0)@\(stream.domain ?? "")" } }
 
     /// Counts a failed login and tells the operator: who from where, how, and what the client was told; never what it sent.
     private func record(_ condition: SASLCondition, mechanism: String? = nil) {
@@ -208,7 +231,7 @@ extension ClientHandler {
             "login failed",
             metadata: [
                 "account": "\(claimedAccount ?? "")", "address": "\(origin.prefix.map { "\($0)" } ?? "")",
-                "mechanism": "\(Self.legible(mechanism ?? exchange?.mechanism))", "condition": "\(condition.rawValue)",
+                "mechanism": "\(Self.legible(mechanism ?? exchange?.mechanism ?? login?.mechanism))", "condition": "\(condition.rawValue)",
             ])
     }
 
@@ -224,13 +247,15 @@ extension ClientHandler {
     func dropExchange() {
         exchange?.abort()
         exchange = nil
+        login = nil
     }
 
     // MARK: Binding
 
     private func bind(_ resource: String?) {
         guard let account = stream.account else { return }
-        session = clients.shard.bind(account: account, resource: resource, connection: self) { [self] result in
+        session = clients.shard.bind(account: account, resource: resource, terms: BindTerms(device: device), connection: self) {
+            [self] result in
             switch result {
             case .success(let session):
                 guard let id = stream.bound(session.fullJID) else { return }

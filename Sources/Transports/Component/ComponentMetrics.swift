@@ -25,7 +25,8 @@ public final class ComponentMetrics: Sendable {
         var streamErrors: [StreamError.Condition: Counter] = [:]
         for condition in StreamError.Condition.allCases {
             streamErrors[condition] = try registry.counter(
-                "martlet_component_stream_errors_sent_total", help: "Streams of components that this side ended with an error, by condition.",
+                "martlet_component_stream_errors_sent_total",
+                help: "Streams of components that this side ended with an error, by condition.",
                 labels: [("condition", condition.rawValue)])
         }
         self.streamErrors = streamErrors

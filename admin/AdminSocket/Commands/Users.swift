@@ -121,7 +121,16 @@ extension Commands {
                 let rows = AccountRows(
                     partition: core.identity.partition(of: account.account.jid), number: account.account.number, identity: core.identity)
                 let card = try rows.item(.vcard, "", in: snapshot)
-                sink.write { show(account, vCardBytes: card?.count ?? 0, &$0) }
+                let archive = try rows.archiveSize(rows: 1_000_000, in: snapshot)
+                let first = try rows.archiveEnd(last: false, in: snapshot)
+                let last = try rows.archiveEnd(last: true, in: snapshot)
+                sink.write { reply in
+                    show(account, vCardBytes: card?.count ?? 0, &reply)
+                    let atLeast = archive.isAll ? "" : "at least "
+                    reply.fact("archive", .text("\(atLeast)\(archive.messages) messages, \(archive.bytes) bytes"))
+                    reply.fact("archive_first", first.map { .text(Moment.text($0.stamp)) } ?? .none)
+                    reply.fact("archive_last", last.map { .text(Moment.text($0.stamp)) } ?? .none)
+                }
                 list(SessionFilter(jid: jid), limit: 100, sink)
             } catch {
                 sink.fail(.unavailable, "the account \(jid) cannot be read: \(error)")
