@@ -51,6 +51,7 @@ import Testing
             case (.choices(let texts), _): other = .texts([texts[1]])
             case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _): other = .text("x\(index)")
             case (.text(.link), _): other = .text("https://x\(index)")
+            case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
