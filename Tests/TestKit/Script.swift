@@ -45,6 +45,8 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// From now on nothing that one sends reaches the other: a theatre does not wait for it.
+        case parted(String, String)
         /// Answers the request that was received last with a result that has this in it.
         case answers(String, xml: String)
         /// Answers it with an error.
@@ -124,6 +126,9 @@ public struct Script: Sendable {
         case "stranger":
             guard rest.count == 2 else { throw malformed("stranger needs a name") }
             return .stranger(rest[1])
+        case "parted":
+            guard rest.count == 3 else { throw malformed("parted needs two names") }
+            return .parted(rest[1], rest[2])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -175,7 +180,7 @@ public struct Script: Sendable {
         }
         for step in steps {
             switch step.action {
-            case .contacts(let a, let b):
+            case .contacts(let a, let b), .parted(let a, let b):
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }

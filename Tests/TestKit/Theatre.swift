@@ -20,8 +20,14 @@ public protocol Theatre: AnyObject {
     /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
     /// behind no fence.
     var patience: Duration { get }
+    /// From now on nothing that one of two accounts sends reaches the other.
+    func part(_ name: String, _ other: String)
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
+}
+
+extension Theatre {
+    public func part(_ name: String, _ other: String) {}
 }
 
 /// One client in a theatre.
@@ -137,6 +143,7 @@ public final class Play {
             dirty = true
         case .resumes(let actor, let visible, let refusal): try await resume(actor, visible, refusal)
         case .component(let name): enter(name, try await theatre.connectComponent(name))
+        case .parted(let a, let b): theatre.part(a + suffix, b + suffix)
         case .clock(let seconds):
             try await theatre.advanceClock(seconds: seconds)
             dirty = true

@@ -48,11 +48,12 @@ extension Account {
             }
         }
         cutForgedStanzaIDs(&stanza)
+        let isSecond = wasSent(stanza, ticket)
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine { identify(&stanza, mine) }
-        copySent(stanza, by: ticket.session)
+        if !isSecond { copySent(stanza, by: ticket.session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
