@@ -167,5 +167,8 @@ public final class MemoryTheatre: Theatre {
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

@@ -12,6 +12,9 @@ public protocol Theatre: AnyObject {
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
+    /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
+    /// behind no fence.
+    var patience: Duration { get }
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
 }
@@ -41,6 +44,7 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var lastReceived: [String: Element] = [:]
     private var captured: [String: String] = [:]
     private var dirty = true
 
@@ -84,13 +88,24 @@ public final class Play {
             dirty = true
         case .receives(let actor, let xml):
             try await settle()
-            try expect(actor, try fill(xml))
+            let patience = Deadline(in: theatre.patience)
+            while true {
+                do {
+                    return try expect(actor, try fill(xml))
+                } catch let failure as PlayFailure {
+                    guard !patience.isOver else { throw failure }
+                    dirty = true
+                    try await settle()
+                }
+            }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
         case .ignores(let actor):
             try await settle()
             queues[actor] = []
+        case .answers(let actor, let xml): try await answer(actor, "result", try fill(xml))
+        case .refuses(let actor, let xml): try await answer(actor, "error", try fill(xml))
         case .leaves(let actor):
             try await player(actor).leave()
             dirty = true
@@ -171,12 +186,21 @@ public final class Play {
             guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
                 captured = caught
                 queues[actor]?.remove(at: index)
+                lastReceived[actor] = actual
                 return
             }
             reasons.append(reason + "\n    in \(text)")
         }
         let found = reasons.isEmpty ? "received nothing" : "received no such stanza:\n  " + reasons.joined(separator: "\n  ")
         throw PlayFailure(description: "\(actor) \(found)\n  expected \(xml)")
+    }
+
+    private func answer(_ actor: String, _ type: String, _ xml: String) async throws {
+        guard let request = lastReceived[actor], request.local == "iq", let id = request["id"], let from = request["from"],
+            let to = request["to"]
+        else { throw PlayFailure(description: "\(actor) received no request to answer") }
+        try await player(actor).send("<iq type='\(type)' id='\(id)' from='\(to)' to='\(from)'>\(xml)</iq>")
+        dirty = true
     }
 
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }

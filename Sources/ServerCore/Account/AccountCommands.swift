@@ -114,6 +114,8 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        dropRequests()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
         resources.removeAll()
