@@ -9,6 +9,8 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         InBandRegistration.self,
+        AdHocCommands.self,
+        ServiceAdministration.self,
         Carbons.self,
         VCards.self,
         PrivateStorage.self,

@@ -143,6 +143,8 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
+        public var commandSeconds = 600
         /// Items of one roster.
         public var rosterItems = 5_000
         public init() {}

@@ -133,6 +133,9 @@ public enum SettingsTable {
         .integer(
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
+        .integer(
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "From the start of an ad-hoc command to its last form; then it has to be started again."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
     ]
 

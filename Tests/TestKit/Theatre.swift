@@ -42,6 +42,7 @@ public final class Play {
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
     private var dirty = true
+    private let kept = Matcher.Kept()
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
     public init(_ script: Script, in theatre: any Theatre, suffix: String = "") {
@@ -165,7 +166,7 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected) else {
+            guard let reason = Matcher.difference(actual, expected, kept: kept) else {
                 queues[actor]?.remove(at: index)
                 return
             }
@@ -189,6 +190,12 @@ public final class Play {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
             case "password": filled += XMPPClient.password
+            case _ where word.hasPrefix("keep:"): filled += "{\(word)}"
+            case _ where word.hasPrefix("kept:"):
+                guard let value = kept.values[String(word.dropFirst(5))] else {
+                    throw PlayFailure(description: "nothing is kept as \(word)")
+                }
+                filled += value
             case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)

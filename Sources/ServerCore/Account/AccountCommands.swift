@@ -19,6 +19,8 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
+            // Whoever came in with the old password is out, on whatever device.
+            for device in items(.device).keys { forget(.device, device) }
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:

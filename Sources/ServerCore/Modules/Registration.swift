@@ -23,6 +23,8 @@ public final class Catalogue: @unchecked Sendable {
     /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    /// Commands for people (XEP-0050), in the order of the module list.
+    fileprivate(set) public var commands: [AdHocCommand] = []
 
     /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
     public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
@@ -95,6 +97,8 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var nodeMakers: [(Catalogue) -> [DiscoNode]] = []
+    var commands: [AdHocCommand] = []
     var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
     var visitorFeatures: [(Visitor) -> String?] = []
 
@@ -131,6 +135,12 @@ public struct Registration {
 
     /// Answers disco requests for a node (XEP-0030 §3.2), and those for nodes below it when `name` ends with '#'.
     public mutating func node(_ node: DiscoNode) { nodes.append(node) }
+
+    /// The same for nodes that are made of the whole catalogue, when every module has registered.
+    public mutating func nodes(by make: @escaping (Catalogue) -> [DiscoNode]) { nodeMakers.append(make) }
+
+    /// Offers a command to people (XEP-0050).
+    public mutating func command(_ command: AdHocCommand) { commands.append(command) }
 
     /// Names something that others may ask of an account at its home (`Turn.command`, the administrator's commands). It may be asked
     /// again after a takeover, so doing it twice must be the same as once.
@@ -231,7 +241,9 @@ public final class DispatchTable {
             }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.commands.append(contentsOf: registration.commands)
         }
+        for make in registrations.flatMap(\.nodeMakers) { catalogue.nodes.append(contentsOf: make(catalogue)) }
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         // Last: one of them may be made of the whole catalogue.
