@@ -11,6 +11,7 @@ public enum ModuleList {
         InBandRegistration.self,
         AdHocCommands.self,
         ServiceAdministration.self,
+        Invitations.self,
         Carbons.self,
         VCards.self,
         PrivateStorage.self,

@@ -13,6 +13,7 @@ public struct Settings: Sendable, Equatable {
     public var sessions = Sessions()
     public var offline = Offline()
     public var registration = Registration()
+    public var invitations = Invitations()
     public var profile = Profile()
     public var store = Store()
     public var cluster = Cluster()
@@ -191,6 +192,22 @@ public struct Settings: Sendable, Equatable {
         public var passwordLength = 8
         /// Whether a changed password ends the account's other sessions.
         public var passwordChangeEndsSessions = false
+        public init() {}
+    }
+
+    /// `[invitations]`: links that give an account or a contact (XEP-0401).
+    public struct Invitations: Sendable, Equatable {
+        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
+        /// Whether there are invitations.
+        public var enabled = false
+        /// What users may invite to; administrators may all.
+        public var byUsers = ByUsers.contacts
+        /// Hours that an invitation holds where nothing else is said.
+        public var lifetimeHours = 168
+        /// Invitations of one user that wait to be used.
+        public var perUser = 10
+        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
+        public var landing = ""
         public init() {}
     }
 

@@ -78,6 +78,8 @@ public struct Registration {
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
     public typealias VisitHandler = (Visit) -> Void
+    /// Takes a request of somebody new for the account's presence, by asking for it to decide on later; false: it is none of his.
+    public typealias RequestHandler = (Stanza, Turn, _ hold: () -> LaterSubscription) -> Bool
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -99,6 +101,8 @@ public struct Registration {
     var nodes: [DiscoNode] = []
     var nodeMakers: [(Catalogue) -> [DiscoNode]] = []
     var commands: [AdHocCommand] = []
+    var requests: [RequestHandler] = []
+    var removals: [(Turn) -> Void] = []
     var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
     var visitorFeatures: [(Visitor) -> String?] = []
 
@@ -146,6 +150,12 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Sees subscription requests of those who have not asked before (RFC 6121 §3.1.3), and may decide on them instead of the owner.
+    public mutating func subscriptionRequest(by handler: @escaping RequestHandler) { requests.append(handler) }
+
+    /// Hears of an account's end while the account is still there.
+    public mutating func removal(by handler: @escaping (Turn) -> Void) { removals.append(handler) }
+
     /// Handles requests of clients that have not authenticated. A second claim stops the start.
     public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
         visits.append((type == .set, name, handler))
@@ -174,6 +184,8 @@ public final class DispatchTable {
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
     private var visits: [Registration.VisitHandler?] = []
+    private let requests: [Registration.RequestHandler]
+    private let removals: [(Turn) -> Void]
     private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
@@ -244,6 +256,8 @@ public final class DispatchTable {
             catalogue.commands.append(contentsOf: registration.commands)
         }
         for make in registrations.flatMap(\.nodeMakers) { catalogue.nodes.append(contentsOf: make(catalogue)) }
+        requests = registrations.flatMap(\.requests)
+        removals = registrations.flatMap(\.removals)
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         // Last: one of them may be made of the whole catalogue.
@@ -275,6 +289,12 @@ public final class DispatchTable {
         let index = Int(name.index) * 2 + (isSet ? 1 : 0)
         return index < visits.count ? visits[index] : nil
     }
+
+    /// Whether a module decides on a subscription request.
+    func takes(_ request: Stanza, _ turn: Turn, _ hold: () -> LaterSubscription) -> Bool { requests.contains { $0(request, turn, hold) } }
+
+    /// Tells the modules that an account goes.
+    func accountGoes(_ turn: Turn) { for handler in removals { handler(turn) } }
 
     /// What a visitor is offered, serialised.
     public func features(for visitor: Visitor) -> [UInt8] {
