@@ -13,9 +13,11 @@ public enum ModuleList {
         ServiceAdministration.self,
         Invitations.self,
         Carbons.self,
+        ClientState.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
+        MessageArchive.self,
     ]
 }

@@ -25,10 +25,12 @@ public final class Discovery: Module {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
             }
             let catalogue = turn.catalogue
-            let forms = catalogue.forms(of: addressee, host: (request.stanza.to ?? turn.account.jid).domain)
+            let host = (request.stanza.to ?? turn.account.jid).domain
+            let forms = catalogue.forms(of: addressee, host: host)
+            let features = catalogue.features(of: addressee, host: turn.host(host))
             return addressee == .server
-                ? Self.answer(catalogue.serverIdentities, catalogue.serverFeatures, forms)
-                : Self.answer(catalogue.accountIdentities, catalogue.accountFeatures, forms)
+                ? Self.answer(catalogue.serverIdentities, features, forms)
+                : Self.answer(catalogue.accountIdentities, features, forms)
         }
         registration.iq(.get, Self.items, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }

@@ -32,7 +32,7 @@ public final class PrivateStorage: Module {
         }
         // §2.3, §4: of others nothing is said and nothing is taken.
         for type in [StanzaType.get, .set] {
-            registration.iq(type, Self.query, to: .otherAccount, .server) { _, _ in .error(StanzaError(.forbidden)) }
+            registration.iq(type, Self.query, to: .otherAccount, .server, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
         }
     }
 

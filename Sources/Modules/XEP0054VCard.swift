@@ -24,7 +24,7 @@ public final class VCards: Module {
 
     public func register(in registration: inout Registration) {
         registration.feature(NS.vCard, of: .server, .ownAccount)
-        registration.iq(.get, Self.card, to: .ownAccount) { request, turn in
+        registration.iq(.get, Self.card, to: .ownAccount, .serverOfStranger) { request, turn in
             Self.answer(request, turn, missing: StanzaError(.itemNotFound))
         }
         // §3.3: the same as for an account that is not there.
@@ -32,7 +32,7 @@ public final class VCards: Module {
             Self.answer(request, turn, missing: StanzaError(.serviceUnavailable))
         }
         // §3.2.
-        registration.iq(.set, Self.card, to: .otherAccount) { _, _ in .error(StanzaError(.forbidden)) }
+        registration.iq(.set, Self.card, to: .otherAccount, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
         let (bound, admins) = (bound, admins)
         registration.iq(.set, Self.card, to: .ownAccount) { request, turn in
             guard let card = Self.written(in: request) else {

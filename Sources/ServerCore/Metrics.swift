@@ -16,11 +16,17 @@ public final class CoreMetrics: Sendable {
     public let failedLoads: Counter
     public let damagedRecords: Counter
     public let refusedOffline: Counter
+    public let archivedMessages: Counter
+    public let archivePages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
     public let carbons: Counter
+    /// Sessions whose client said that it is inactive (XEP-0352).
+    let inactiveSessions: Gauge
+    let heldStanzas: Counter
+    let supersededStanzas: Counter
     public let rateLimited: Counter
     /// Components that are connected here.
     let components: Gauge
@@ -66,6 +72,8 @@ public final class CoreMetrics: Sendable {
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
+        archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
+        archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
@@ -81,6 +89,11 @@ public final class CoreMetrics: Sendable {
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
+        inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        heldStanzas = try registry.counter(
+            "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
+        supersededStanzas = try registry.counter(
+            "martlet_client_state_superseded_total", help: "Stanzas held for an inactive client that a later one took the place of.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 

@@ -234,7 +234,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .flags:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -299,7 +299,6 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
-        case .flags(let jid, let session, let flags): account(jid).receive(.flags(session, flags))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

@@ -1,4 +1,4 @@
-import Settings
+public import Settings
 public import Stanzas
 
 /// What a handler may see and ask for while it works on one stanza. It never acts: what it asks for happens through the
@@ -29,6 +29,9 @@ public final class Turn {
     public var components: [(domain: String, name: String)] {
         account.shard.core.settings.components.filter { !$0.name.isEmpty }.map { ($0.domain, $0.name) }
     }
+
+    /// Settings of a host served here; of the account's own when no domain is given.
+    public func host(_ domain: String? = nil) -> Settings.Host? { account.shard.core.hosts[domain ?? account.jid.domain] }
 
     /// Sends a stanza from the account.
     public func send(_ stanza: Stanza) { account.route(stanza, nil) }

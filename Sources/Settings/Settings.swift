@@ -15,6 +15,7 @@ public struct Settings: Sendable, Equatable {
     public var registration = Registration()
     public var invitations = Invitations()
     public var profile = Profile()
+    public var archive = Archive()
     public var store = Store()
     public var cluster = Cluster()
     public var log = Log()
@@ -59,7 +60,7 @@ public struct Settings: Sendable, Equatable {
         /// What an acknowledgement means.
         public var durability = Durability.kept
         /// Whether messages are archived.
-        public var archive = false
+        public var archive = true
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -160,6 +161,12 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
+        public var inactiveHoldStanzas = 1_000
+        /// The same in bytes.
+        public var inactiveHoldBytes = 262_144
+        /// Seconds after which the first of them, and all others with it, are written; 0: no bound.
+        public var inactiveHoldSeconds = 1_800
         public init() {}
     }
 
@@ -167,6 +174,15 @@ public struct Settings: Sendable, Equatable {
     public struct Offline: Sendable, Equatable {
         /// Messages owed to one account; 0: no bound.
         public var messages = 10_000
+        /// Bytes of them in the store; 0: no bound.
+        public var bytes = 67_108_864
+        public init() {}
+    }
+
+    /// `[archive]` (XEP-0313).
+    public struct Archive: Sendable, Equatable {
+        /// Messages of one page at most.
+        public var page = 250
         public init() {}
     }
 

@@ -25,6 +25,7 @@ public enum SettingsTable {
             "Links that give an account, though registration is closed, or the inviter as a contact (XEP-0401). The console and the admins of a host make all of them."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -155,8 +156,23 @@ public enum SettingsTable {
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
         .integer(
+            "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
+            "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
+        ),
+        .integer(
+            "sessions.inactive_hold_bytes", \.sessions.inactiveHoldBytes, 1_024...gib, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.inactive_hold_seconds", \.sessions.inactiveHoldSeconds, 0...604_800, "seconds", live: true,
+            "How long they wait at most, though the client is still inactive; 0: no bound."),
+        .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "offline.bytes", \.offline.bytes, 0...gib * 64, "bytes", live: true,
+            "Bytes of the messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "archive.page", \.archive.page, 1...5_000, "messages", live: true,
+            "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),
     ]
 
     private static let registration: [Setting<Settings>] = [
@@ -256,7 +272,10 @@ public enum SettingsTable {
                 "durability", \.durability, live: true,
                 "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
             ),
-            .flag("archive", \.archive, live: true, "Whether messages are archived."),
+            .flag(
+                "archive", \.archive, live: true,
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."
+            ),
             .flag(
                 "require_tls", \.requireTLS, live: true,
                 "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),

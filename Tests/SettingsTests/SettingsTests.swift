@@ -110,7 +110,7 @@ import Testing
 
     @Test(arguments: [
         ("[limits]\ndpth = 3", ["2: limits.dpth: is not known: did you mean \"depth\"?"]),
-        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages"]),
+        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages, bytes"]),
         ("[limts]", ["1: limts: is not known: did you mean \"limits\"?"]),
         ("depth = 3", ["1: depth: is not known here: it belongs below [limits]"]),
         ("limits = 3", ["1: limits: is an integer: write [limits] and its keys below"]),
@@ -265,7 +265,7 @@ import Testing
         new.limits.depth = 32
         new.store.readers = 4
         new.listen.c2sOfNode = ["b": []]
-        new.hosts[0].archive = true
+        new.hosts[0].archive = false
         new.hosts[1].domain = "c"
         #expect(old.changes(to: new).live == ["limits.depth", "host a archive"])
         #expect(old.changes(to: new).onStart == ["store.readers", "node.NAME.c2s", "host b", "host c"])

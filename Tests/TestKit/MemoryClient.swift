@@ -100,6 +100,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public func post(_ xml: String) throws {
         let bytes = Array(xml.utf8)
         let element = try Element.parse(bytes)
+        // As the stream does with what is no stanza (XEP-0352).
+        if element.namespace == NS.clientState {
+            let isActive = element.local == "active"
+            return shard.enter { _ in self.session?.setActive(isActive) }
+        }
         let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
         shard.enter { _ in self.session?.submit(stanza, size: bytes.count) }
     }
@@ -162,5 +167,8 @@ public final class MemoryTheatre: Theatre {
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

@@ -55,15 +55,6 @@ public final class MemoryCluster {
         run()
     }
 
-    /// The components that may connect in every theatre.
-    static func components(_ domain: String) -> [Settings.Component] {
-        ["plays", "push"].map { name in
-            var component = Settings.Component(domain: "\(name).\(domain)")
-            component.name = name == "plays" ? "Plays" : ""
-            return component
-        }
-    }
-
     /// A cluster as a script asks for it.
     public convenience init(nodes: Int, loops: Int, modules: [any Module.Type], script: [Script.Setting]) throws {
         let domain = "capulet.lit"
@@ -71,6 +62,15 @@ public final class MemoryCluster {
         for (table, lines) in Script.tables(script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
         try self.init(
             nodes: nodes, loops: loops, domain: domain, modules: modules, settings: try Settings.parse(text, file: "script").settings)
+    }
+
+    /// The components that may connect in every theatre.
+    static func components(_ domain: String) -> [Settings.Component] {
+        ["plays", "push"].map { name in
+            var component = Settings.Component(domain: "\(name).\(domain)")
+            component.name = name == "plays" ? "Plays" : ""
+            return component
+        }
     }
 
     @discardableResult

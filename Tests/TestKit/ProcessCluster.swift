@@ -53,7 +53,15 @@ public final class ProcessCluster {
             Script.Setting(table: "debug", line: "manual_clock = true"),
         ]
         for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
-        text += settings + "\n[[component]]\ndomain = \"plays.\(domain)\"\nname = \"Plays\"\n[[component]]\ndomain = \"push.\(domain)\"\n"
+        text += """
+            \(settings)
+            [[component]]
+            domain = "plays.\(domain)"
+            name = "Plays"
+            [[component]]
+            domain = "push.\(domain)"
+
+            """
         try write(text, to: configuration)
         for index in names.indices { try start(index) }
         for index in names.indices { try waitUntilServing(index) }

@@ -57,6 +57,8 @@ public final class ProcessTheatre: Theatre {
         try cluster.admin(0).demand("clock", "+\(seconds)s")
     }
 
+    public let patience = Duration.seconds(10)
+
     public func settle(_ players: [any Player]) async throws {
         let visitors = players.compactMap { $0 as? ProcessVisitor }
         let players = players.compactMap { $0 as? ProcessPlayer }

@@ -12,6 +12,9 @@ public protocol Theatre: AnyObject {
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
+    /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
+    /// behind no fence.
+    var patience: Duration { get }
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
 }
@@ -41,8 +44,8 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var captured: [String: String] = [:]
     private var dirty = true
-    private let kept = Matcher.Kept()
 
     /// - Parameter suffix: Makes the accounts of this play different from those of others in the same theatre.
     public init(_ script: Script, in theatre: any Theatre, suffix: String = "") {
@@ -84,7 +87,16 @@ public final class Play {
             dirty = true
         case .receives(let actor, let xml):
             try await settle()
-            try expect(actor, try fill(xml))
+            let patience = Deadline(in: theatre.patience)
+            while true {
+                do {
+                    return try expect(actor, try fill(xml))
+                } catch let failure as PlayFailure {
+                    guard !patience.isOver else { throw failure }
+                    dirty = true
+                    try await settle()
+                }
+            }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
@@ -166,7 +178,10 @@ public final class Play {
         for (index, text) in (queues[actor] ?? []).enumerated() {
             let actual = try Element.parse(Array(text.utf8))
             guard seen.insert(actual["from"] ?? "").inserted else { continue }
-            guard let reason = Matcher.difference(actual, expected, kept: kept) else {
+            var caught = captured
+            let account = bare(String(actor.prefix { $0 != "/" && $0 != "!" }))
+            guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
+                captured = caught
                 queues[actor]?.remove(at: index)
                 return
             }
@@ -190,13 +205,8 @@ public final class Play {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
             case "password": filled += XMPPClient.password
-            case _ where word.hasPrefix("keep:"): filled += "{\(word)}"
-            case _ where word.hasPrefix("kept:"):
-                guard let value = kept.values[String(word.dropFirst(5))] else {
-                    throw PlayFailure(description: "nothing is kept as \(word)")
-                }
-                filled += value
             case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
+            case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)
                 let user = parts.first ?? ""

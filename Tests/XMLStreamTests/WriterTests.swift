@@ -54,30 +54,25 @@ import XMLStream
     }
 
     @Test func anElementTakesNoMoreThanItsLimit() throws {
+        func write(_ element: Element, limit: Int) -> (isWhole: Bool, bytes: [UInt8]) {
+            var writer = XMLWriter()
+            let isWhole = writer.element(element, limit: limit)
+            return (isWhole, writer.bytes)
+        }
         let long = "urn:" + String(repeating: "l", count: 1_000)
         let siblings = String(repeating: "<l:b/>", count: 100)
         let element = try Element.parse(Array("<a xmlns='urn:a' xmlns:l='\(long)'>\(siblings)</a>".utf8))
-        var writer = XMLWriter()
-        let fitsShort = writer.element(element, limit: 10_000)
-        #expect(!fitsShort)
-        #expect(writer.bytes.count < 12_000)
-        writer = XMLWriter()
-        let fitsLong = writer.element(element, limit: 200_000)
-        #expect(fitsLong)
-        #expect(writer.bytes.count > 100_000)
-        #expect(try Element.parse(writer.bytes).children.allSatisfy { $0.namespace == long })
+        let cut = write(element, limit: 10_000)
+        #expect(!cut.isWhole && cut.bytes.count < 12_000)
+        let whole = write(element, limit: 200_000)
+        #expect(whole.isWhole && whole.bytes.count > 100_000)
+        #expect(try Element.parse(whole.bytes).children.allSatisfy { $0.namespace == long })
         // Below the declaration it is said once.
         let nested = try Element.parse(Array("<l:a xmlns:l='\(long)'>\(siblings)<c xmlns='urn:c'/></l:a>".utf8))
-        writer = XMLWriter()
-        let fitsNested = writer.element(nested, limit: 2_000)
-        #expect(fitsNested)
-        let back = try Element.parse(writer.bytes)
-        #expect(back.children.map(\.namespace) == [String](repeating: long, count: 100) + ["urn:c"])
-        var exact = XMLWriter()
-        let fitsExactly = exact.element(nested, limit: writer.bytes.count)
-        #expect(fitsExactly)
-        exact = XMLWriter()
-        let fitsInLess = exact.element(nested, limit: writer.bytes.count - 1)
-        #expect(!fitsInLess)
+        let once = write(nested, limit: 2_000)
+        #expect(once.isWhole)
+        #expect(try Element.parse(once.bytes).children.map(\.namespace) == [String](repeating: long, count: 100) + ["urn:c"])
+        #expect(write(nested, limit: once.bytes.count).isWhole)
+        #expect(!write(nested, limit: once.bytes.count - 1).isWhole)
     }
 }

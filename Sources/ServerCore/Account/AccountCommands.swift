@@ -53,12 +53,14 @@ extension Account {
 
     private func create(_ credentials: [UInt8], command: UInt64) {
         let record = AccountRecord(
-            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command)
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command,
+            archiveKey: .random(in: .min ... .max))
         roster = RosterBook()
         items.removeAll()
         inbox = Inbox()
         recent = RecentMessages()
         spent.removeAll()
+        archive = ArchiveMemory()
         heldBack.removeAll()
         departing.removeAll()
         abandonPage()
@@ -97,6 +99,7 @@ extension Account {
         items.removeAll()
         inbox = Inbox()
         spent.removeAll()
+        archive = ArchiveMemory()
         recent = RecentMessages()
         heldBack.removeAll()
         departing.removeAll()

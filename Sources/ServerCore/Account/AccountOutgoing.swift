@@ -41,7 +41,11 @@ extension Account {
             case .bounce(let error): return complete(ticket, .whole, refusal: error)
             }
         }
+        cutForgedStanzaIDs(&stanza)
+        let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
+        // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
+        if let mine { identify(&stanza, mine) }
         copySent(stanza, by: ticket.session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }

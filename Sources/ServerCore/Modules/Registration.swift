@@ -1,3 +1,4 @@
+public import Settings
 public import Stanzas
 public import XMLStream
 
@@ -25,6 +26,14 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate var nodes: [DiscoNode] = []
     /// Commands for people (XEP-0050), in the order of the module list.
     fileprivate(set) public var commands: [AdHocCommand] = []
+    fileprivate var conditional: [ConditionalFeature] = []
+
+    /// The features that an addressee has on a host.
+    public func features(of addressee: Addressee, host: Settings.Host?) -> [String] {
+        let always = addressee == .server ? serverFeatures : accountFeatures
+        guard let host else { return always }
+        return always + conditional.filter { ($0.addressee == .server) == (addressee == .server) && $0.condition(host) }.map(\.name)
+    }
 
     /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
     public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
@@ -45,6 +54,13 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
+}
+
+/// A feature that some hosts have.
+struct ConditionalFeature {
+    var name: String
+    var addressee: Addressee
+    var condition: (Settings.Host) -> Bool
 }
 
 /// A node of disco that a module answers for.
@@ -94,6 +110,7 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
     var calls: [(name: String, handler: CallHandler)] = []
@@ -123,6 +140,11 @@ public struct Registration {
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
         for addressee in addressees { features.append((name, addressee)) }
+    }
+
+    /// Names a feature that only hosts with certain settings have.
+    public mutating func feature(_ name: String, of addressees: Addressee..., where condition: @escaping (Settings.Host) -> Bool) {
+        for addressee in addressees { conditional.append(ConditionalFeature(name: name, addressee: addressee, condition: condition)) }
     }
 
     /// Names an identity for disco.
@@ -254,6 +276,7 @@ public final class DispatchTable {
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
             catalogue.commands.append(contentsOf: registration.commands)
+            catalogue.conditional.append(contentsOf: registration.conditional)
         }
         for make in registrations.flatMap(\.nodeMakers) { catalogue.nodes.append(contentsOf: make(catalogue)) }
         requests = registrations.flatMap(\.requests)

@@ -65,6 +65,10 @@ final class ClientHandler: ChannelDuplexHandler {
     var exchange: SASLExchange?
     /// The client as modules see it before it has authenticated, on this stream.
     var visitor: Visitor?
+    /// What `<success/>` of SASL2 is made of, while that is done.
+    var success: Success?
+    /// The installation of the client (`BindTerms.device`).
+    var device: String?
 
     // The session and what goes out.
     var session: Session?
@@ -279,14 +283,17 @@ final class ClientHandler: ChannelDuplexHandler {
 
     /// A new stream begins on the connection, under the limits of who has authenticated or not.
     func restartFraming() {
-        if stream.account != nil {
-            let limits = clients.service.settings.limits
-            framer.limits = XMLLimits(
-                stanzaBytes: limits.stanzaBytes, depth: limits.depth, attributes: limits.attributes,
-                namespaceDeclarations: limits.namespaceDeclarations)
-        }
+        if stream.account != nil { raiseLimits() }
         framer.restart()
         header = nil
+    }
+
+    /// The limits of who has authenticated hold from now on.
+    func raiseLimits() {
+        let limits = clients.service.settings.limits
+        framer.limits = XMLLimits(
+            stanzaBytes: limits.stanzaBytes, depth: limits.depth, attributes: limits.attributes,
+            namespaceDeclarations: limits.namespaceDeclarations)
     }
 
     /// Throws away what was read so far: it came before TLS.
