@@ -19,8 +19,7 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
-            // Whoever came in with the old password is out, on whatever device.
-            for device in items(.device).keys { forget(.device, device) }
+            revokeTokens()
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:
@@ -116,6 +115,8 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        dropRequests()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
         resources.removeAll()
