@@ -9,6 +9,7 @@ public final class CoreMetrics: Sendable {
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     private let registrations: [RegistrationOutcome: Counter]
+    private let invitations: [InvitationEvent: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -75,6 +76,12 @@ public final class CoreMetrics: Sendable {
                 labels: [("outcome", outcome.rawValue)])
         }
         self.registrations = registrations
+        var invitations: [InvitationEvent: Counter] = [:]
+        for event in InvitationEvent.allCases {
+            invitations[event] = try registry.counter(
+                "martlet_invitations_total", help: "What became of invitations.", labels: [("event", event.rawValue)])
+        }
+        self.invitations = invitations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -138,6 +145,7 @@ public final class CoreMetrics: Sendable {
     /// How an attempt to resume comes out: where the session was, or that there was none.
     static let resumeOutcomes = ["here", "moved", "refused"]
     func resumed(_ outcome: String) { resumptions[outcome]?.increment() }
+    public func invitation(_ event: InvitationEvent) { invitations[event]?.increment() }
     public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
 
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
@@ -163,4 +171,9 @@ public enum RegistrationOutcome: String, Sendable, CaseIterable {
     case unacceptable
     /// The store, or the threads for passwords, could not do it.
     case failed
+}
+
+/// What happens to invitations (XEP-0401).
+public enum InvitationEvent: String, Sendable, CaseIterable {
+    case made, used, revoked, expired
 }

@@ -14,6 +14,7 @@ public struct Settings: Sendable, Equatable {
     public var offline = Offline()
     public var push = Push()
     public var registration = Registration()
+    public var invitations = Invitations()
     public var profile = Profile()
     public var archive = Archive()
     public var store = Store()
@@ -156,6 +157,8 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
+        public var commandSeconds = 600
         /// Items of one roster.
         public var rosterItems = 5_000
         /// Addresses that one account may block (XEP-0191).
@@ -254,6 +257,22 @@ public struct Settings: Sendable, Equatable {
         public var passwordLength = 8
         /// Whether a changed password ends the account's other sessions.
         public var passwordChangeEndsSessions = false
+        public init() {}
+    }
+
+    /// `[invitations]`: links that give an account or a contact (XEP-0401).
+    public struct Invitations: Sendable, Equatable {
+        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
+        /// Whether there are invitations.
+        public var enabled = false
+        /// What users may invite to; administrators may all.
+        public var byUsers = ByUsers.contacts
+        /// Hours that an invitation holds where nothing else is said.
+        public var lifetimeHours = 168
+        /// Invitations of one user that wait to be used.
+        public var perUser = 10
+        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
+        public var landing = ""
         public init() {}
     }
 

@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -19,6 +19,10 @@ public enum SettingsTable {
         (
             "registration",
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
+        ),
+        (
+            "invitations",
+            "Links that give an account, though registration is closed, or the inviter as a contact (XEP-0401). The console and the admins of a host make all of them."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
@@ -148,6 +152,9 @@ public enum SettingsTable {
         .integer(
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
+        .integer(
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "From the start of an ad-hoc command to its last form; then it has to be started again."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
         .integer(
             "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
@@ -253,6 +260,24 @@ public enum SettingsTable {
         .flag(
             "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
             "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
+        ),
+    ]
+
+    private static let invitations: [Setting<Settings>] = [
+        .flag("invitations.enabled", \.invitations.enabled, "Whether invitations are made and taken."),
+        .choice(
+            "invitations.by_users", \.invitations.byUsers,
+            "What every user may invite to: \"none\", \"contacts\" (whoever has an account somewhere becomes the user's contact), \"accounts\" (who has none gets one here as well)."
+        ),
+        .integer(
+            "invitations.lifetime_hours", \.invitations.lifetimeHours, 1...8_760, "hours",
+            "How long an invitation holds when nothing else is said."),
+        .integer(
+            "invitations.per_user", \.invitations.perUser, 1...10_000, "invitations",
+            "Invitations of one user that wait to be used."),
+        .text(
+            "invitations.landing", \.invitations.landing, .text(.link),
+            "A page that explains an invitation to whoever has no client yet; {token}, {host} and {uri} are filled in, as in https://example.org/invite/#{token}. Empty: none."
         ),
     ]
 

@@ -22,6 +22,9 @@ struct Commands: Sendable {
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
+        case "invite create": createInvitation(invocation, sink)
+        case "invite list": listInvitations(invocation, sink)
+        case "invite revoke": revokeInvitation(invocation, sink)
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
