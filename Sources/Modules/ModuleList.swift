@@ -8,6 +8,7 @@ public enum ModuleList {
         SoftwareVersion.self,
         EntityTime.self,
         LastActivity.self,
+        EntityCapabilities.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

@@ -20,6 +20,9 @@ public final class CoreMetrics: Sendable {
     public let takeovers: Counter
     public let carbons: Counter
     public let rateLimited: Counter
+    /// Requests that accounts made themselves.
+    public let accountRequests: Counter
+    public let accountRequestsUnanswered: Counter
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -61,6 +64,10 @@ public final class CoreMetrics: Sendable {
         componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
         componentBounces = try registry.counter(
             "martlet_component_bounces_total", help: "Stanzas that could not be handed to a component and were refused.")
+        accountRequests = try registry.counter(
+            "martlet_account_requests_total", help: "Requests that accounts made themselves, as for the capabilities of a client.")
+        accountRequestsUnanswered = try registry.counter(
+            "martlet_account_requests_unanswered_total", help: "Requests of accounts that nobody answered in time.")
         accounts = try registry.gauge("martlet_accounts_in_memory", help: "Accounts that this process is home to and keeps in memory.")
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")

@@ -3,7 +3,13 @@ import XMLStream
 /// Compares what was received with what a script expects.
 enum Matcher {
     /// Why the two differ; nil when they match.
-    static func difference(_ actual: Element, _ expected: Element, path: String = "") -> String? {
+    ///
+    /// - Parameters:
+    ///   - account: the bare JID of the receiver: the id that its archive gave a message may stand there without being expected.
+    ///   - captured: values of the words `{:name}` that the expectation captures, by name; only true when the two match.
+    static func difference(
+        _ actual: Element, _ expected: Element, account: String, captured: inout [String: String], path: String = ""
+    ) -> String? {
         let here = path + "/" + expected.local
         if expected.local == "any", expected.attributes.isEmpty { return nil }
         guard actual.local == expected.local else { return "\(path): <\(actual.local)> instead of <\(expected.local)>" }
@@ -14,7 +20,7 @@ enum Matcher {
             let value =
                 attribute.namespace.isEmpty ? actual[attribute.local] : actual.attribute(attribute.local, namespace: attribute.namespace)
             guard let value else { return "\(here): attribute \(attribute.local) is missing" }
-            if attribute.value != "{any}", value != attribute.value {
+            if attribute.value != "{any}", !capture(value, attribute.value, &captured), value != attribute.value {
                 return "\(here): \(attribute.local)='\(value)' instead of '\(attribute.value)'"
             }
         }
@@ -25,21 +31,39 @@ enum Matcher {
         }
         let wantedText = trim(expected.text)
         let isOpen = expected.children.contains { $0.local == "any" && $0["more"] != nil }
-        if wantedText != "{any}", !isOpen, trim(actual.text) != wantedText {
+        if wantedText != "{any}", !isOpen, !capture(trim(actual.text), wantedText, &captured), trim(actual.text) != wantedText {
             return "\(here): text “\(actual.text)” instead of “\(wantedText)”"
         }
         var left = Array(actual.children)
         for child in expected.children where !(child.local == "any" && child["more"] != nil) {
-            guard let index = left.firstIndex(where: { difference($0, child, path: here) == nil }) else {
-                let near = left.first { $0.local == child.local }.flatMap { difference($0, child, path: here) }
-                return near ?? "\(here): <\(child.local)> is missing"
+            var near: String?
+            var found: Int?
+            for (index, candidate) in left.enumerated() {
+                var caught = captured
+                guard let why = difference(candidate, child, account: account, captured: &caught, path: here) else {
+                    captured = caught
+                    found = index
+                    break
+                }
+                if near == nil, candidate.local == child.local { near = why }
             }
-            left.remove(at: index)
+            guard let found else { return near ?? "\(here): <\(child.local)> is missing" }
+            left.remove(at: found)
+        }
+        // At most one, and only the receiver's own.
+        if let own = left.firstIndex(where: { $0.local == "stanza-id" && $0.namespace == "urn:xmpp:sid:0" && $0["by"] == account }) {
+            left.remove(at: own)
         }
         if !isOpen, wantedText != "{any}", let extra = left.first {
             return "\(here): <\(extra.local) xmlns='\(extra.namespace)'> was not expected"
         }
         return nil
+    }
+
+    private static func capture(_ value: String, _ wanted: String, _ captured: inout [String: String]) -> Bool {
+        guard wanted.hasPrefix("{:"), wanted.hasSuffix("}") else { return false }
+        let name = String(wanted.dropFirst(2).dropLast())
+        return (captured.updateValue(value, forKey: name) ?? value) == value
     }
 
     private static func trim(_ text: String) -> String {

@@ -10,10 +10,11 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
+/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
-/// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
-/// the session before is called `romeo/orchard!`.
+/// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its
+/// resource again, the session before is called `romeo/orchard!`.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {
         /// Both subscribe to each other and approve.

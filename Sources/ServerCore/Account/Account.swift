@@ -79,6 +79,8 @@ public final class Account {
     var isNotedIdle = false
     /// Reads of the store whose answers the account waits for.
     var reads = 0
+    /// Requests of the account's own that nobody answered yet, by id.
+    var requests: [String: PendingRequest] = [:]
     /// A host's account that the store does not know yet.
     var hostIsUnwritten = false
     /// This process is no longer the home.
@@ -207,7 +209,8 @@ public final class Account {
 
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
-        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched,
+        guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, requests.isEmpty, wrote <= shard.durableBatch, !isPumping,
+            !inboxTouched,
             spent.isEmpty
         else { return false }
         if case .loading = phase { return false }

@@ -104,6 +104,7 @@ extension Account {
         phase = .absent
         isRetired = true
         resources.removeAll()
+        forgetRequests()
         departing.removeAll()
         inboxTouched = false
     }

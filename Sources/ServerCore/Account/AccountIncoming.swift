@@ -55,7 +55,10 @@ extension Account {
 
     private func incomingIQ(_ stanza: Stanza, to: JID, _ ticket: Ticket?) {
         if to.resource == nil {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .theirs) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .theirs)
+            }
             return dispatch(stanza, .otherAccount, ticket: ticket)
         }
         let addressed = resource(jid: to)

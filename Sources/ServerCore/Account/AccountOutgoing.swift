@@ -49,7 +49,10 @@ extension Account {
     private func outgoingIQ(_ stanza: Stanza, _ resource: Resource, _ ticket: Ticket) {
         let to = stanza.to ?? jid
         if to == jid {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .whole)
+            }
             return dispatch(stanza, .ownAccount, ticket: ticket)
         }
         if to.local == nil, core.hosts[to.domain] != nil {

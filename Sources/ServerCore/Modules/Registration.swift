@@ -2,16 +2,7 @@ public import Stanzas
 public import XMLStream
 
 /// A disco identity (XEP-0030 §3.1).
-public struct Identity: Hashable, Sendable {
-    public var category: String
-    public var type: String
-    public var name: String?
-    public init(category: String, type: String, name: String? = nil) {
-        self.category = category
-        self.type = type
-        self.name = name
-    }
-}
+public typealias Identity = DiscoInfo.Identity
 
 /// What the server and its accounts can do, as disco tells it. Filled while modules register, read afterwards.
 public final class Catalogue: @unchecked Sendable {
@@ -24,9 +15,15 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
 
-    /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
-    public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
-        forms.compactMap { ($0.addressee == .server) == (addressee == .server) ? $0.make(host) : nil }
+    /// All that disco tells of the server or of an account, as a host has it.
+    public func info(of addressee: Addressee, host: String) -> DiscoInfo {
+        let isServer = addressee == .server || addressee == .serverOfStranger
+        return DiscoInfo(
+            identities: isServer ? serverIdentities : accountIdentities, features: isServer ? serverFeatures : accountFeatures,
+            forms: forms.compactMap { form in
+                (form.addressee == .server) == isServer
+                    ? form.make(host).flatMap { try? Element.parse($0) }.flatMap { DataForm($0) } : nil
+            })
     }
 
     /// The node of this name, if any module answers for it.
@@ -75,6 +72,7 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    public typealias PresenceHandler = (_ presence: Stanza, _ session: JID, Turn) -> Void
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -94,6 +92,7 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var presences: [PresenceHandler] = []
 
     init(module: String) { self.module = module }
 
@@ -108,6 +107,10 @@ public struct Registration {
     public mutating func message(_ stage: Stage, _ direction: Direction, by handler: @escaping MessageHandler) {
         messages.append((stage, direction, handler))
     }
+
+    /// Sees each available presence that a session of an account sends to all its contacts, when they were told; and the last one again
+    /// at a new home.
+    public mutating func presence(by handler: @escaping PresenceHandler) { presences.append(handler) }
 
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
@@ -152,6 +155,7 @@ public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
+    private let presences: [Registration.PresenceHandler]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
 
@@ -211,6 +215,7 @@ public final class DispatchTable {
             catalogue.nodes.append(contentsOf: registration.nodes)
         }
         self.stages = stages
+        presences = registrations.flatMap(\.presences)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
         streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
@@ -236,6 +241,11 @@ public final class DispatchTable {
 
     /// What a call by this name does.
     func call(_ name: String) -> Registration.CallHandler? { calls[name] }
+
+    /// Shows a presence to who registered for it.
+    func show(_ presence: Stanza, of session: JID, _ turn: Turn) {
+        for handler in presences { handler(presence, session, turn) }
+    }
 
     /// Asks the handlers of a station in turn.
     func pass(_ stage: Stage, _ direction: Direction, _ stanza: inout Stanza, _ turn: Turn) -> Verdict {
