@@ -9,6 +9,7 @@ public enum ModuleList {
         EntityTime.self,
         LastActivity.self,
         EntityCapabilities.self,
+        ExtendedAddressing.self,
         VCards.self,
         PrivateStorage.self,
         ContactAddresses.self,

@@ -30,6 +30,9 @@ public final class Turn {
         account.shard.core.settings.components.filter { !$0.name.isEmpty }.map { ($0.domain, $0.name) }
     }
 
+    /// Whether stanzas for a domain can be sent: it is a host or a component's.
+    public func isReached(_ domain: String) -> Bool { account.shard.core.serves(domain) }
+
     /// Sends a stanza from the account.
     public func send(_ stanza: Stanza) { account.route(stanza, nil) }
 

@@ -142,6 +142,8 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
         /// Kinds of clients whose capabilities one loop remembers.
         public var knownCapabilities = 1_000
         /// Items of one roster.

@@ -130,6 +130,9 @@ public enum SettingsTable {
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer(
+            "limits.addresses", \.limits.addresses, 0...99, "addresses",
+            "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."),
+        .integer(
             "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds",
             "Kinds of clients whose capabilities an event loop remembers, so that each kind is asked once."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),

@@ -73,6 +73,10 @@ public struct Registration {
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
     public typealias PresenceHandler = (_ presence: Stanza, _ session: JID, Turn) -> Void
+    /// What becomes of a stanza that a session sends to a host: nil when it is for the host itself.
+    public typealias Expansion = (Stanza, Turn) -> Result<[Stanza], StanzaError>?
+    /// Why the host does not take a message or presence from one without an account here; nil when it is not the one to say.
+    public typealias HostRefusal = (Stanza) -> StanzaError?
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -93,6 +97,8 @@ public struct Registration {
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
     var presences: [PresenceHandler] = []
+    var expansions: [Expansion] = []
+    var refusals: [HostRefusal] = []
 
     init(module: String) { self.module = module }
 
@@ -111,6 +117,14 @@ public struct Registration {
     /// Sees each available presence that a session of an account sends to all its contacts, when they were told; and the last one again
     /// at a new home.
     public mutating func presence(by handler: @escaping PresenceHandler) { presences.append(handler) }
+
+    /// Makes several stanzas of a message or presence that a session sends to a host, each with its own address; they pass the account
+    /// like all that the session sends. For the same stanza they must be the same, in the same order. The first who says what becomes of it
+    /// is followed.
+    public mutating func expand(by expansion: @escaping Expansion) { expansions.append(expansion) }
+
+    /// Answers a message or presence to a host from one without an account here, which otherwise means nothing.
+    public mutating func refuse(by refusal: @escaping HostRefusal) { refusals.append(refusal) }
 
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
@@ -156,6 +170,8 @@ public final class DispatchTable {
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
     private let presences: [Registration.PresenceHandler]
+    private let expansions: [Registration.Expansion]
+    private let refusals: [Registration.HostRefusal]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
 
@@ -216,6 +232,8 @@ public final class DispatchTable {
         }
         self.stages = stages
         presences = registrations.flatMap(\.presences)
+        expansions = registrations.flatMap(\.expansions)
+        refusals = registrations.flatMap(\.refusals)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
         streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
@@ -245,6 +263,18 @@ public final class DispatchTable {
     /// Shows a presence to who registered for it.
     func show(_ presence: Stanza, of session: JID, _ turn: Turn) {
         for handler in presences { handler(presence, session, turn) }
+    }
+
+    /// The stanzas that one to a host becomes; nil when no module says.
+    func expand(_ stanza: Stanza, _ turn: Turn) -> Result<[Stanza], StanzaError>? {
+        for expansion in expansions { if let expanded = expansion(stanza, turn) { return expanded } }
+        return nil
+    }
+
+    /// Why a host does not take a stanza from one without an account here, if a module says.
+    func refusal(_ stanza: Stanza) -> StanzaError? {
+        for refusal in refusals { if let error = refusal(stanza) { return error } }
+        return nil
     }
 
     /// Asks the handlers of a station in turn.
