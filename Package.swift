@@ -109,8 +109,8 @@ let package = Package(
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
-        suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
-        suite("ModulesTests", ["Modules", "ServerCore", "TestKit"]),
+        suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
+        suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
             name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),

@@ -10,10 +10,14 @@ public enum ModuleList {
         LastActivity.self,
         EntityCapabilities.self,
         ExtendedAddressing.self,
+        InBandRegistration.self,
+        Carbons.self,
+        ClientState.self,
         VCards.self,
+        DirectorySearch.self,
         PrivateStorage.self,
         ContactAddresses.self,
         OutageStatus.self,
-        Carbons.self,
+        MessageArchive.self,
     ]
 }

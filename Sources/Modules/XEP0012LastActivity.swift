@@ -15,7 +15,9 @@ public final class LastActivity: Module {
     public func register(in registration: inout Registration) {
         registration.feature(NS.lastActivity, of: .server, .ownAccount)
         let started = started
-        registration.iq(.get, Self.query, to: .server, .serverOfStranger) { _, turn in Self.answer(seconds: (turn.now - started) / 1_000_000, status: nil) }
+        registration.iq(.get, Self.query, to: .server, .serverOfStranger) { _, turn in
+            Self.answer(seconds: (turn.now - started) / 1_000_000, status: nil)
+        }
         registration.iq(.get, Self.query, to: .ownAccount, .otherAccount) { request, turn in
             guard request.from.bare == turn.account.jid || turn.account.isVisible(to: request.from.bare) else {
                 return .error(StanzaError(.forbidden))

@@ -105,7 +105,9 @@ struct AddressHeader {
         xml.raw(">")
         for child in address.children {
             // What somebody adds to an address (§4.7) travels with it, as long as it is small.
-            guard xml.element(child, in: NS.address, limit: 4_096) else { throw StanzaError(.notAcceptable, text: "An address is too large") }
+            guard xml.element(child, in: NS.address, limit: max(0, 4_096 - xml.bytes.count)) else {
+                throw StanzaError(.notAcceptable, text: "An address is too large")
+            }
         }
         xml.end("address")
         return xml.bytes

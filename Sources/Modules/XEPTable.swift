@@ -18,7 +18,10 @@ public enum XEPTable {
         Row(xep: XEP(203, "2.0", "Delayed Delivery"), place: "core"),
         Row(xep: XEP(334, "1.0.0", "Message Processing Hints (storage)"), place: "core"),
         Row(xep: XEP(368, "1.1.0", "SRV records for XMPP over TLS (direct TLS)"), place: "streams"),
+        Row(xep: XEP(386, "1.1.0", "Bind 2"), place: "streams"),
+        Row(xep: XEP(388, "1.0.4", "Extensible SASL Profile"), place: "streams"),
         Row(xep: XEP(440, "1.0.0", "SASL Channel-Binding Type Capability"), place: "streams"),
+        Row(xep: XEP(478, "0.2.0", "Stream Limits Advertisement"), place: "streams"),
     ]
 
     /// Every extension that is followed, in the order of the numbers.

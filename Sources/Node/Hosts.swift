@@ -2,7 +2,7 @@ public import Settings
 import Stanzas
 
 extension Node {
-    /// The settings with every host's domain in the form that addresses are compared in (RFC 7622 §3.2).
+    /// The settings with the domain of every host and component in the form that addresses are compared in (RFC 7622 §3.2).
     ///
     /// - Throws: `StartFailure` for a domain that no address can have, or that is there twice.
     public static func prepared(_ settings: Settings) throws(StartFailure) -> Settings {
@@ -22,6 +22,18 @@ extension Node {
             }
             seen[domain] = written
             settings.hosts[index].domain = domain
+        }
+        for index in settings.components.indices {
+            let written = settings.components[index].domain
+            guard let domain = try? JID.prepareDomain(written) else {
+                throw StartFailure(
+                    "component.domain: \"\(written)\" is no domain that an address can have: write it as \"gateway.example.org\"")
+            }
+            if let other = seen[domain] {
+                throw StartFailure("component.domain: \"\(other)\" and \"\(written)\" are the same domain: remove one of the two")
+            }
+            seen[domain] = written
+            settings.components[index].domain = domain
         }
         return settings
     }

@@ -39,6 +39,7 @@ public final class Node: Sendable {
     private struct Parts {
         var claim: KeeperLock.Claim?
         var transports: ClientTransports?
+        var components: ComponentTransports?
         var admin: AdminListener?
         var epoch: UInt64 = 0
     }
@@ -79,11 +80,13 @@ public final class Node: Sendable {
         let volume = volume
         bridge = BusBridge { DispatchQueue.global().async { _ = try? volume.checkReaders() } }
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
+        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         started = WallClock().now
         core = Core(
             settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
             readers: volume.readers,
-            bus: bridge, clock: WallClock(), software: Software(version: Version.text, system: Version.system),
+            bus: bridge, passwords: NewKeys(pool: passwords, iterations: settings.authentication.iterations), clock: WallClock(),
+            software: Software(version: Version.text, system: Version.system),
             metrics: try CoreMetrics(registry))
         let core = core
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
@@ -91,25 +94,36 @@ public final class Node: Sendable {
         links = StanzaLinks(
             directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
         bridge.connect(links, shards)
-        passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
         let transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: "c2s"))
-        parts.withLock { $0.transports = transports }
+        let components = try ComponentTransports(
+            settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
+            log: Logger(label: "components"))
+        parts.withLock {
+            $0.transports = transports
+            $0.components = components
+        }
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
 
     /// Links, listeners, admin socket; the keeper's lock is waited for.
     public func start() async throws {
         try links.start()
-        for shard in shards { shard.enter { $0.startHousekeeping() } }
+        for shard in shards {
+            shard.enter { [census] shard in
+                shard.accountWritten = { census.changed($0, $1) }
+                shard.startHousekeeping()
+            }
+        }
         installAnswers()
         // What is offered to clients goes by the accounts there are.
         await countAccounts(within: .seconds(5))
         // Before the admin socket: a node that answers there takes clients.
         try await parts.withLock { $0.transports }?.start()
+        try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
@@ -131,12 +145,17 @@ public final class Node: Sendable {
         }
     }
 
-    /// Reads certificates and keys again; what cannot be used leaves the old ones in force.
+    /// Reads certificates, keys and the secrets of components again; what cannot be used leaves the old ones in force.
     public func reloadCertificates() {
         do {
             try parts.withLock { $0.transports }?.reloadCertificates()
         } catch {
             log.error("the certificates are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
+        }
+        do {
+            try parts.withLock { $0.components }?.reloadSecrets()
+        } catch {
+            log.error("the secrets of components are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
         }
     }
 
@@ -169,10 +188,11 @@ public final class Node: Sendable {
     /// Drains and leaves: clients are told to come back, what they sent is handled, then the lock is given up.
     public func stop() async {
         log.notice("stopping")
-        let (transports, admin, claim) = parts.withLock { ($0.transports, $0.admin, $0.claim) }
+        let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
         await transports?.stopListening()
+        await components?.stopListening()
         let patience = settings.cluster.drainSeconds
         await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
         // Acknowledgements of another loop's sessions may have come after a loop was done.
@@ -182,6 +202,7 @@ public final class Node: Sendable {
             _ = shard.loop.schedule(after: .seconds(patience)) { once.run() }
         }
         await transports?.stop()
+        await components?.stop()
         for shard in shards { shard.enter { $0.stopHousekeeping() } }
         await admin?.stop()
         links.goodbye()

@@ -14,6 +14,7 @@ public final class Core: Sendable {
     public let identity: VolumeIdentity
     public let readers: any StoreReaders
     public let bus: any StanzaBus
+    public let passwords: any PasswordKeys
     public let clock: WallClock
     public let software: Software
     public let started: Int64
@@ -29,7 +30,7 @@ public final class Core: Sendable {
 
     public init(
         settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders,
-        bus: any StanzaBus,
+        bus: any StanzaBus, passwords: any PasswordKeys,
         clock: WallClock, software: Software, metrics: CoreMetrics
     ) {
         self.settings = settings
@@ -41,6 +42,7 @@ public final class Core: Sendable {
         self.identity = volume.identity
         self.readers = readers
         self.bus = bus
+        self.passwords = passwords
         self.clock = clock
         self.software = software
         self.started = clock.now

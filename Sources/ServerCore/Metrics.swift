@@ -8,17 +8,24 @@ public final class CoreMetrics: Sendable {
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
+    private let registrations: [RegistrationOutcome: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
     public let failedLoads: Counter
     public let damagedRecords: Counter
     public let refusedOffline: Counter
+    public let archivedMessages: Counter
+    public let archivePages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
     public let carbons: Counter
+    /// Sessions whose client said that it is inactive (XEP-0352).
+    let inactiveSessions: Gauge
+    let heldStanzas: Counter
+    let supersededStanzas: Counter
     public let rateLimited: Counter
     /// Requests that accounts made themselves.
     public let accountRequests: Counter
@@ -47,6 +54,13 @@ public final class CoreMetrics: Sendable {
                 "martlet_sessions_ended_total", help: "Sessions that ended, by reason.", labels: [("reason", label)])
         }
         sessionsEnded = ended
+        var registrations: [RegistrationOutcome: Counter] = [:]
+        for outcome in RegistrationOutcome.allCases {
+            registrations[outcome] = try registry.counter(
+                "martlet_registrations_total", help: "What people did to their accounts in-band, by outcome.",
+                labels: [("outcome", outcome.rawValue)])
+        }
+        self.registrations = registrations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -54,6 +68,8 @@ public final class CoreMetrics: Sendable {
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
+        archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
+        archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
@@ -73,8 +89,37 @@ public final class CoreMetrics: Sendable {
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
+        inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        heldStanzas = try registry.counter(
+            "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
+        supersededStanzas = try registry.counter(
+            "martlet_client_state_superseded_total", help: "Stanzas held for an inactive client that a later one took the place of.")
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
+
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
+}
+
+/// What became of somebody's wish for an account, or for a change of it (XEP-0077).
+public enum RegistrationOutcome: String, Sendable, CaseIterable {
+    /// An account was made.
+    case made
+    /// An account was made with an invitation.
+    case invited
+    /// The owner changed the password.
+    case passwordChanged = "password-changed"
+    /// The owner gave the account up.
+    case removed
+    /// Registration is closed.
+    case closed
+    /// Too many attempts from the address.
+    case limited
+    /// The name is taken or reserved.
+    case conflict
+    /// The name or the password is not what it must be.
+    case unacceptable
+    /// The store, or the threads for passwords, could not do it.
+    case failed
 }

@@ -11,6 +11,9 @@ enum Names {
     static let legacySession = Name("session", NS.session)
     static let carbonsOn = Name("enable", NS.carbons)
     static let carbonsOff = Name("disable", NS.carbons)
+    static let forwarded = Name("forwarded", NS.forward)
+    static let message = Name("message", NS.client)
+    static let roomStatus = Name("status", NS.mucUser)
     static let roomInvitation = Name("invite", NS.mucUser)
     static let originID = Name("origin-id", NS.stanzaID)
 }

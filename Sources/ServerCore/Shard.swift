@@ -1,6 +1,6 @@
 import Telemetry
 internal import DequeModule
-import Stanzas
+public import Stanzas
 import Store
 import Synchronization
 
@@ -65,6 +65,8 @@ public final class Shard: @unchecked Sendable {
     var waitingForHome: Deque<(letter: Letter, from: ShardAddress)> = []
     var pendingCommands: [UInt64: PendingCommand] = [:]
     var pendingQuestions: [UInt64: PendingQuestion] = [:]
+    /// Passwords whose keys are being made.
+    var pendingKeys: [UInt64: (Result<[UInt8], PasswordRefusal>) -> Void] = [:]
     var nextCommand: UInt64
     var ending = false
     var inTick = false
@@ -72,6 +74,8 @@ public final class Shard: @unchecked Sendable {
     var idle: Deque<JID> = []
     /// Answers questions that are not about sessions; set by the room that assembles the node.
     public var answerer: ((_ question: [UInt8]) -> [UInt8])?
+    /// Told of every account that a module made or changed from here; set by the room that assembles the node.
+    public var accountWritten: ((AccountCommand, JID) -> Void)?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.
@@ -91,9 +95,10 @@ public final class Shard: @unchecked Sendable {
         let catalogue = Catalogue()
         self.catalogue = catalogue
         let context = ModuleContext(
-            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue)
+            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
+            metrics: core.metrics)
         table = try DispatchTable(
-            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts)
     }
 
     // MARK: Ticks
@@ -231,7 +236,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .flags:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -300,7 +305,6 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
-        case .flags(let jid, let session, let flags): account(jid).receive(.flags(session, flags))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

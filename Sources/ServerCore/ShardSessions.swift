@@ -11,15 +11,18 @@ extension Shard {
     /// - Parameters:
     ///   - account: Bare JID that was authenticated.
     ///   - resource: What the client asked for, prepared; nil: the server makes one.
+    ///   - terms: What the session is to be from its first moment.
     ///   - completion: Called once on this loop, unless the connection says `streamClosed` first.
     /// - Returns: The session, so that the connection can say that its stream closed while the home is granting.
     @discardableResult
     public func bind(
-        account: JID, resource: String?, connection: any ClientConnection, completion: @escaping (Result<Session, StanzaError>) -> Void
+        account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection,
+        completion: @escaping (Result<Session, StanzaError>) -> Void
     ) -> Session {
         nextSessionID += 1
         let session = Session(
-            id: nextSessionID, account: account.bare, resource: resource, connection: connection, shard: self, completion: completion)
+            id: nextSessionID, account: account.bare, resource: resource, terms: terms, connection: connection, shard: self,
+            completion: completion)
         sessions[session.id] = session
         if ending {
             let id = session.id

@@ -1,4 +1,4 @@
-import Settings
+public import Settings
 public import Stanzas
 
 /// What a handler may see and ask for while it works on one stanza. It never acts: what it asks for happens through the
@@ -33,6 +33,9 @@ public final class Turn {
     /// Whether stanzas for a domain can be sent: it is a host or a component's.
     public func isReached(_ domain: String) -> Bool { account.shard.core.serves(domain) }
 
+    /// Settings of a host served here; of the account's own when no domain is given.
+    public func host(_ domain: String? = nil) -> Settings.Host? { account.shard.core.hosts[domain ?? account.jid.domain] }
+
     /// Sends a stanza from the account.
     public func send(_ stanza: Stanza) { account.route(stanza, nil) }
 
@@ -41,7 +44,7 @@ public final class Turn {
 
     /// Carries out a write or a call at the home of any account. `completion` is called once on this loop.
     public func command(_ command: AccountCommand, for jid: JID, completion: @escaping (CommandResult) -> Void) {
-        account.shard.command(command, for: jid, completion: completion)
+        account.shard.write(command, for: jid, completion: completion)
     }
 
     /// The rest of the turn happens later: the returned value answers the request, from the same loop, once.

@@ -12,7 +12,10 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var registration = Registration()
     public var profile = Profile()
+    public var search = Search()
+    public var archive = Archive()
     public var store = Store()
     public var cluster = Cluster()
     public var log = Log()
@@ -57,7 +60,7 @@ public struct Settings: Sendable, Equatable {
         /// What an acknowledgement means.
         public var durability = Durability.kept
         /// Whether messages are archived.
-        public var archive = false
+        public var archive = true
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -160,6 +163,12 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
+        public var inactiveHoldStanzas = 1_000
+        /// The same in bytes.
+        public var inactiveHoldBytes = 262_144
+        /// Seconds after which the first of them, and all others with it, are written; 0: no bound.
+        public var inactiveHoldSeconds = 1_800
         public init() {}
     }
 
@@ -167,6 +176,40 @@ public struct Settings: Sendable, Equatable {
     public struct Offline: Sendable, Equatable {
         /// Messages owed to one account; 0: no bound.
         public var messages = 10_000
+        /// Bytes of them in the store; 0: no bound.
+        public var bytes = 67_108_864
+        public init() {}
+    }
+
+    /// `[archive]` (XEP-0313).
+    public struct Archive: Sendable, Equatable {
+        /// Messages of one page at most.
+        public var page = 250
+        public init() {}
+    }
+
+    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
+    public struct Registration: Sendable, Equatable {
+        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
+        /// Whether anybody may make an account.
+        public var open = false
+        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
+        public var redirect = ""
+        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
+        public var perAddressPerHour = 10
+        /// Usernames that nobody gets without an invitation to them.
+        public var reserved = [
+            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
+            "webmaster", "xmpp",
+        ]
+        /// What usernames may be made of.
+        public var usernames = Usernames.ascii
+        /// Bytes of a username at most.
+        public var usernameBytes = 64
+        /// Characters of a password at least, here and when it is changed.
+        public var passwordLength = 8
+        /// Whether a changed password ends the account's other sessions.
+        public var passwordChangeEndsSessions = false
         public init() {}
     }
 

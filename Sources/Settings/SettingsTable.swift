@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + profile + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -16,7 +16,13 @@ public enum SettingsTable {
         ("limits", "Bounds on what one client can make the server do. Before authentication they are narrow, because anybody can connect."),
         ("sessions", "The life of a session."),
         ("offline", "Messages for accounts without a session."),
+        (
+            "registration",
+            "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
+        ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("archive", "Message history, for hosts that archive."),
+        ("search", "The directory of users who want to be found."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
@@ -131,7 +137,8 @@ public enum SettingsTable {
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer(
             "limits.addresses", \.limits.addresses, 0...99, "addresses",
-            "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."),
+            "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."
+        ),
         .integer(
             "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds",
             "Kinds of clients whose capabilities an event loop remembers, so that each kind is asked once."),
@@ -150,8 +157,50 @@ public enum SettingsTable {
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
         .integer(
+            "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
+            "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
+        ),
+        .integer(
+            "sessions.inactive_hold_bytes", \.sessions.inactiveHoldBytes, 1_024...gib, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.inactive_hold_seconds", \.sessions.inactiveHoldSeconds, 0...604_800, "seconds", live: true,
+            "How long they wait at most, though the client is still inactive; 0: no bound."),
+        .integer(
             "offline.messages", \.offline.messages, 0...10_000_000, "messages", live: true,
             "Messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "offline.bytes", \.offline.bytes, 0...gib * 64, "bytes", live: true,
+            "Bytes of the messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .integer(
+            "archive.page", \.archive.page, 1...5_000, "messages", live: true,
+            "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),
+    ]
+
+    private static let registration: [Setting<Settings>] = [
+        .flag(
+            "registration.open", \.registration.open,
+            "Whether anybody may make an account, over TLS or on loopback. Open servers attract spammers: mind per_address_per_hour, and rather invite."
+        ),
+        .text(
+            "registration.redirect", \.registration.redirect, .text(.link),
+            "A page where accounts are made while open is false, told to clients that ask; empty: none."),
+        .integer(
+            "registration.per_address_per_hour", \.registration.perAddressPerHour, 0...1_000_000, "attempts",
+            "Attempts from one address (IPv6: one /64) within an hour, counted in the whole cluster; 0: no bound."),
+        .texts(
+            "registration.reserved", \.registration.reserved, .texts(.line),
+            "Usernames that nobody can take. The admins of a host are always among them."),
+        .choice(
+            "registration.usernames", \.registration.usernames,
+            "\"ascii\": a-z, 0-9 and the signs - _ . alone, so that no name looks like another one. \"any\": all that addresses may have."),
+        .integer("registration.username_bytes", \.registration.usernameBytes, 1...1023, "bytes", "Length of a username at most."),
+        .integer(
+            "registration.password_length", \.registration.passwordLength, 1...256, "characters",
+            "Length of a password at least, for a new account and for a new password."),
+        .flag(
+            "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
+            "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
+        ),
     ]
 
     private static let store: [Setting<Settings>] = [
@@ -206,7 +255,10 @@ public enum SettingsTable {
                 "durability", \.durability, live: true,
                 "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
             ),
-            .flag("archive", \.archive, live: true, "Whether messages are archived."),
+            .flag(
+                "archive", \.archive, live: true,
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."
+            ),
             .flag(
                 "require_tls", \.requireTLS, live: true,
                 "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),

@@ -52,6 +52,12 @@ enum TextShape {
     /// No control characters in it.
     static func isLine(_ text: String) -> Bool { text.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) } }
 
+    /// An address of the web, as far as it matters: `http://` or `https://` and something without a space behind it.
+    static func isLink(_ text: String) -> Bool {
+        guard isLine(text), text.utf8.count <= 2000, !text.utf8.contains(0x20) else { return false }
+        return ["https://", "http://"].contains { text.hasPrefix($0) && text.utf8.count > $0.utf8.count }
+    }
+
     /// The domain with small ASCII letters; `nil` when it cannot be one: labels of 1 to 63 bytes, no separators of JIDs, no space.
     static func domain(_ text: String) -> String? {
         guard (1...253).contains(text.utf8.count), isLine(text) else { return nil }

@@ -30,9 +30,9 @@ public enum NS {
     public static let fast = "urn:xmpp:fast:0"
     /// XEP-0440.
     public static let channelBindings = "urn:xmpp:sasl-cb:0"
-    /// XEP-0474.
-    public static let scramDowngrade = "urn:xmpp:ssdp:0"
-    /// XEP-0480.
+    /// XEP-0480 §2.
+    public static let saslUpgrade = "urn:xmpp:sasl:upgrade:0"
+    /// XEP-0480 §3.
     public static let scramUpgrade = "urn:xmpp:scram-upgrade:0"
     /// XEP-0352.
     public static let clientState = "urn:xmpp:csi:0"
@@ -84,6 +84,8 @@ public enum NS {
     public static let archive = "urn:xmpp:mam:2"
     /// XEP-0313, the extended feature.
     public static let archiveExtended = "urn:xmpp:mam:2#extended"
+    /// XEP-0313: the field include-groupchat is understood.
+    public static let archiveGroupchatField = "urn:xmpp:mam:2#groupchat-field"
     /// XEP-0359.
     public static let stanzaID = "urn:xmpp:sid:0"
     /// XEP-0334.

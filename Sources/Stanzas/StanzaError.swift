@@ -116,6 +116,8 @@ public struct StanzaError: Error, Sendable, Hashable {
     public var address: String?
     /// An application-specific condition (RFC 6120 §8.3.4): one well-formed element that declares its own namespace.
     public var application: [UInt8]?
+    /// The number that stood for the condition before RFC 3920, for the few protocols that still ask for it (XEP-0077 §9); nil: none.
+    public var code: UInt16?
 
     /// - Parameter type: what the sender may do; the recommended type of the condition when nil.
     public init(
@@ -151,7 +153,7 @@ public struct StanzaError: Error, Sendable, Hashable {
 
     /// Writes `<error/>` in the default namespace of the stanza around it.
     public func write(into writer: inout XMLWriter) {
-        writer.element("error", ("type", type.name), ("by", by?.description)) { writer in
+        writer.element("error", ("code", code.map(String.init)), ("type", type.name), ("by", by?.description)) { writer in
             writer.element(condition.name, xmlns: NS.stanzas, text: condition.takesAddress ? address : nil)
             if let text { writer.element("text", xmlns: NS.stanzas, ("xml:lang", "en"), text: text) }
             if let application { writer.raw(application) }
@@ -166,7 +168,35 @@ public struct StanzaError: Error, Sendable, Hashable {
     }
 }
 
+extension StanzaError {
+    /// The same with the number of its condition.
+    public var withCode: StanzaError {
+        var copy = self
+        copy.code = condition.legacyCode
+        return copy
+    }
+}
+
 extension StanzaError.Condition {
+    /// The number of old for the condition (XEP-0086 §3).
+    public var legacyCode: UInt16 {
+        switch self {
+        case .badRequest, .jidMalformed, .unexpectedRequest: 400
+        case .notAuthorized: 401
+        case .forbidden: 403
+        case .itemNotFound, .recipientUnavailable, .remoteServerNotFound: 404
+        case .notAllowed: 405
+        case .notAcceptable: 406
+        case .registrationRequired, .subscriptionRequired: 407
+        case .conflict: 409
+        case .internalServerError, .resourceConstraint, .undefinedCondition, .policyViolation: 500
+        case .featureNotImplemented: 501
+        case .gone, .redirect: 302
+        case .serviceUnavailable: 503
+        case .remoteServerTimeout: 504
+        }
+    }
+
     /// Whether the element may carry an address as its text.
     var takesAddress: Bool { self == .gone || self == .redirect }
 }

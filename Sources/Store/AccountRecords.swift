@@ -24,10 +24,13 @@ public struct AccountRecord: Record, Equatable {
     public var sequenceFloor: UInt64
     /// The administrator's command that wrote the record last: a command that is repeated is known by it. 0: none.
     public var lastCommand: UInt64
+    /// Random: what the ids of its archived messages are made with, so that they tell nothing (XEP-0359 §6).
+    public var archiveKey: UInt64
 
     public init(
         jid: String, number: UInt64, created: Int64, credentials: [UInt8], lastCommand: UInt64 = 0, disabledReason: String? = nil,
-        rosterVersion: UInt64 = 0, lastUnavailable: Int64? = nil, lastStatus: String? = nil, sequenceFloor: UInt64 = 0
+        rosterVersion: UInt64 = 0, lastUnavailable: Int64? = nil, lastStatus: String? = nil, sequenceFloor: UInt64 = 0,
+        archiveKey: UInt64 = 0
     ) {
         self.jid = jid
         self.number = number
@@ -39,6 +42,7 @@ public struct AccountRecord: Record, Equatable {
         self.lastStatus = lastStatus
         self.sequenceFloor = sequenceFloor
         self.lastCommand = lastCommand
+        self.archiveKey = archiveKey
     }
 
     public var isEnabled: Bool { disabledReason == nil }
@@ -54,6 +58,7 @@ public struct AccountRecord: Record, Equatable {
         writer.optional(lastStatus)
         writer.uint64(sequenceFloor)
         writer.uint64(lastCommand)
+        writer.uint64(archiveKey)
     }
 
     public init(from reader: inout ByteReader, version: UInt8) throws {
@@ -67,6 +72,7 @@ public struct AccountRecord: Record, Equatable {
         lastStatus = try reader.optionalString()
         sequenceFloor = try reader.uint64()
         lastCommand = try reader.uint64()
+        archiveKey = try reader.uint64()
     }
 }
 

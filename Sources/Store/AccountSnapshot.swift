@@ -21,8 +21,8 @@ public struct AccountSnapshot: Sendable {
     public var account: AccountRecord
     public var roster: [RosterItemRecord] = []
     public var pendingIn: [PendingInRecord] = []
-    /// Sequences of owed messages, ascending.
-    public var owed: [UInt64] = []
+    /// Owed messages, ascending.
+    public var owed: [OwedMessage] = []
     /// Acknowledged messages whose rows wait for their removal, ascending.
     public var spent: [UInt64] = []
     /// The highest sequence the account ever gave, as far as the store knows.
@@ -88,12 +88,14 @@ public struct AccountSnapshot: Sendable {
         let prefix = Keys.prefix(partition, .message, account: number)
         if inbox.ackedThrough < .max {
             let first = Keys.message(partition, number, sequence: inbox.ackedThrough + 1)
-            var above: [UInt64] = []
+            var above: [OwedMessage] = []
             var broken: [StoreFailure] = []
             try snapshot.scan(prefix: prefix, from: first, through: nil, reverse: false) { (key, value) throws(StoreFailure) in
                 do throws(StoreFailure) {
                     let header = try MessageRecord.header(value, key: key)
-                    if header.flags.contains(.owed) { above.append(header.sequence) }
+                    if header.flags.contains(.owed) {
+                        above.append(OwedMessage(header.sequence, bytes: value.count, isArchived: header.flags.contains(.archived)))
+                    }
                 } catch { broken.append(error) }
                 return true
             }

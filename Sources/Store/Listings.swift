@@ -111,7 +111,7 @@ extension MessageRecord {
     ) throws(StoreFailure) -> Page {
         var page = Page()
         var size = 0
-        for sequence in inbox.owed where sequence > after {
+        for sequence in inbox.owed.map(\.sequence) where sequence > after {
             guard page.messages.count < limit, size < bytes else {
                 page.hasMore = true
                 return page

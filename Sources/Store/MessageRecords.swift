@@ -25,6 +25,8 @@ public struct MessageRecord: Record, Equatable {
         public var inSeq: UInt32
         /// A keyed hash of sender and origin-id (XEP-0359); 0 without one.
         public var originIDHash: UInt64
+        /// A keyed hash of the bare JID at the other end (`AccountRows.peer`); 0: nobody ever asks for it by that.
+        public var peer: UInt64
     }
 
     public var header: Header
@@ -36,10 +38,12 @@ public struct MessageRecord: Record, Equatable {
     public var flags: Flags { header.flags }
 
     public init(
-        sequence: UInt64, stamp: Int64, flags: Flags, originSession: UInt64, inSeq: UInt32, originIDHash: UInt64, stanza: [UInt8]
+        sequence: UInt64, stamp: Int64, flags: Flags, originSession: UInt64, inSeq: UInt32, originIDHash: UInt64, peer: UInt64 = 0,
+        stanza: [UInt8]
     ) {
         header = Header(
-            sequence: sequence, stamp: stamp, flags: flags, originSession: originSession, inSeq: inSeq, originIDHash: originIDHash)
+            sequence: sequence, stamp: stamp, flags: flags, originSession: originSession, inSeq: inSeq, originIDHash: originIDHash,
+            peer: peer)
         self.stanza = stanza
     }
 
@@ -53,6 +57,7 @@ public struct MessageRecord: Record, Equatable {
         writer.uint64(header.originSession)
         writer.uint32(header.inSeq)
         writer.uint64(header.originIDHash)
+        writer.uint64(header.peer)
         writer.bytes(stanza)
     }
 
@@ -63,7 +68,32 @@ public struct MessageRecord: Record, Equatable {
 
     public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.number(of: .message, in: key) == sequence }
 
-    private static let headerBytes = 37
+    private static let headerBytes = 45
+    private static let flagsOffset = Envelope.headBytes + 16
+    private static let peerOffset = Envelope.headBytes + 37
+
+    /// Flags and peer of a row, where they lie and unchecked: to pass over what nobody asked for. Nil when the row is too short.
+    static func glance(_ value: UnsafeRawBufferPointer) -> (flags: Flags, peer: UInt64)? {
+        guard value.count >= Envelope.headBytes + headerBytes else { return nil }
+        return (
+            Flags(rawValue: value[flagsOffset]), UInt64(bigEndian: value.loadUnaligned(fromByteOffset: peerOffset, as: UInt64.self))
+        )
+    }
+
+    /// The stanza of a row whose checksum was verified, where it lies; nil when its length is not what it says.
+    static func stanza(_ value: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        var offset = Envelope.headBytes + headerBytes
+        var length = 0
+        var shift = 0
+        while offset < value.count, shift < 32 {
+            let byte = Int(value[offset])
+            length |= (byte & 0x7F) << shift
+            offset += 1
+            shift += 7
+            guard byte >= 0x80 else { return length == value.count - offset ? UnsafeRawBufferPointer(rebasing: value[offset...]) : nil }
+        }
+        return nil
+    }
 
     /// The header alone, out of the store's memory: the checksum is verified, the stanza is not copied.
     static func header(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(StoreFailure) -> Header {
@@ -85,7 +115,23 @@ extension MessageRecord.Header {
         originSession = try reader.uint64()
         inSeq = try reader.uint32()
         originIDHash = try reader.uint64()
+        peer = try reader.uint64()
         guard MessageRecord.Flags.known.isSuperset(of: flags) else { throw FieldError() }
+    }
+}
+
+/// A message that is owed, with what the account knows of it without reading its row.
+public struct OwedMessage: Hashable, Sendable {
+    public var sequence: UInt64
+    /// The size of its row in bytes.
+    public var bytes: Int
+    /// Whether its row stays when it is acknowledged.
+    public var isArchived: Bool
+
+    public init(_ sequence: UInt64, bytes: Int = 0, isArchived: Bool = false) {
+        self.sequence = sequence
+        self.bytes = bytes
+        self.isArchived = isArchived
     }
 }
 
@@ -96,11 +142,11 @@ public struct InboxRecord: Record, Equatable {
     /// Every message up to this sequence is acknowledged, but for `owed`. Above it the flag in the message's record decides.
     public var ackedThrough: UInt64
     /// Messages up to the mark that are still owed, ascending.
-    public var owed: [UInt64]
+    public var owed: [OwedMessage]
     /// Acknowledged messages whose rows are still there and wait for their removal, ascending.
     public var spent: [UInt64]
 
-    public init(ackedThrough: UInt64, owed: [UInt64] = [], spent: [UInt64] = []) {
+    public init(ackedThrough: UInt64, owed: [OwedMessage] = [], spent: [UInt64] = []) {
         self.ackedThrough = ackedThrough
         self.owed = Self.ordered(owed)
         self.spent = Self.ordered(spent)
@@ -112,15 +158,28 @@ public struct InboxRecord: Record, Equatable {
         return Set(numbers).sorted()
     }
 
+    private static func ordered(_ owed: [OwedMessage]) -> [OwedMessage] {
+        if zip(owed, owed.dropFirst()).allSatisfy({ $0.sequence < $1.sequence }) { return owed }
+        var known: [UInt64: OwedMessage] = [:]
+        for message in owed { known[message.sequence] = message }
+        return known.values.sorted { $0.sequence < $1.sequence }
+    }
+
     public func write(into writer: inout ByteWriter) {
         writer.uint64(ackedThrough)
-        writer.ascending(owed)
+        writer.ascending(owed.map(\.sequence))
+        for message in owed { writer.count(max(0, min(message.bytes, 1 << 40)) << 1 | (message.isArchived ? 1 : 0)) }
         writer.ascending(spent)
     }
 
     public init(from reader: inout ByteReader, version: UInt8) throws {
         ackedThrough = try reader.uint64()
-        owed = try reader.ascending()
+        owed = try reader.ascending().map { OwedMessage($0) }
+        for index in owed.indices {
+            let sizeAndFlag = try reader.count()
+            owed[index].bytes = sizeAndFlag >> 1
+            owed[index].isArchived = sizeAndFlag & 1 != 0
+        }
         spent = try reader.ascending()
     }
 }

@@ -21,8 +21,14 @@ public struct ClientStream: ~Copyable {
         case securing
         /// A SASL handshake stands; `challenged` while the client has to answer.
         case authenticating(challenged: Bool)
+        /// SASL2: the client proved who it is, and has a task left.
+        case tasking(TaskStep)
+        /// SASL2: the client is who it says; what it asked for inline is being done.
+        case completing
         /// The home grants a resource.
         case binding(id: String)
+        /// A request of one who has not authenticated is being worked on.
+        case visiting(id: String)
         /// Stanzas flow.
         case ready
         /// This side sent its closing tag.
@@ -36,6 +42,7 @@ public struct ClientStream: ~Copyable {
     var headerSent = false
     var authenticationFailures = 0
     var bindFailures = 0
+    var visitFailures = 0
     /// The `from` of the last header that came over a protected connection.
     var claimed: JID?
     /// Whether TLS protects the connection.
@@ -46,10 +53,18 @@ public struct ClientStream: ~Copyable {
     public internal(set) var language: String?
     /// The bare JID that authenticated.
     public internal(set) var account: JID?
+    /// In which form the client asked last to be authenticated, and has to be answered.
+    public internal(set) var profile = SASLProfile.rfc6120
+    /// What `<authenticate/>` asked for, from then until its answer.
+    public internal(set) var request: AuthenticationRequest?
+    /// Who a task is left to, once it is.
+    var tasked: JID?
     /// The full JID, once bound.
     public internal(set) var fullJID: JID?
     /// The mechanisms offered on this stream; set by the caller when `header` answered an offer with `authentication`.
     public var mechanisms: [String] = []
+    /// The mechanisms offered for tokens (XEP-0484), set likewise.
+    public var tokenMechanisms: [String] = []
 
     /// - Parameter secure: TLS came before the stream (XEP-0368).
     public init(policy: StreamPolicy, secure: Bool = false) {
@@ -60,8 +75,8 @@ public struct ClientStream: ~Copyable {
     /// Whether the next frame may be read: false while TLS, SASL or the grant of a resource is under way, and after the end.
     public var wantsInput: Bool {
         switch state {
-        case .header, .negotiating, .authenticating(challenged: true), .ready, .closing: true
-        case .securing, .authenticating(challenged: false), .binding, .closed: false
+        case .header, .negotiating, .authenticating(challenged: true), .tasking(.offered), .tasking(.asked), .ready, .closing: true
+        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .visiting, .closed: false
         }
     }
 
@@ -95,7 +110,7 @@ public struct ClientStream: ~Copyable {
         case .success(let found): host = found
         }
         response.from = host.name
-        if let from, from == nil { return refuse(StreamError(.invalidFrom), response) }
+        if let from, from == nil || from?.domain != host.name { return refuse(StreamError(.invalidFrom), response) }
         if let account {
             // The identity is settled: the new stream is for the same host, and from no one else (§4.3.5, §6.4.6).
             guard host.name == account.domain else { return refuse(StreamError(.notAuthorized), response) }

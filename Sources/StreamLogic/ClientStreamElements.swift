@@ -9,6 +9,8 @@ extension ClientStream {
     private static let abort = Name("abort", NS.sasl)
     private static let bind = Name("bind", NS.bind)
     private static let resource = Name("resource", NS.bind)
+    private static let active = Name("active", NS.clientState)
+    private static let inactive = Name("inactive", NS.clientState)
     private static let streamError = Name("error", NS.stream)
 
     /// What a first-level element is answered with.
@@ -21,12 +23,22 @@ extension ClientStream {
         case refuseTLS
         /// Drop a handshake that may stand, begin one; its outcome comes in through `stepped`.
         case authenticate(mechanism: String, initial: [UInt8]?)
+        /// Begin a handshake as `request` says; its outcome comes in through `stepped`.
+        case authenticateExtensible
+        /// The client begins this task: give it what it needs, then call `stepped` with `.task` or another outcome.
+        case beginTask(String)
+        /// The client's answer in a task, the salted password; its outcome comes in through `stepped`.
+        case finishTask([UInt8])
         /// Give the client's answer to the handshake; its outcome comes in through `stepped`.
         case respond([UInt8])
         /// Drop the handshake, write the failure, and end the stream if there is a closing.
         case rejectAuthentication(SASLCondition, Closing?)
+        /// The client became active or inactive (XEP-0352 §4.2): tell the session, before anything that comes behind it is read.
+        case clientState(active: Bool)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
+        /// Ask whoever answers visitors; the answer comes in through `visited`.
+        case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
         /// Write the end.
@@ -44,11 +56,13 @@ extension ClientStream {
         case .closing, .closed, .securing: return .ignore
         case .header: return .fail(fail(StreamError(.badFormat)))
         case .ready: return receiveReady(element)
-        case .negotiating, .authenticating, .binding: break
+        case .negotiating, .authenticating, .tasking, .completing, .binding, .visiting: break
         }
         // The client's own stream error ends the stream (§4.9.1.1).
         if element.is(Self.streamError) { return .fail(fail(nil)) }
+        if request != nil { return receiveDuringExtensible(element) }
         if element.is(Self.startTLS) { return receiveStartTLS(element, followed: followed) }
+        if element.namespace == NS.sasl2 { return receiveExtensible(element) }
         if element.namespace == NS.sasl { return receiveSASL(element) }
         if StanzaKind(element) != nil { return receiveEarlyStanza(element) }
         return .fail(fail(unexpected(element)))
@@ -57,6 +71,9 @@ extension ClientStream {
     private mutating func receiveReady(_ element: Element) -> Received {
         guard let kind = StanzaKind(element) else {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
+            // Also where it is not offered: a client may have learnt it before the configuration changed, and it does no harm.
+            if element.is(Self.active) { return .clientState(active: true) }
+            if element.is(Self.inactive) { return .clientState(active: false) }
             return .fail(fail(unexpected(element)))
         }
         // One stream has one resource (§7.3.2).
@@ -68,7 +85,7 @@ extension ClientStream {
 
     private func unexpected(_ element: Element) -> StreamError {
         switch element.namespace {
-        case NS.tls, NS.sasl, NS.bind: StreamError(.notAuthorized)
+        case NS.tls, NS.sasl, NS.sasl2, NS.bind: StreamError(.notAuthorized)
         case NS.server, "": StreamError(.invalidNamespace)
         case NS.client, NS.stream: StreamError(.unsupportedStanzaType)
         default: StreamError(account == nil ? .notAuthorized : .unsupportedStanzaType)
@@ -76,7 +93,7 @@ extension ClientStream {
     }
 
     /// Whether a stanza is addressed to the server or to the client's own account.
-    private func isForServer(_ element: Element) -> Bool {
+    func isForServer(_ element: Element) -> Bool {
         guard let to = element["to"] else { return true }
         guard let jid = try? JID(to) else { return false }
         return jid.isBare && (jid == account || jid.isDomain && jid.domain == domain)
@@ -108,11 +125,13 @@ extension ClientStream {
         state = .header
         headerSent = false
         mechanisms = []
+        tokenMechanisms = []
     }
 
     // MARK: SASL
 
     private mutating func receiveSASL(_ element: Element) -> Received {
+        profile = .rfc6120
         guard account == nil else { return .fail(fail(StreamError(.notAuthorized))) }
         if element.is(Self.auth) { return receiveAuth(element) }
         if element.is(Self.abort) { return reject(.aborted) }
@@ -142,7 +161,7 @@ extension ClientStream {
         return .authenticate(mechanism: mechanism, initial: data)
     }
 
-    private func hasChildren(_ element: Element) -> Bool { element.children.contains { _ in true } }
+    func hasChildren(_ element: Element) -> Bool { element.children.contains { _ in true } }
 
     /// The data of a SASL element: none, "=" for no bytes, or base 64. The outer nil: wrong encoding.
     private static func data(_ text: String) -> [UInt8]?? {
@@ -152,15 +171,17 @@ extension ClientStream {
         return .some(bytes)
     }
 
-    private var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
+    var tooManyFailures: StreamError { StreamError(.policyViolation, text: "Too many failed authentications") }
 
-    private mutating func reject(_ condition: SASLCondition) -> Received {
+    mutating func reject(_ condition: SASLCondition) -> Received {
         .rejectAuthentication(condition, countFailure())
     }
 
-    private mutating func countFailure() -> Closing? {
+    mutating func countFailure() -> Closing? {
         authenticationFailures += 1
         state = .negotiating
+        request = nil
+        tasked = nil
         return authenticationFailures >= policy.authenticationFailures ? fail(tooManyFailures) : nil
     }
 
@@ -170,6 +191,10 @@ extension ClientStream {
         /// Authenticated; the prepared localpart.
         case success(user: String)
         case failure(SASLCondition)
+        /// SASL2: the client proved who it is, and has a task to do before it is let in.
+        case proceed(user: String)
+        /// SASL2: the client needs what it was given to go on with its task.
+        case task
     }
 
     /// What the outcome of a step is answered with.
@@ -178,6 +203,13 @@ extension ClientStream {
         case challenge
         /// Write the success, restart the framer and raise its limits: a new header comes.
         case authenticated(JID)
+        /// Do what `request` asks for inline and call `completed`: the limits of who has authenticated hold, and the stream goes on
+        /// without another header.
+        case accepted(JID)
+        /// Write `<continue/>` with the task.
+        case proceed
+        /// Write the data of the task.
+        case task
         /// Drop the handshake, write the failure, and end the stream if there is a closing.
         case reject(SASLCondition, Closing?)
         /// Drop the handshake and write the end.
@@ -188,6 +220,7 @@ extension ClientStream {
 
     /// A step of the handshake has its outcome.
     public mutating func stepped(_ step: Step) -> Stepped {
+        if request != nil { return steppedExtensible(step) }
         guard case .authenticating(challenged: false) = state, let domain else { return .ignore }
         switch step {
         case .challenge:
@@ -195,6 +228,7 @@ extension ClientStream {
             return .challenge
         case .failure(let condition):
             return .reject(condition, countFailure())
+        case .proceed, .task: return .ignore
         case .success(let user):
             guard let jid = try? JID(local: user, domain: domain, resource: nil) else { return .reject(.notAuthorized, countFailure()) }
             // Whoever said under TLS to be someone else is not let in as this one (§6.4.6).
@@ -208,6 +242,7 @@ extension ClientStream {
     // MARK: Binding
 
     private mutating func receiveEarlyStanza(_ element: Element) -> Received {
+        if account == nil, let visit = receiveVisit(element) { return visit }
         guard state == .negotiating, account != nil, element.local == "iq", isForServer(element), let id = element["id"],
             let type = element["type"], type == "get" || type == "set"
         else { return .fail(fail(StreamError(.notAuthorized))) }

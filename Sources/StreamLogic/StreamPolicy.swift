@@ -27,10 +27,12 @@ public struct StreamPolicy: Sendable, Equatable {
     public var authenticationFailures: Int
     /// Refused resources after which the stream is closed (RFC 6120 §7.7.3: 5 to 10 retries).
     public var bindFailures: Int
+    /// Refused requests of a client that has not authenticated after which the stream is closed.
+    public var visitFailures: Int
 
     public init(
         hosts: [String: Host], goneHosts: Set<String> = [], domain: String, mechanisms: Set<String> = [], authenticationFailures: Int = 5,
-        bindFailures: Int = 6
+        bindFailures: Int = 6, visitFailures: Int = 10
     ) {
         self.hosts = hosts
         self.goneHosts = goneHosts
@@ -38,6 +40,7 @@ public struct StreamPolicy: Sendable, Equatable {
         self.mechanisms = mechanisms
         self.authenticationFailures = max(1, authenticationFailures)
         self.bindFailures = max(1, bindFailures)
+        self.visitFailures = max(1, visitFailures)
     }
 }
 

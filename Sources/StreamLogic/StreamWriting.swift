@@ -90,6 +90,12 @@ public enum StreamWriting {
         }
     }
 
+    /// A result that answers an iq of the negotiation; `payload` is well-formed and declares its namespace.
+    public static func result(_ payload: [UInt8], id: String, into writer: inout XMLWriter) {
+        guard !payload.isEmpty else { return writer.empty("iq", ("type", "result"), ("id", id)) }
+        writer.element("iq", ("type", "result"), ("id", id)) { $0.raw(payload) }
+    }
+
     /// An error that answers an iq of the negotiation.
     public static func refusal(_ error: StanzaError, id: String, into writer: inout XMLWriter) {
         writer.element("iq", ("type", "error"), ("id", id)) { error.write(into: &$0) }

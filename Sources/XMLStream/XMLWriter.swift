@@ -81,6 +81,16 @@ public struct XMLWriter: Sendable {
         bytes.append(UInt8(ascii: "'"))
     }
 
+    /// ` name='value'`, the value escaped; its bytes are valid UTF-8.
+    public static func attribute(_ name: String, utf8 value: UnsafeRawBufferPointer, into bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: " "))
+        bytes.append(contentsOf: name.utf8)
+        bytes.append(UInt8(ascii: "="))
+        bytes.append(UInt8(ascii: "'"))
+        value.withMemoryRebound(to: UInt8.self) { escape($0, into: &bytes) }
+        bytes.append(UInt8(ascii: "'"))
+    }
+
     /// Escapes for text and for attribute values at once: the five predefined entities, and CR, LF and TAB as references, since
     /// a parser would normalise them otherwise (XML 1.0 §2.11, §3.3.3). Control characters that XML 1.0 §2.2 knows no form for,
     /// U+FFFE and U+FFFF become U+FFFD: what leaves the server is always well-formed.

@@ -10,6 +10,7 @@ extension ClusterTests {
             let users = cluster.names.indices.map { "user\($0)" }
             try cluster.addAccounts(users)
             let clients = try users.enumerated().map { try cluster.connect($1, resource: "here", node: $0) }
+            try clients[2].send("<inactive xmlns='urn:xmpp:csi:0'/>")
             for (number, client) in clients.enumerated() { for ping in 0...number { try client.ping("ping\(ping)") } }
             for node in cluster.names.indices {
                 let answer = try cluster.admin(node).demand("session", "list")
@@ -18,6 +19,7 @@ extension ClusterTests {
                     let row = try #require(answer.rows.first { $0["jid"] == .text("\(user)@\(cluster.domain)/here") })
                     #expect(row["node"] == .text(cluster.names[number]))
                     #expect(row["mechanism"] == .text(SCRAMClient.mechanism))
+                    #expect(row["state"] == .text(number == 2 ? "inactive" : "active"))
                     #expect(row["tls"] == ReplyValue.none)
                     #expect(row["in"] == .integer(Int64(number + 1)))
                     #expect(row["out"] == .integer(Int64(number + 1)))

@@ -72,3 +72,39 @@ extension HostileTests {
         }
     }
 }
+
+extension HostileTests {
+    @Suite(.serialized) struct RegistrationTests {
+        /// Names by the hundred from one address, on many streams and pipelined: a bounded number becomes accounts, and the threads that
+        /// check passwords are there for those who log in.
+        @Test func floodOfRegistrations() throws {
+            let target = try Target("[registration]\nopen = true\nper_address_per_hour = 20")
+            var made = 0
+            for stream in 0..<40 {
+                let attacker = try target.raw()
+                try attacker.open()
+                for number in 0..<12 {
+                    attacker.send(
+                        "<iq type='set' id='n\(number)'><query xmlns='jabber:iq:register'><username>spam\(stream)-\(number)</username><password>long enough</password></query></iq>"
+                    )
+                }
+                // The first is made and no second on the same stream; what is refused ten times ends the stream.
+                #expect(try attacker.streamError() == "policy-violation")
+                made += attacker.text.split(separator: "type='result'", omittingEmptySubsequences: false).count - 1
+            }
+            #expect(made == 20)
+            let accounts = try target.cluster.admin(0).demand("user", "list", "--pattern", "spam")
+            #expect(accounts.rows.count == 20)
+            // What no parser of names should stumble over.
+            for name in ["", " ", "a@b", "a/b", "&#0;", "&#x202E;abc", String(repeating: "a", count: 5_000)] {
+                let attacker = try target.raw()
+                try attacker.open()
+                attacker.send(
+                    "<iq type='set' id='odd'><query xmlns='jabber:iq:register'><username>\(name)</username><password>long enough</password></query></iq></stream:stream>"
+                )
+                #expect(try !attacker.rest().contains("type='result'"), "\(name.prefix(20))")
+            }
+            try target.check()
+        }
+    }
+}

@@ -1,4 +1,5 @@
 @testable import ServerCore
+import Modules
 import Settings
 import Stanzas
 import Store
@@ -9,9 +10,9 @@ import XMLStream
 /// Copies of messages (XEP-0280) where the order of things, a store or a node decides. The rules themselves are told by scripts.
 @Suite struct CarbonsTests {
     private func enable(_ client: MemoryClient, _ stage: Stage) {
-        let shard = client.session?.shard
-        shard?.enter { _ in client.session?.enableCarbons() }
+        #expect(throws: Never.self) { try client.post("<iq type='set' id='carbons'><enable xmlns='urn:xmpp:carbons:2'/></iq>") }
         stage.cluster.run()
+        _ = client.takeReceived()
     }
 
     /// The bodies in copies, with what they stand in.
@@ -25,7 +26,7 @@ import XMLStream
     }
 
     @Test func theyOutliveTheKeeper() throws {
-        let stage = try Stage(nodes: 3)
+        let stage = try Stage(nodes: 3, modules: [Carbons.self])
         let romeo = try stage.online("romeo", "orchard", node: 1)
         let balcony = try stage.online("juliet", "balcony", node: 1)
         let chamber = try stage.online("juliet", "chamber", node: 2, priority: -1)
@@ -44,7 +45,7 @@ import XMLStream
 
     /// Asked for while nobody serves: the next home hears of it.
     @Test func theyAreTurnedOnWhileNobodyServes() throws {
-        let stage = try Stage(nodes: 3)
+        let stage = try Stage(nodes: 3, modules: [Carbons.self])
         let romeo = try stage.online("romeo", "orchard", node: 1)
         _ = try stage.online("juliet", "balcony", node: 1)
         let chamber = try stage.online("juliet", "chamber", node: 2, priority: -1)
@@ -60,7 +61,7 @@ import XMLStream
     }
 
     @Test func nothingIsCopiedBeforeTheOriginalIsDurable() throws {
-        let stage = try Stage()
+        let stage = try Stage(modules: [Carbons.self])
         let romeo = try stage.online("romeo", "orchard")
         let balcony = try stage.online("juliet", "balcony")
         let chamber = try stage.online("juliet", "chamber", priority: -1)
@@ -84,7 +85,7 @@ import XMLStream
 
     /// Behind what waits only one of several sessions gets a message; then the others have their copy, and nobody has it twice.
     @Test func whoIsPassedOverGetsACopy() throws {
-        let stage = try Stage()
+        let stage = try Stage(modules: [Carbons.self])
         let romeo = try stage.online("romeo", "orchard")
         try romeo.post(Stage.say("first", to: "juliet@capulet.lit"))
         stage.cluster.run()
@@ -104,7 +105,7 @@ import XMLStream
 
     /// Given back by a session that died, a message is chosen anew and not copied again.
     @Test func whatComesBackIsNotCopiedAgain() throws {
-        let stage = try Stage { $0.hosts[0].durability = .relay }
+        let stage = try Stage(modules: [Carbons.self]) { $0.hosts[0].durability = .relay }
         let romeo = try stage.online("romeo", "orchard")
         let balcony = try stage.online("juliet", "balcony", priority: 5)
         let attic = try stage.online("juliet", "attic", priority: -1)

@@ -1,4 +1,5 @@
 @testable import ServerCore
+import Store
 import TestKit
 import Testing
 
@@ -15,7 +16,7 @@ import Testing
                 case 0:
                     next += 1 + UInt64(chance.below(3))
                     let sessions = chance.below(3)
-                    inbox.add(next, sessions: sessions)
+                    inbox.add(OwedMessage(next, bytes: Int(next), isArchived: next % 2 == 0), sessions: sessions)
                     if sessions > 0 { flying[next] = sessions } else { waiting.insert(next) }
                 case 1:
                     let count = chance.below(4)
@@ -54,7 +55,9 @@ import Testing
                     flying[message, default: 0] += 1
                 }
                 #expect(Array(inbox.waiting) == waiting.sorted())
-                #expect(inbox.all == waiting.union(flying.keys).sorted())
+                let owed = waiting.union(flying.keys).sorted()
+                #expect(inbox.all == owed.map { OwedMessage($0, bytes: Int($0), isArchived: $0 % 2 == 0) })
+                #expect(inbox.bytes == Int(owed.reduce(0, +)))
                 #expect(inbox.highest == next)
             }
         }
@@ -63,8 +66,8 @@ import Testing
     /// Everything up to the highest number that is not owed is acknowledged, and stays so when nothing is owed.
     @Test func aLoadedInboxKnowsHowFarItReaches() {
         #expect(Inbox(owed: [], through: 70).highest == 70)
-        #expect(Inbox(owed: [3, 9], through: 7).highest == 9)
-        #expect(Array(Inbox(owed: [3, 9], through: 7).waiting) == [3, 9])
+        #expect(Inbox(owed: [OwedMessage(3), OwedMessage(9)], through: 7).highest == 9)
+        #expect(Array(Inbox(owed: [OwedMessage(3), OwedMessage(9)], through: 7).waiting) == [3, 9])
     }
 
     @Test func aSpentMessageGoesWhenItsSenderSettledItOrItsTimeIsOver() {

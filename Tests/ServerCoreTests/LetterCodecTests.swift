@@ -18,7 +18,7 @@ import Testing
         let report = SessionReport(
             epoch: 4, account: juliet, resource: "balcony", session: session, bind: bind,
             presence: Stanza(kind: .presence, type: .none, from: juliet, payload: .empty), presenceConfirmed: true, presenceIsFresh: true,
-            flags: 3,
+            flags: 3, device: "d4565fa7-4d72-4749-b3d3-740edbf87770",
             directed: [romeo], deliveredThrough: 8, unacked: [7, 8], acked: [5])
         let commands: [AccountCommand] = [
             .create(credentials: [1, 2]), .setCredentials([]), .delete, .enable, .disable(reason: "abuse"),
@@ -33,10 +33,13 @@ import Testing
             .submit(account: juliet, ticket: ticket, stanza: stanza), .route(to: romeo, stanza: stanza, ticket: ticket),
             .route(to: romeo, stanza: stanza, ticket: nil), .fanOut(to: [romeo, juliet], stanza: stanza),
             .bind(BindRequest(account: juliet, resource: nil, session: session)),
+            .bind(
+                BindRequest(
+                    account: juliet, resource: "r", session: session, terms: BindTerms(device: "d", replacesDevice: true, carbons: true))),
             .unbind(account: juliet, session: session, bind: bind, reason: .lost, unacked: [1, .max]),
             .acked(account: juliet, session: session, messages: []),
             .returned(account: juliet, session: session, stanzas: [stanza, stanza]),
-            .refused(account: juliet, session: session, error: stanza), .flags(account: juliet, session: session, flags: 2),
+            .refused(account: juliet, session: session, error: stanza),
             .deliver(session: 1, epoch: 2, message: 3, stanza: stanza), .completed(session: 1, inSeq: 2, half: .theirs, refusal: error),
             .completed(session: 1, inSeq: 2, half: .own, refusal: nil), .bound(session: 1, .granted(resource: "r", bind: bind, epoch: 4)),
             .bound(session: 1, .refused(error)), .resync(owner: 1, loops: 2, epoch: 3), .report(report), .reported(epoch: 3, from: shard),

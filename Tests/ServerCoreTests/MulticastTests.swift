@@ -41,7 +41,7 @@ import XMLStream
         #expect(romeo.session?.inbound.handledThrough == 0)
         cluster.run()
         #expect(romeo.session?.inbound.handledThrough == 5)
-        #expect(cluster.nodes.flatMap(\.shards).allSatisfy(\.copies.isEmpty))
+        #expect(cluster.nodes.flatMap(\.shards).allSatisfy { $0.copies.isEmpty })
         #expect(romeo.takeReceived().isEmpty)
         for name in Self.people.dropFirst() {
             let found = try owed(name, cluster, node: 2)
@@ -65,7 +65,7 @@ import XMLStream
         cluster.takeOver(by: 1)
         cluster.run()
         #expect(romeo.session?.inbound.handledThrough == 2)
-        #expect(cluster.nodes[1].shards.allSatisfy(\.copies.isEmpty))
+        #expect(cluster.nodes[1].shards.allSatisfy { $0.copies.isEmpty })
         for name in Self.people.dropFirst() {
             let found = try owed(name, cluster, node: 1)
             #expect(found == (name == "juliet" ? ["0", "0", "1", "1"] : ["0", "1"]))

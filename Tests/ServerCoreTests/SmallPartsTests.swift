@@ -3,6 +3,7 @@ import Settings
 import Stanzas
 import Store
 import TestKit
+import Telemetry
 import Testing
 import XMLStream
 
@@ -87,8 +88,9 @@ import XMLStream
     private func table(_ count: Int) throws -> DispatchTable {
         let context = ModuleContext(
             settings: Settings(), clock: WallClock(standingAt: 0), software: Software(version: "", system: ""), started: 0,
-            catalogue: Catalogue())
-        return try DispatchTable((0..<count).map { _ in Claims(context) }, core: RosterRequests.register, catalogue: Catalogue(), hosts: [])
+            catalogue: Catalogue(), metrics: try CoreMetrics(Registry()))
+        return try DispatchTable(
+            (0..<count).map { _ in Claims(context) }, core: RosterRequests.register, catalogue: Catalogue(), hosts: [:])
     }
 
     @Test func aSecondClaimStopsTheStart() throws {

@@ -27,9 +27,13 @@ import Testing
                 MessageRecord(
                     sequence: 77, stamp: Int64(bitPattern: random.next()), flags: [.owed, .archived],
                     originSession: random.next(),
-                    inSeq: UInt32.random(in: 0...UInt32.max, using: &random), originIDHash: random.next(),
+                    inSeq: UInt32.random(in: 0...UInt32.max, using: &random), originIDHash: random.next(), peer: random.next(),
                     stanza: random.bytes(Int.random(in: 0...200, using: &random)))),
-            Sample(InboxRecord(ackedThrough: random.next(), owed: Array(numbers), spent: Array(numbers.dropFirst()))),
+            Sample(
+                InboxRecord(
+                    ackedThrough: random.next(),
+                    owed: numbers.map { OwedMessage($0, bytes: Int($0 % 100_000), isArchived: $0 % 3 == 0) },
+                    spent: Array(numbers.dropFirst()))),
             Sample(
                 key: Keys.sessionRow(1, 2, session: 8),
                 SessionRow(
@@ -128,9 +132,9 @@ import Testing
     }
 
     @Test func inboxNumbersAreOrdered() throws {
-        let record = InboxRecord(ackedThrough: 9, owed: [5, 3, 5], spent: [1])
-        #expect(record.owed == [3, 5])
-        #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)).owed == [3, 5])
+        let record = InboxRecord(ackedThrough: 9, owed: [5, 3, 5].map { OwedMessage($0) }, spent: [1])
+        #expect(record.owed.map(\.sequence) == [3, 5])
+        #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)) == record)
     }
 
     @Test func secretsDoNotPrint() {

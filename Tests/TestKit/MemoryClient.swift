@@ -100,6 +100,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public func post(_ xml: String) throws {
         let bytes = Array(xml.utf8)
         let element = try Element.parse(bytes)
+        // As the stream does with what is no stanza (XEP-0352).
+        if element.namespace == NS.clientState {
+            let isActive = element.local == "active"
+            return shard.enter { _ in self.session?.setActive(isActive) }
+        }
         let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
         shard.enter { _ in self.session?.submit(stanza, size: bytes.count) }
     }
@@ -147,6 +152,13 @@ public final class MemoryTheatre: Theatre {
         return client
     }
 
+    public func visit() async throws -> any Player {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        return try MemoryVisitor(cluster, node: node)
+    }
+
     public func connectComponent(_ name: String) async throws -> any Player {
         let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
         let node = alive[next % alive.count]
@@ -155,5 +167,8 @@ public final class MemoryTheatre: Theatre {
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }
+    /// Every thread is a step of the cluster here.
+    public let patience = Duration.zero
+
     public func settle(_ players: [any Player]) async throws { cluster.run() }
 }

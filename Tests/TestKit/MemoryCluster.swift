@@ -80,7 +80,7 @@ public final class MemoryCluster {
         nextNode += 1
         let core = Core(
             settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
-            bus: LoopbackBus(from: node.id, switchboard), clock: clock,
+            bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
@@ -261,6 +261,14 @@ final class QueueReaders: StoreReaders {
         } catch {
             body(UnreadableSnapshot(error as? StoreFailure ?? .closed))
         }
+        return true
+    }
+}
+
+/// Keys that are the password itself: the memory cluster has no logins.
+struct PlainKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool {
+        completion(password.utf8.contains(0) ? .failure(.unusable("It has a control character.")) : .success(Array(password.utf8)))
         return true
     }
 }

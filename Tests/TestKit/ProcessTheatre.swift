@@ -43,6 +43,12 @@ public final class ProcessTheatre: Theatre {
         return ProcessPlayer(try cluster.connect(name, resource: resource, node: node))
     }
 
+    public func visit() async throws -> any Player {
+        let node = next % cluster.names.count
+        next += 1
+        return ProcessVisitor(try XMPPClient(visiting: cluster.ports[node], domain: cluster.domain))
+    }
+
     public func connectComponent(_ name: String) async throws -> any Player {
         ProcessPlayer(try cluster.connectComponent(name))
     }
@@ -51,8 +57,12 @@ public final class ProcessTheatre: Theatre {
         try cluster.admin(0).demand("clock", "+\(seconds)s")
     }
 
+    public let patience = Duration.seconds(10)
+
     public func settle(_ players: [any Player]) async throws {
+        let visitors = players.compactMap { $0 as? ProcessVisitor }
         let players = players.compactMap { $0 as? ProcessPlayer }
+        for visitor in visitors { try visitor.waitForAnswers() }
         for _ in 0..<Self.rounds { try settleOnce(players) }
     }
 
@@ -141,4 +151,38 @@ public final class ProcessPlayer: Player {
             received.append(stanza)
         }
     }
+}
+
+/// A client that does not authenticate: each of its requests has one answer, which stands for a fence.
+public final class ProcessVisitor: Player {
+    private let client: XMPPClient
+    private var awaited = 0
+    private var received: [String] = []
+
+    init(_ client: XMPPClient) { self.client = client }
+
+    public let jid = ""
+
+    public func send(_ xml: String) async throws {
+        try client.send(xml)
+        awaited += 1
+    }
+
+    func waitForAnswers() throws {
+        let deadline = Deadline(in: .seconds(20))
+        while awaited > 0, client.end == nil {
+            guard let stanza = client.receive(by: deadline) else { throw ProcessFailure("a visitor misses \(awaited) answers") }
+            received.append(stanza)
+            awaited -= 1
+        }
+    }
+
+    public func takeReceived() async throws -> [String] {
+        defer { received.removeAll() }
+        return received
+    }
+
+    public func leave() async throws { try client.close() }
+    public func drop() async throws { client.drop() }
+    public func endCondition() async throws -> String? { client.end }
 }

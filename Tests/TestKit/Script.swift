@@ -8,6 +8,9 @@
 ///     juliet/balcony receives  <message from='{romeo/orchard}' to='{juliet}' type='chat'><body>hi</body></message>
 ///     romeo/orchard receives nothing
 ///
+/// `stranger bill` opens a stream that does not authenticate: `bill` sends and receives on it, and has no account but the one he makes with
+/// the password `{password}`; `{user:bill}` is his localpart.
+///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
 /// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
@@ -21,6 +24,8 @@ public struct Script: Sendable {
         case contacts(String, String)
         /// Connects, binds, asks for the roster, sends presence; what that causes is not looked at.
         case online([String])
+        /// Connects, without an account.
+        case stranger(String)
         /// Connects and binds.
         case bound([String])
         case sends(String, xml: String)
@@ -66,7 +71,10 @@ public struct Script: Sendable {
         for (number, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             if raw.allSatisfy(\.isWhitespace) || raw.hasPrefix("#") { continue }
             if raw.first?.isWhitespace == true, !logical.isEmpty {
-                logical[logical.count - 1].text += raw.drop(while: \.isWhitespace)
+                // XML goes on where it was; words stay apart.
+                let last = logical.count - 1
+                if !logical[last].text.contains("<") { logical[last].text += " " }
+                logical[last].text += raw.drop(while: \.isWhitespace)
             } else {
                 logical.append((number + 1, String(raw)))
             }
@@ -98,6 +106,9 @@ public struct Script: Sendable {
         case "contacts":
             guard rest.count == 3 else { throw malformed("contacts needs two names") }
             return .contacts(rest[1], rest[2])
+        case "stranger":
+            guard rest.count == 2 else { throw malformed("stranger needs a name") }
+            return .stranger(rest[1])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -144,10 +155,15 @@ public struct Script: Sendable {
             case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
-            case .clock, .component: break
+            case .clock, .component, .stranger: break
             }
         }
-        return people
+        return people.filter { !strangers.contains($0) }
+    }
+
+    /// Those who have no account when the script begins.
+    public var strangers: Set<String> {
+        Set(steps.compactMap { step in if case .stranger(let name) = step.action { name } else { nil } })
     }
 }
 

@@ -7,9 +7,14 @@ public protocol Theatre: AnyObject {
     func addAccount(_ name: String) async throws
     /// Connects a client of an account and binds the resource.
     func connect(_ name: String, resource: String) async throws -> any Player
+    /// Opens a stream that does not authenticate.
+    func visit() async throws -> any Player
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
     func advanceClock(seconds: Int64) async throws
+    /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
+    /// behind no fence.
+    var patience: Duration { get }
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
 }
@@ -64,6 +69,9 @@ public final class Play {
     private func perform(_ action: Script.Action) async throws {
         switch action {
         case .contacts(let a, let b): try await befriend(a, b)
+        case .stranger(let name):
+            players[name] = try await theatre.visit()
+            queues[name] = []
         case .bound(let actors):
             for actor in actors { _ = try await connect(actor) }
         case .online(let actors):
@@ -79,7 +87,16 @@ public final class Play {
             dirty = true
         case .receives(let actor, let xml):
             try await settle()
-            try expect(actor, try fill(xml))
+            let patience = Deadline(in: theatre.patience)
+            while true {
+                do {
+                    return try expect(actor, try fill(xml))
+                } catch let failure as PlayFailure {
+                    guard !patience.isOver else { throw failure }
+                    dirty = true
+                    try await settle()
+                }
+            }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
@@ -108,7 +125,7 @@ public final class Play {
     private func connect(_ actor: String) async throws -> any Player {
         let parts = actor.split(separator: "/", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { throw PlayFailure(description: "\(actor) needs a resource") }
-        try await theatre.addAccount(parts[0] + suffix)
+        if !script.strangers.contains(parts[0]) { try await theatre.addAccount(parts[0] + suffix) }
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
         enter(actor, player)
         return player
@@ -176,7 +193,7 @@ public final class Play {
 
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }
 
-    /// Puts addresses in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
+    /// Puts addresses and the like in the place of `{romeo}`, `{romeo/orchard}` and `{domain}`.
     private func fill(_ xml: String) throws -> String {
         var filled = ""
         var rest = Substring(xml)
@@ -187,6 +204,8 @@ public final class Play {
             switch word {
             case "any": filled += "{any}"
             case "domain": filled += theatre.domain
+            case "password": filled += XMPPClient.password
+            case _ where word.hasPrefix("user:"): filled += word.dropFirst(5) + suffix
             case let word where word.hasPrefix(":"): filled += captured[String(word.dropFirst())] ?? "{\(word)}"
             default:
                 let parts = word.split(separator: "/", maxSplits: 1).map(String.init)

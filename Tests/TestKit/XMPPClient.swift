@@ -19,6 +19,8 @@ public final class XMPPClient {
     private var stanzas: [String] = []
     private var taken = 0
 
+    /// The features of the last stream that began.
+    public private(set) var features = ""
     /// The id that the server gave the stream.
     private var streamID: String?
 
@@ -57,6 +59,15 @@ public final class XMPPClient {
                 local: "jid", namespace: "urn:ietf:params:xml:ns:xmpp-bind")
         else { throw ProcessFailure("\(user) cannot bind: \(text)") }
         jid = bound.text
+    }
+
+    /// Connects and opens a stream that is not authenticated.
+    public init(visiting port: UInt16, domain: String, within patience: Duration = .seconds(20)) throws {
+        self.domain = domain
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        try open(port)
+        try begin(by: Deadline(in: patience))
     }
 
     /// Connects a component and proves who it is (XEP-0114).
@@ -99,6 +110,7 @@ public final class XMPPClient {
             by: deadline)
         let features = try next(by: deadline)
         guard features.hasPrefix("<stream:features") else { throw ProcessFailure("the stream begins with \(features)") }
+        self.features = features
     }
 
     private func authenticate(_ user: String, _ password: String, by deadline: Deadline) throws {

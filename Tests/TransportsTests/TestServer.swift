@@ -81,6 +81,7 @@ final class TestServer: Sendable {
         let volume = MemoryVolume()
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
+            passwords: NoKeys(),
             clock: WallClock(),
             software: Software(version: "test", system: "test"), metrics: try CoreMetrics(registry))
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: []) }
@@ -278,6 +279,15 @@ final class TestClient {
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256\(plus ? "-PLUS" : "")'>\(base64(Array((header + first).utf8)))</auth>"
         )
         guard let challenge = try saslData("challenge") else { return try condition() }
+        let final = try scramFinal(first: first, header: header, challenge: challenge, password: password, binding: plus ? binding : [])
+        send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(base64(final))</response>")
+        return try saslData("success") == nil ? try condition() : nil
+    }
+
+    /// The last message of SCRAM-SHA-256.
+    ///
+    /// - Parameter binding: channel binding data; nil: those of the connection.
+    func scramFinal(first: String, header: String, challenge: String, password: String, binding: [UInt8]?) throws -> [UInt8] {
         let fields = Dictionary(
             uniqueKeysWithValues: challenge.split(separator: ",").map { (String($0.prefix(1)), String($0.dropFirst(2))) })
         let salt = try decoded(fields["s"] ?? "")
@@ -287,12 +297,11 @@ final class TestClient {
         let clientKey = hmac(salted, "Client Key")
         var stored = [UInt8](repeating: 0, count: 32)
         EVP_Digest(clientKey, 32, &stored, nil, EVP_sha256(), nil)
-        let bound = Array(header.utf8) + (plus ? binding ?? tls?.exporter ?? [] : [])
+        let bound = Array(header.utf8) + (binding ?? tls?.exporter ?? [])
         let bare = "c=\(base64(bound)),r=\(fields["r"] ?? "")"
         let signature = hmac(stored, "\(first),\(challenge),\(bare)")
         let proof = zip(clientKey, signature).map { $0 ^ $1 }
-        send("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>\(base64(Array((bare + ",p=" + base64(proof)).utf8)))</response>")
-        return try saslData("success") == nil ? try condition() : nil
+        return Array((bare + ",p=" + base64(proof)).utf8)
     }
 
     /// PLAIN; answers nil, or the condition of the failure.
@@ -339,22 +348,27 @@ final class TestClient {
         return String(failure[failure.index(after: start)..<inner.lowerBound])
     }
 
-    private func hmac(_ key: [UInt8], _ text: String) -> [UInt8] {
+    func hmac(_ key: [UInt8], _ text: String) -> [UInt8] {
         var out = [UInt8](repeating: 0, count: 32)
         HMAC(EVP_sha256(), key, CInt(key.count), Array(text.utf8), text.utf8.count, &out, nil)
         return out
     }
 
-    private func base64(_ bytes: [UInt8]) -> String {
+    func base64(_ bytes: [UInt8]) -> String {
         var out = [UInt8](repeating: 0, count: bytes.count * 2 + 8)
         let count = EVP_EncodeBlock(&out, bytes, CInt(bytes.count))
         return String(decoding: out.prefix(Int(count)), as: UTF8.self)
     }
 
-    private func decoded(_ text: String) throws -> [UInt8] {
+    func decoded(_ text: String) throws -> [UInt8] {
         var out = [UInt8](repeating: 0, count: text.utf8.count)
         let count = EVP_DecodeBlock(&out, Array(text.utf8), CInt(text.utf8.count))
         guard count >= 0 else { throw TestTrouble("base64: \(text)") }
         return Array(out.prefix(Int(count) - text.reversed().prefix { $0 == "=" }.count))
     }
+}
+
+/// No accounts are made in these tests but by the server itself.
+private struct NoKeys: PasswordKeys {
+    func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool { false }
 }

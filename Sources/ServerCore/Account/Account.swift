@@ -17,7 +17,6 @@ public final class Account {
         case acked(SessionRef, [UInt64])
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
-        case flags(SessionRef, UInt8)
         case command(CommandLetter)
         case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
         case nodeLost(UInt64)
@@ -26,7 +25,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .command: false
-            case .unbind, .acked, .returned, .refused, .flags, .claim, .nodeLost: true
+            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -60,6 +59,8 @@ public final class Account {
     /// Messages acknowledged but still in the store.
     var spent = SpentMessages()
     var inboxTouched = false
+    /// What it knows of its archive beside the store.
+    var archive = ArchiveMemory()
     var lastMessage: UInt64 = 0
     /// What recently came in: for repeats after a takeover and for clients that send again.
     var recent = RecentMessages()
@@ -141,7 +142,8 @@ public final class Account {
         recent = RecentMessages(snapshot.recent)
         let after = core.clock.now &+ RecentMessages.graceMicroseconds
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
-        for message in spent.messages { _ = inbox.acknowledge(message) }
+        for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
+        archive.forgetPreferences()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {
@@ -177,7 +179,7 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .returned, .refused, .flags, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: break
             }
         }
     }
@@ -200,7 +202,6 @@ public final class Account {
         case .acked(let session, let messages): acknowledged(session, messages)
         case .returned(let session, let stanzas): takeBack(stanzas, from: session)
         case .refused(let session, let error): copyRefusal(error, by: session)
-        case .flags(let session, let flags): noteFlags(session, flags)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)

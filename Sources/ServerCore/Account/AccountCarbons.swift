@@ -15,11 +15,6 @@ extension Account {
         return true
     }
 
-    /// A session says what its stream was made with (XEP-0386), beside its stanzas.
-    func noteFlags(_ session: SessionRef, _ flags: UInt8) {
-        resource(of: session)?.flags.formUnion(Resource.Flags(rawValue: flags))
-    }
-
     /// What one of the account's sessions sent, to the others (§8).
     ///
     /// - Parameter stanza: with the id under which this account archived it.

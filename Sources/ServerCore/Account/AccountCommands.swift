@@ -51,12 +51,14 @@ extension Account {
 
     private func create(_ credentials: [UInt8], command: UInt64) {
         let record = AccountRecord(
-            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command)
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command,
+            archiveKey: .random(in: .min ... .max))
         roster = RosterBook()
         items.removeAll()
         inbox = Inbox()
         recent = RecentMessages()
         spent.removeAll()
+        archive = ArchiveMemory()
         heldBack.removeAll()
         departing.removeAll()
         abandonPage()
@@ -78,9 +80,14 @@ extension Account {
     }
 
     /// The account goes: sessions end, contacts are told, the record becomes a tombstone, the rest is purged in steps.
-    private func remove(_ record: AccountRecord) {
-        for resource in resources { endSession(resource, .accountGone) }
+    ///
+    /// - Parameters:
+    ///   - asker: the session that asked for it, which is ended behind its answer.
+    func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
+        for resource in resources where resource !== asker { endSession(resource, .accountGone) }
+        if let asker { leave(asker) }
         sayGoodbyeToContacts()
+        shard.table.removing(Turn(account: self, ticket: nil))
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
             Keys.tombstone(partition, record.number),
@@ -90,11 +97,17 @@ extension Account {
         items.removeAll()
         inbox = Inbox()
         spent.removeAll()
+        archive = ArchiveMemory()
         recent = RecentMessages()
         heldBack.removeAll()
         departing.removeAll()
         abandonPage()
         phase = .absent
+        guard let asker, let answer else { return }
+        deliver(answer, to: asker)
+        emit(.end(session: asker.session.id, .accountGone), to: asker.session.shard)
+        // What it sent meanwhile must not end it before it has the answer.
+        departing[asker.session] = []
     }
 
     /// This process is no longer the home: nothing of the account is said any more.

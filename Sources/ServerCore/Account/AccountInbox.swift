@@ -107,6 +107,7 @@ extension Account {
                 continue
             }
             inbox.note(record.sequence, origin: Origin(session: record.header.originSession, inSeq: record.header.inSeq))
+            if record.flags.contains(.archived), !carriesOwnStanzaID(stanza) { identify(&stanza, record.sequence) }
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
             var delay = XMLWriter()
             Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)

@@ -30,7 +30,9 @@ extension Account {
         guard let to = stanza.to else { return }
         let refusal: StanzaError?
         switch stanza.kind {
-        case .message where phase.isLive && record?.isEnabled == true: refusal = place(stanza, to: to, nil, origin: 0)
+        case .message where phase.isLive && record?.isEnabled == true:
+            var again = stanza
+            refusal = place(&again, to: to, nil, origin: 0)
         case .presence: refusal = nil
         case .message, .iq: refusal = StanzaError(.serviceUnavailable)
         }
@@ -94,24 +96,15 @@ extension Account {
             // Already written: it is in the inbox, or was acknowledged.
             return complete(ticket, .theirs)
         }
-        complete(ticket, .theirs, refusal: place(stanza, to: to, ticket, origin: origin, copied: true))
+        complete(ticket, .theirs, refusal: place(&stanza, to: to, ticket, origin: origin, copied: true))
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
     }
 
-    /// XEP-0359 §3: only this account gives ids in its own name; one that a sender wrote would be believed by its clients.
-    private func cutForgedStanzaIDs(_ stanza: inout Stanza) {
-        guard stanza.payload.facts.mask.contains(.stanzaID) else { return }
-        let payload = stanza.payload
-        stanza.payload = payload.removing { child in
-            guard child.kind == .stanzaID, let by = payload.element(of: child)?["by"] else { return false }
-            return (try? JID(by))?.bare == jid
-        }
-    }
-
-    /// To the sessions that should have it, or into the inbox, and to the others as a copy. Returns what its sender must hear instead.
+    /// To the sessions that should have it, or into the inbox, and to the others as a copy. Returns what its sender must hear instead. What
+    /// is archived carries its stanza-id afterwards.
     ///
     /// - Parameter copied: whether it comes for the first time: what a session gave back was copied then.
-    private func place(_ stanza: Stanza, to: JID, _ ticket: Ticket?, origin: UInt64, copied: Bool = false) -> StanzaError? {
+    private func place(_ stanza: inout Stanza, to: JID, _ ticket: Ticket?, origin: UInt64, copied: Bool = false) -> StanzaError? {
         let choice = DeliveryRules.choose(
             type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
         switch choice {
@@ -120,14 +113,14 @@ extension Account {
             if copied { copyReceived(stanza, besides: []) }
             return nil
         case .offline:
-            let refusal = keepOrRefuse(stanza, ticket, origin: origin)
+            let refusal = keepOrRefuse(&stanza, ticket, origin: origin)
             if copied, refusal == nil { copyReceived(stanza, besides: []) }
             return refusal
         case .sessions(let indexes):
             let chosen = indexes.map { resources[$0] }
             // Kept behind what waits it goes to one session alone, the one that the inbox goes to next.
             let receivers = mustQueue(for: chosen) && stanza.isKeepable ? bestForInbox().map { [$0] } ?? [] : chosen
-            let refusal = handOver(stanza, to: chosen, ticket, origin: origin)
+            let refusal = handOver(&stanza, to: chosen, ticket, origin: origin)
             if copied, refusal == nil { copyReceived(stanza, besides: receivers) }
             return refusal
         }
@@ -142,30 +135,31 @@ extension Account {
     }
 
     /// Nobody takes it now: owed, or refused (RFC 6121 §8.5.2.2.1).
-    private func keepOrRefuse(_ stanza: Stanza, _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+    private func keepOrRefuse(_ stanza: inout Stanza, _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
         guard stanza.isKeepable else { return stanza.mayBeKept ? StanzaError(.serviceUnavailable) : nil }
         if let refusal = inboxIsFull() { return refusal }
-        keep(stanza, ticket, origin: origin, sessions: 0)
+        keep(&stanza, ticket, origin: origin, sessions: 0)
         return nil
     }
 
     private func inboxIsFull() -> StanzaError? {
-        let bound = core.settings.offline.messages
-        guard bound > 0, inbox.owed >= bound else { return nil }
+        let bounds = core.settings.offline
+        guard bounds.messages > 0 && inbox.owed >= bounds.messages || bounds.bytes > 0 && inbox.bytes >= bounds.bytes else { return nil }
         core.metrics.refusedOffline.increment()
         return StanzaError(.serviceUnavailable, text: "The recipient's inbox is full")
     }
 
-    private func handOver(_ stanza: Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
+    private func handOver(_ stanza: inout Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
         let mustQueue = mustQueue(for: chosen)
         guard stanza.isKeepable, host?.durability == .kept else {
             // Never stored by its own type, or an account that asked for relay: it still must not overtake what waits.
             guard mustQueue, stanza.type != .error else {
+                archiveRelayed(&stanza)
                 for resource in chosen { deliver(stanza, to: resource) }
                 return nil
             }
             if stanza.isKeepable {
-                if let refusal = keepOrRefuse(stanza, ticket, origin: origin) { return refusal }
+                if let refusal = keepOrRefuse(&stanza, ticket, origin: origin) { return refusal }
                 pump()
                 return nil
             }
@@ -178,7 +172,7 @@ extension Account {
         // Who has too much in flight reads it from the store in its turn.
         let ready = mustQueue ? [] : chosen.filter { !isFull($0) }
         if ready.isEmpty, let refusal = inboxIsFull() { return refusal }
-        let message = keep(stanza, ticket, origin: origin, sessions: ready.count)
+        let message = keep(&stanza, ticket, origin: origin, sessions: ready.count)
         for resource in ready { deliver(stanza, to: resource, message: message) }
         if ready.isEmpty { pump() }
         return nil
@@ -195,8 +189,19 @@ extension Account {
     }
 
     @discardableResult
-    private func keep(_ stanza: Stanza, _ ticket: Ticket?, origin: UInt64, sessions: Int) -> UInt64 {
-        guard let record else { return 0 }
+    private func keep(_ stanza: inout Stanza, _ ticket: Ticket?, origin: UInt64, sessions: Int) -> UInt64 {
+        let isArchived = belongsInArchive(stanza, peer: stanza.from)
+        guard let kept = write(stanza, isArchived ? [.owed, .archived] : .owed, peer: stanza.from, ticket, origin: origin) else { return 0 }
+        inbox.add(OwedMessage(kept.sequence, bytes: kept.bytes, isArchived: isArchived), sessions: sessions, origin: Origin(ticket))
+        if isArchived { archived(&stanza, kept.sequence) }
+        return kept.sequence
+    }
+
+    /// Writes a message's one record. Returns its number and the size of its row; nil when there is no account.
+    func write(
+        _ stanza: Stanza, _ flags: MessageRecord.Flags, peer: JID?, _ ticket: Ticket?, origin: UInt64, waits: Bool = true
+    ) -> (sequence: UInt64, bytes: Int)? {
+        guard let rows else { return nil }
         let stamp = max(core.clock.now, Int64(bitPattern: lastMessage) &+ 1)
         let message = UInt64(bitPattern: stamp)
         lastMessage = message
@@ -204,21 +209,20 @@ extension Account {
         encoded.reserveCapacity(stanza.payload.bytes.count + 160)
         stanza.encode(into: &encoded)
         let value = MessageRecord(
-            sequence: message, stamp: stamp, flags: .owed, originSession: RecentMessages.key(ticket), inSeq: ticket?.inSeq ?? 0,
-            originIDHash: origin,
-            stanza: encoded)
-        put(Keys.message(partition, record.number, sequence: message), value.encode())
+            sequence: message, stamp: stamp, flags: flags, originSession: RecentMessages.key(ticket), inSeq: ticket?.inSeq ?? 0,
+            originIDHash: origin, peer: peer.map { rows.peer($0.bare.description) } ?? 0, stanza: encoded
+        ).encode()
+        put(Keys.message(partition, rows.number, sequence: message), value, waits: waits)
         recent.note(origin: origin)
-        inbox.add(message, sessions: sessions, origin: Origin(ticket))
-        return message
+        return (message, value.count)
     }
 
-    /// A hash of the sender and its origin-id (XEP-0359); 0 without one.
-    private func originHash(of stanza: Stanza) -> UInt64 {
+    /// A hash of the sender and its origin-id (XEP-0359), and of the addressee when the account is the sender; 0 without one.
+    func originHash(of stanza: Stanza, to other: JID? = nil) -> UInt64 {
         guard stanza.payload.facts.mask.contains(.originID), let from = stanza.from, let fact = stanza.payload.facts.first(.originID),
             let id = stanza.payload.element(of: fact)?["id"]
         else { return 0 }
-        return core.identity.hash128(from.bare.description + "\n" + id).0
+        return core.identity.hash128(from.bare.description + "\n" + id + (other.map { "\n" + $0.bare.description } ?? "")).0
     }
 }
 
@@ -234,7 +238,7 @@ extension Stanza {
     var isKeepable: Bool {
         guard kind == .message, type == .chat || type == .normal else { return false }
         let mask = payload.facts.mask
-        if mask.contains(.noStore) || mask.contains(.noPermanentStore) { return false }
+        if mask.contains(.noStore) { return false }
         return mask.contains(.store) || !mask.isDisjoint(with: Stanza.worthKeeping)
     }
 

@@ -8,7 +8,9 @@ extension Account {
 
     /// A host's account needs no making: its record is written with the first thing that it keeps.
     func adoptHost() {
-        record = AccountRecord(jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: [])
+        record = AccountRecord(
+            jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: [],
+            archiveKey: .random(in: .min ... .max))
         hostIsUnwritten = true
         phase = .live
     }

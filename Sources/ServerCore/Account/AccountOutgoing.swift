@@ -12,7 +12,9 @@ extension Account {
         }
         guard case .live = phase, let resource = resource(of: ticket.session) else {
             // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
-            shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            if departing[ticket.session] == nil {
+                shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
+            }
             return complete(ticket, .whole)
         }
         var stanza = stanza
@@ -46,7 +48,11 @@ extension Account {
             case .bounce(let error): return complete(ticket, .whole, refusal: error)
             }
         }
+        cutForgedStanzaIDs(&stanza)
+        let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
+        // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
+        if let mine { identify(&stanza, mine) }
         copySent(stanza, by: session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }

@@ -25,6 +25,9 @@ extension Account {
                 .bound(session: request.session.id, .granted(resource: bound.name, bind: bound.bind, epoch: shard.placement.epoch)),
                 to: request.session.shard)
         }
+        if request.terms.replacesDevice, let device = request.terms.device {
+            for earlier in resources where earlier.device == device { endSession(earlier, .replaced) }
+        }
         let settings = core.settings.sessions
         let isTaken = isHeld(request.resource)
         let places = settings.resourcesPerAccount + (isTaken && settings.conflict == .replace ? 1 : 0)
@@ -37,7 +40,8 @@ extension Account {
         if let holder = resource(named: name) { endSession(holder, .replaced) }
         shard.nextBind += 1
         let bind = BindID(epoch: shard.placement.epoch, counter: shard.nextBind << 8 | UInt64(shard.address.loop & 0xFF))
-        let resource = Resource(name: name, jid: full, session: request.session, bind: bind)
+        let resource = Resource(name: name, jid: full, session: request.session, bind: bind, device: request.terms.device)
+        resource.flags = request.terms.flags
         resources.append(resource)
         // The grant waits for the row: whatever the session does is known to have been done by somebody (see `claim`).
         writeRow(resource, waits: true)
@@ -156,8 +160,13 @@ extension Account {
 
     /// A message is owed no more. Returns false when it was not owed.
     private func settle(_ message: UInt64) -> Bool {
+        let stays = inbox.isArchived(message)
         guard let origin = inbox.acknowledge(message) else { return false }
-        spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
+        if stays {
+            archive.acknowledge(message)
+        } else {
+            spent.append(message, origin: origin, after: core.clock.now &+ RecentMessages.graceMicroseconds)
+        }
         touchInbox()
         return true
     }
@@ -179,6 +188,7 @@ extension Account {
         // Acknowledged = at or below the mark and not an exception; what is owed below the mark is the shorter list to write.
         let mark = InboxRecord(ackedThrough: inbox.highest, owed: inbox.all, spent: spent.messages)
         put(Keys.inbox(partition, record.number), mark.encode(), waits: false)
+        archive.flushed(in: shard.openBatch, durable: shard.durableBatch)
         if spent.hasDue(now: now) { touchInbox() }
         shard.noteIdle(self)
     }
@@ -209,7 +219,7 @@ extension Account {
                 continue
             }
             if let holder { endSession(holder, .replaced) }
-            let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind)
+            let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind, device: report.device)
             resource.flags = Resource.Flags(rawValue: report.flags)
             resource.wasAvailable = true
             resource.directed = Set(report.directed)

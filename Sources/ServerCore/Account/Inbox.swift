@@ -1,4 +1,5 @@
 internal import DequeModule
+import Store
 
 /// Which messages are owed to an account: waiting for a session, or in flight to some.
 ///
@@ -10,6 +11,15 @@ struct Inbox {
     private(set) var inFlight: [UInt64: Flight] = [:]
     /// Everything up to here is acknowledged, but for `owed`.
     private(set) var highest: UInt64 = 0
+
+    /// Bytes of all that is owed.
+    private(set) var bytes = 0
+    private var details: [UInt64: Detail] = [:]
+
+    private struct Detail {
+        var bytes: Int
+        var isArchived: Bool
+    }
 
     /// A message on its way.
     struct Flight {
@@ -23,18 +33,32 @@ struct Inbox {
     /// - Parameters:
     ///   - owed: what the store says is owed, ascending.
     ///   - highest: the highest number the account ever gave: everything up to there that is not owed is acknowledged.
-    init(owed: [UInt64], through highest: UInt64) {
-        waiting = Deque(owed)
-        self.highest = max(highest, owed.last ?? 0)
+    init(owed: [OwedMessage], through highest: UInt64) {
+        waiting = Deque(owed.map(\.sequence))
+        self.highest = max(highest, owed.last?.sequence ?? 0)
+        for message in owed { note(message) }
     }
 
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
     var owed: Int { waiting.count + inFlight.count }
 
+    /// Whether the row of an owed message stays when it is acknowledged.
+    func isArchived(_ message: UInt64) -> Bool { details[message]?.isArchived ?? false }
+
+    /// The account gave this number to something that is not owed.
+    mutating func pass(_ message: UInt64) { highest = max(highest, message) }
+
     /// Adds a message, handed to `sessions` sessions (0: it waits).
-    mutating func add(_ message: UInt64, sessions: Int, origin: Origin = Origin()) {
+    mutating func add(_ owed: OwedMessage, sessions: Int, origin: Origin = Origin()) {
+        let message = owed.sequence
         highest = max(highest, message)
+        note(owed)
         if sessions > 0 { inFlight[message] = Flight(sessions: sessions, origin: origin) } else { insertWaiting(message) }
+    }
+
+    private mutating func note(_ owed: OwedMessage) {
+        bytes +=
+            owed.bytes - (details.updateValue(Detail(bytes: owed.bytes, isArchived: owed.isArchived), forKey: owed.sequence)?.bytes ?? 0)
     }
 
     /// Takes up to `count` waiting messages for one session.
@@ -60,6 +84,7 @@ struct Inbox {
 
     /// A session acknowledged: the message is owed no more. Returns where it came from, nil when it was not owed.
     mutating func acknowledge(_ message: UInt64) -> Origin? {
+        if let detail = details.removeValue(forKey: message) { bytes -= detail.bytes }
         if let flight = inFlight.removeValue(forKey: message) { return flight.origin }
         if let index = waitingIndex(message) {
             waiting.remove(at: index)
@@ -81,7 +106,12 @@ struct Inbox {
     }
 
     /// Every owed message, ascending.
-    var all: [UInt64] { (Array(waiting) + Array(inFlight.keys)).sorted() }
+    var all: [OwedMessage] {
+        (Array(waiting) + Array(inFlight.keys)).sorted().map { message in
+            let detail = details[message]
+            return OwedMessage(message, bytes: detail?.bytes ?? 0, isArchived: detail?.isArchived ?? false)
+        }
+    }
 
     private mutating func insertWaiting(_ message: UInt64) {
         if let last = waiting.last, last >= message {

@@ -22,6 +22,8 @@ final class Resource {
     let jid: JID
     let session: SessionRef
     let bind: BindID
+    /// The installation of the client (`BindTerms.device`).
+    let device: String?
     var flags: Flags = []
     /// The last available presence, as it is broadcast; nil while the resource is not available.
     var presence: Stanza?
@@ -41,7 +43,8 @@ final class Resource {
 
     var isAvailable: Bool { presence != nil }
 
-    init(name: String, jid: JID, session: SessionRef, bind: BindID) {
+    init(name: String, jid: JID, session: SessionRef, bind: BindID, device: String? = nil) {
+        self.device = device
         self.name = name
         self.jid = jid
         self.session = session

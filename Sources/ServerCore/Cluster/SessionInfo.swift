@@ -17,6 +17,10 @@ public struct SessionInfo: Sendable, Equatable {
     /// Bytes that the socket has not taken yet.
     public var queuedBytes: Int
     public var isAvailable: Bool
+    /// Whether its client says that somebody looks at it (XEP-0352).
+    public var isActive: Bool
+    /// Stanzas that wait until it is active.
+    public var held: Int
     /// Milliseconds since the client last sent a stanza.
     public var idleMilliseconds: UInt64
 }
@@ -83,6 +87,8 @@ extension SessionInfo {
         writer.count(unhandled)
         writer.count(queuedBytes)
         writer.uint8(isAvailable ? 1 : 0)
+        writer.uint8(isActive ? 1 : 0)
+        writer.count(held)
         writer.uint64(idleMilliseconds)
     }
 
@@ -108,6 +114,8 @@ extension SessionInfo {
         unhandled = try reader.count()
         queuedBytes = try reader.count()
         isAvailable = try reader.uint8() != 0
+        isActive = try reader.uint8() != 0
+        held = try reader.count()
         idleMilliseconds = try reader.uint64()
     }
 
@@ -143,7 +151,8 @@ extension Shard {
         SessionInfo(
             jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.connection.facts,
             since: session.since, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut, unhandled: session.unhandled,
-            queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil,
+            queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil, isActive: session.isActive,
+            held: session.stanzasHeld,
             idleMilliseconds: loop.now.milliseconds(since: session.lastActivity))
     }
 }

@@ -39,6 +39,7 @@ public struct ModuleContext: Sendable {
     public let started: Int64
     /// The compiled catalogue of features and identities; complete once every module registered.
     public let catalogue: Catalogue
+    public let metrics: CoreMetrics
 }
 
 /// The server's own name and version.

@@ -1,3 +1,4 @@
+public import Settings
 public import Stanzas
 public import XMLStream
 
@@ -14,12 +15,20 @@ public final class Catalogue: @unchecked Sendable {
     /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    fileprivate var conditional: [ConditionalFeature] = []
+
+    fileprivate var hosts: [String: Settings.Host] = [:]
 
     /// All that disco tells of the server or of an account, as a host has it.
     public func info(of addressee: Addressee, host: String) -> DiscoInfo {
         let isServer = addressee == .server || addressee == .serverOfStranger
+        let settings = hosts[host]
+        let more = conditional.filter { feature in
+            (feature.addressee == .server) == isServer && settings.map(feature.condition) == true
+        }
         return DiscoInfo(
-            identities: isServer ? serverIdentities : accountIdentities, features: isServer ? serverFeatures : accountFeatures,
+            identities: isServer ? serverIdentities : accountIdentities,
+            features: (isServer ? serverFeatures : accountFeatures) + more.map(\.name),
             forms: forms.compactMap { form in
                 (form.addressee == .server) == isServer
                     ? form.make(host).flatMap { try? Element.parse($0) }.flatMap { DataForm($0) } : nil
@@ -40,6 +49,13 @@ public final class Catalogue: @unchecked Sendable {
     fileprivate(set) public var modules: [(name: String, implements: [XEP])] = []
 
     public init() {}
+}
+
+/// A feature that some hosts have.
+struct ConditionalFeature {
+    var name: String
+    var addressee: Addressee
+    var condition: (Settings.Host) -> Bool
 }
 
 /// A node of disco that a module answers for.
@@ -72,11 +88,14 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    /// Sees an account that is about to be removed, with all it kept.
+    public typealias RemovalHandler = (Turn) -> Void
     public typealias PresenceHandler = (_ presence: Stanza, _ session: JID, Turn) -> Void
     /// What becomes of a stanza that a session sends to a host: nil when it is for the host itself.
     public typealias Expansion = (Stanza, Turn) -> Result<[Stanza], StanzaError>?
     /// Why the host does not take a message or presence from one without an account here; nil when it is not the one to say.
     public typealias HostRefusal = (Stanza) -> StanzaError?
+    public typealias VisitHandler = (Visit) -> Void
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -91,14 +110,18 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
     var presences: [PresenceHandler] = []
+    var removals: [RemovalHandler] = []
     var expansions: [Expansion] = []
     var refusals: [HostRefusal] = []
+    var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
+    var visitorFeatures: [(Visitor) -> String?] = []
 
     init(module: String) { self.module = module }
 
@@ -118,6 +141,10 @@ public struct Registration {
     /// at a new home.
     public mutating func presence(by handler: @escaping PresenceHandler) { presences.append(handler) }
 
+    /// Cleans up elsewhere when an account is removed; its own rows go by themselves. What must go for certain is also looked for later:
+    /// the node may die before others heard.
+    public mutating func removal(by handler: @escaping RemovalHandler) { removals.append(handler) }
+
     /// Makes several stanzas of a message or presence that a session sends to a host, each with its own address; they pass the account
     /// like all that the session sends. For the same stanza they must be the same, in the same order. The first who says what becomes of it
     /// is followed.
@@ -129,6 +156,11 @@ public struct Registration {
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
         for addressee in addressees { features.append((name, addressee)) }
+    }
+
+    /// Names a feature that only hosts with certain settings have.
+    public mutating func feature(_ name: String, of addressees: Addressee..., where condition: @escaping (Settings.Host) -> Bool) {
+        for addressee in addressees { conditional.append(ConditionalFeature(name: name, addressee: addressee, condition: condition)) }
     }
 
     /// Names an identity for disco.
@@ -150,6 +182,14 @@ public struct Registration {
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
 
+    /// Handles requests of clients that have not authenticated. A second claim stops the start.
+    public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
+        visits.append((type == .set, name, handler))
+    }
+
+    /// Adds an element to the features of streams that have not authenticated, for those visitors for whom it is not nil.
+    public mutating func visitorFeature(_ feature: @escaping (Visitor) -> String?) { visitorFeatures.append(feature) }
+
     /// Adds an element to the features of authenticated streams, already serialised.
     public mutating func streamFeature(_ xml: String) {
         streamFeatures.append { _ in Array(xml.utf8) }
@@ -170,8 +210,11 @@ public final class DispatchTable {
     private let stages: [[Registration.MessageHandler]]
     private var calls: [String: Registration.CallHandler] = [:]
     private let presences: [Registration.PresenceHandler]
+    private let removals: [Registration.RemovalHandler]
     private let expansions: [Registration.Expansion]
     private let refusals: [Registration.HostRefusal]
+    private var visits: [Registration.VisitHandler?] = []
+    private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
 
@@ -179,7 +222,7 @@ public final class DispatchTable {
     ///
     /// - Throws: `ClaimConflict` when two claim the same requests.
     init(
-        _ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue, hosts: some Sequence<String>
+        _ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue, hosts: [String: Settings.Host]
     ) throws(ClaimConflict) {
         var registrations: [Registration] = []
         var first = Registration(module: "core")
@@ -227,16 +270,29 @@ public final class DispatchTable {
                     throw ClaimConflict(description: "two modules register the call \(name); take one of them off the module list")
                 }
             }
+            for visit in registration.visits {
+                let index = Int(visit.name.index) * 2 + (visit.isSet ? 1 : 0)
+                if visits.count <= index { visits.append(contentsOf: repeatElement(nil, count: index + 1 - visits.count)) }
+                guard visits[index] == nil else {
+                    throw ClaimConflict(
+                        description: "two modules answer visitors who send \(visit.name); take one of them off the module list")
+                }
+                visits[index] = visit.handler
+            }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.conditional.append(contentsOf: registration.conditional)
         }
+        visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         presences = registrations.flatMap(\.presences)
+        removals = registrations.flatMap(\.removals)
         expansions = registrations.flatMap(\.expansions)
         refusals = registrations.flatMap(\.refusals)
+        catalogue.hosts = hosts
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
-        streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
+        streamFeatures = Dictionary(hosts.keys.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
     }
 
     /// Serialised features that modules add to authenticated streams of a host.
@@ -257,12 +313,29 @@ public final class DispatchTable {
         return index < handlers.count ? handlers[index] : nil
     }
 
+    /// The handler of a visitor's request.
+    func visit(_ name: Name, isSet: Bool) -> Registration.VisitHandler? {
+        guard name != .unknown else { return nil }
+        let index = Int(name.index) * 2 + (isSet ? 1 : 0)
+        return index < visits.count ? visits[index] : nil
+    }
+
+    /// What a visitor is offered, serialised.
+    public func features(for visitor: Visitor) -> [UInt8] {
+        visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
+    }
+
     /// What a call by this name does.
     func call(_ name: String) -> Registration.CallHandler? { calls[name] }
 
     /// Shows a presence to who registered for it.
     func show(_ presence: Stanza, of session: JID, _ turn: Turn) {
         for handler in presences { handler(presence, session, turn) }
+    }
+
+    /// Says that an account is about to be removed.
+    func removing(_ turn: Turn) {
+        for handler in removals { handler(turn) }
     }
 
     /// The stanzas that one to a host becomes; nil when no module says.

@@ -17,8 +17,6 @@ public enum Letter: Sendable {
     case command(CommandLetter)
     /// A session wrote its client the error for a message that the account copied to the others.
     case refused(account: JID, session: SessionRef, error: Stanza)
-    /// Bits of `Resource.Flags` that a session got without a stanza.
-    case flags(account: JID, session: SessionRef, flags: UInt8)
 
     // To a session's shard.
     case deliver(session: UInt64, epoch: UInt64, message: UInt64, stanza: Stanza)
@@ -57,10 +55,12 @@ public struct BindRequest: Sendable {
     /// The resource the client asked for; nil: the server makes one (RFC 6120 §7.6).
     public var resource: String?
     public var session: SessionRef
-    public init(account: JID, resource: String?, session: SessionRef) {
+    public var terms: BindTerms
+    public init(account: JID, resource: String?, session: SessionRef, terms: BindTerms = BindTerms()) {
         self.account = account
         self.resource = resource
         self.session = session
+        self.terms = terms
     }
 }
 
@@ -84,6 +84,8 @@ public struct SessionReport: Sendable {
     public var presenceIsFresh: Bool
     /// Bits of `Resource.Flags`.
     public var flags: UInt8
+    /// `BindTerms.device`.
+    public var device: String?
     /// Full or bare JIDs that got directed presence.
     public var directed: [JID]
     /// Highest message number that reached the session.

@@ -5,7 +5,7 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, flags
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused
         case deliver = 32, completed, bound, end
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
@@ -67,6 +67,7 @@ enum LetterCodec {
             w.jid(request.account)
             w.optional(request.resource)
             w.session(request.session)
+            w.terms(request.terms)
         case .unbind(let account, let session, let bind, let reason, let unacked):
             w.kind(.unbind)
             w.jid(account)
@@ -96,11 +97,6 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.stanza(error)
-        case .flags(let account, let session, let flags):
-            w.kind(.flags)
-            w.jid(account)
-            w.session(session)
-            w.uint8(flags)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
             w.uint64(session)
@@ -211,6 +207,7 @@ enum LetterCodec {
         w.bool(report.presenceConfirmed)
         w.bool(report.presenceIsFresh)
         w.uint8(report.flags)
+        w.optional(report.device)
         w.jids(report.directed)
         w.uint64(report.deliveredThrough)
         w.numbers(report.unacked)
@@ -228,7 +225,9 @@ enum LetterCodec {
             let stanza = try r.stanza()
             return .route(to: to, stanza: stanza, ticket: try r.bool() ? try r.ticket() : nil)
         case .fanOut: return .fanOut(to: try r.jids(), stanza: try r.stanza())
-        case .bind: return .bind(BindRequest(account: try r.jid(), resource: try r.optional(), session: try r.session()))
+        case .bind:
+            return
+                .bind(BindRequest(account: try r.jid(), resource: try r.optional(), session: try r.session(), terms: try r.terms()))
         case .unbind:
             let account = try r.jid()
             let session = try r.session()
@@ -248,7 +247,6 @@ enum LetterCodec {
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
         case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
-        case .flags: return .flags(account: try r.jid(), session: try r.session(), flags: try r.uint8())
         case .deliver:
             return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:
@@ -306,13 +304,14 @@ enum LetterCodec {
         let confirmed = try r.bool()
         let fresh = try r.bool()
         let flags = try r.uint8()
+        let device = try r.optional()
         let directed = try r.jids()
         let deliveredThrough = try r.uint64()
         let unacked = try r.numbers()
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence,
             presenceConfirmed: confirmed, presenceIsFresh: fresh,
-            flags: flags, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
+            flags: flags, device: device, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
     }
 }
 

@@ -42,6 +42,7 @@ extension ByteWriter {
         optional(error.text)
         optional(error.address)
         bytes(error.application ?? [])
+        uint16(error.code ?? 0)
     }
     mutating func reason(_ reason: EndReason) {
         string(reason.label)
@@ -87,6 +88,8 @@ extension ByteReader {
         error.address = try optional()
         let application = try bytes()
         error.application = application.isEmpty ? nil : application
+        let code = try uint16()
+        error.code = code == 0 ? nil : code
         return error
     }
     mutating func reason() throws(CodecError) -> EndReason {

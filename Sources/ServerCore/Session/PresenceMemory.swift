@@ -13,7 +13,10 @@ struct PresenceMemory {
     /// Addresses that got directed presence and no unavailable since, and when.
     private var addressed: [JID: UInt32] = [:]
     /// Bits of `Resource.Flags` that the client asked for.
-    private(set) var flags: UInt8 = 0
+    private(set) var flags: UInt8
+
+    /// - Parameter flags: what the session was bound with.
+    init(flags: Resource.Flags = []) { self.flags = flags.rawValue }
 
     /// When the presence without an address last changed, or was last heard to be handled.
     private var changedAt: MonotonicTime?

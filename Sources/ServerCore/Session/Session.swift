@@ -30,6 +30,10 @@ public final class Session {
     /// The last presence of each sender that came while the queue was full, in the order of their first.
     private var latePresence: [JID: Stanza] = [:]
     private var latePresenceOrder: [JID] = []
+    /// The client is inactive, and what waits until it is not (`SessionClientState`).
+    var isInactive = false
+    var clientState = ClientStateHold()
+    var clientStateTimer: (any LoopTimer)?
     private var isDirty = false
     private var reading = true
     private var pace = Pace()
@@ -39,18 +43,17 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
-    /// The home is to be told of flags that came without a stanza.
-    private var owesFlags = false
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
     private var ending: EndReason?
     private var departurePosted = false
     private let requestedResource: String?
+    private let terms: BindTerms
     private var bindPosted = false
 
     init(
-        id: UInt64, account: JID, resource: String?, connection: any ClientConnection, shard: Shard,
+        id: UInt64, account: JID, resource: String?, terms: BindTerms = BindTerms(), connection: any ClientConnection, shard: Shard,
         completion: @escaping (Result<Session, StanzaError>) -> Void
     ) {
         self.id = id
@@ -59,6 +62,8 @@ public final class Session {
         self.connection = connection
         self.shard = shard
         requestedResource = resource
+        self.terms = terms
+        presence = PresenceMemory(flags: terms.flags)
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
@@ -79,7 +84,7 @@ public final class Session {
     func requestBind() {
         guard bind == nil, ended == nil, !bindPosted, let home = shard.placement.home(of: account) else { return }
         bindPosted = true
-        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref)), to: home)
+        shard.post(.bind(BindRequest(account: account, resource: requestedResource, session: ref, terms: terms)), to: home)
     }
 
     func bound(_ answer: BindAnswer) {
@@ -165,7 +170,6 @@ public final class Session {
             if ended == nil { requestBind() } else { shard.remove(self) }
             return
         }
-        postFlags()
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
         postAcknowledgements()
         if ended != nil {
@@ -186,7 +190,7 @@ public final class Session {
         let (done, bytes) = inbound.complete(inSeq, half)
         while let next = held.next(inbound) {
             guard ended == nil else { break }
-            pass(next.stanza, message: next.message)
+            if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
         }
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
@@ -199,20 +203,6 @@ public final class Session {
     private func copyRefusal(_ error: Stanza, of stanza: Stanza) {
         guard CarbonRules.copies(stanza, .outgoing), let home = shard.placement.home(of: account) else { return }
         shard.post(.refused(account: account, session: ref, error: error), to: home)
-    }
-
-    /// Turns on copies of the account's messages (XEP-0280) for a session whose stream was made with them (XEP-0386).
-    public func enableCarbons() {
-        presence.note(.carbons)
-        owesFlags = true
-        postFlags()
-    }
-
-    /// Once: a home that takes over is told with everything else.
-    private func postFlags() {
-        guard owesFlags, let home = shard.placement.home(of: account) else { return }
-        owesFlags = false
-        shard.post(.flags(account: account, session: ref, flags: presence.flags), to: home)
     }
 
     /// Pauses the socket while too much is unhandled, and resumes it at half of that.
@@ -250,10 +240,10 @@ public final class Session {
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        pass(stanza, message: message)
+        if !waits(stanza, message: message) { pass(stanza, message: message) }
     }
 
-    private func pass(_ stanza: Stanza, message: UInt64) {
+    func pass(_ stanza: Stanza, message: UInt64) {
         let limits = shard.core.settings.limits
         if bytesWaiting > limits.sessionQueueBytes || stanzasWaiting > limits.sessionQueueStanzas {
             guard message == 0, deferred(stanza) else {
@@ -392,6 +382,7 @@ public final class Session {
         paceTimer = nil
         latePresence.removeAll()
         latePresenceOrder.removeAll()
+        dropHeld()
         for held in held.takeAll() {
             if held.message != 0 { queue.add(.owed(held.message)) } else if held.stanza.isMissedWhenLost { queue.add(.unkept(held.stanza)) }
         }
@@ -436,6 +427,7 @@ public final class Session {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
             presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)
     }

@@ -63,6 +63,12 @@ final class ClientHandler: ChannelDuplexHandler {
     private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
+    /// The client as modules see it before it has authenticated, on this stream.
+    var visitor: Visitor?
+    /// What `<success/>` of SASL2 is made of, while that is done.
+    var success: Success?
+    /// The installation of the client (`BindTerms.device`).
+    var device: String?
 
     // The session and what goes out.
     var session: Session?
@@ -265,6 +271,7 @@ final class ClientHandler: ChannelDuplexHandler {
         let element: Element
         do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, header: header) } catch { return failed(error) }
         let received = stream.receive(element, followed: isFollowed)
+        if case .visit(let isSet) = received { return visit(element, isSet: isSet) }
         guard received == .stanza else { return act(on: received) }
         switch stream.stanza(element, source: bytes) {
         case .submit(let stanza): session?.submit(stanza, size: bytes.count)
@@ -276,14 +283,17 @@ final class ClientHandler: ChannelDuplexHandler {
 
     /// A new stream begins on the connection, under the limits of who has authenticated or not.
     func restartFraming() {
-        if stream.account != nil {
-            let limits = clients.service.settings.limits
-            framer.limits = XMLLimits(
-                stanzaBytes: limits.stanzaBytes, depth: limits.depth, attributes: limits.attributes,
-                namespaceDeclarations: limits.namespaceDeclarations)
-        }
+        if stream.account != nil { raiseLimits() }
         framer.restart()
         header = nil
+    }
+
+    /// The limits of who has authenticated hold from now on.
+    func raiseLimits() {
+        let limits = clients.service.settings.limits
+        framer.limits = XMLLimits(
+            stanzaBytes: limits.stanzaBytes, depth: limits.depth, attributes: limits.attributes,
+            namespaceDeclarations: limits.namespaceDeclarations)
     }
 
     /// Throws away what was read so far: it came before TLS.

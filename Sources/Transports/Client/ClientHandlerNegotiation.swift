@@ -25,9 +25,8 @@ extension ClientHandler {
         case .refuse(let closing): finish(closing)
         case .open(let response, let offer):
             var channelBindings: [String] = []
-            var more: [UInt8] = []
             if offer.authentication { channelBindings = chooseMechanisms() }
-            if offer.binding { more = clients.shard.table.streamFeatures(of: stream.domain ?? "") }
+            let more = moreFeatures(offer)
             let id = Self.makeStreamID()
             let mechanisms = stream.mechanisms
             put { writer in
@@ -52,16 +51,19 @@ extension ClientHandler {
 
     func act(on received: ClientStream.Received) {
         switch received {
-        case .stanza, .ignore: break
+        case .stanza, .visit, .ignore: break
         case .startTLS: startTLS()
         case .refuseTLS: refuseTLS()
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
+        case .authenticateExtensible:
+            if let request = stream.request { authenticate(request.mechanism, request.initial) }
+        case .beginTask, .finishTask: break
         case .respond(let data): if let exchange { advance(exchange.respond(data)) }
         case .rejectAuthentication(let condition, let closing):
             record(condition)
             dropExchange()
-            put { StreamWriting.failure(condition, into: &$0) }
-            if let closing { finish(closing) }
+            refuseLogin(condition, closing)
+        case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
@@ -121,7 +123,8 @@ extension ClientHandler {
         case .verifyPassword(let check): verify(check)
         case .challenge(let data):
             guard stream.stepped(.challenge) == .challenge else { return dropExchange() }
-            put { StreamWriting.challenge(data, into: &$0) }
+            let profile = stream.profile
+            put { StreamWriting.challenge(data, profile, into: &$0) }
         case .success(let user, let data): succeed(user, data)
         case .failure(let failure): fail(failure)
         }
@@ -165,18 +168,23 @@ extension ClientHandler {
         dropExchange()
         switch stream.stepped(.success(user: user)) {
         case .authenticated(let account):
-            facts.mechanism = mechanism
-            clients.service.metrics.loggedIn(mechanism)
-            clients.service.loginSucceeded(account: account.description)
+            loggedIn(account, mechanism)
             put { StreamWriting.success(data, into: &$0) }
             restartFraming()
-            bindings = ChannelBindings()
-        case .reject(let condition, let closing):
-            put { StreamWriting.failure(condition, into: &$0) }
-            if let closing { finish(closing) }
+        case .accepted(let account):
+            loggedIn(account, mechanism)
+            accept(account, data: data)
+        case .reject(let condition, let closing): refuseLogin(condition, closing)
         case .fail(let closing): finish(closing)
-        case .challenge, .ignore: break
+        case .challenge, .proceed, .task, .ignore: break
         }
+    }
+
+    private func loggedIn(_ account: JID, _ mechanism: String) {
+        facts.mechanism = mechanism
+        bindings = ChannelBindings()
+        clients.service.metrics.loggedIn(mechanism)
+        clients.service.loginSucceeded(account: account.description)
     }
 
     /// The client's attempt failed: it is counted where it may have been a guess.
@@ -193,7 +201,12 @@ extension ClientHandler {
         record(condition, mechanism: mechanism)
         dropExchange()
         guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
-        put { StreamWriting.failure(condition, into: &$0) }
+        refuseLogin(condition, closing)
+    }
+
+    private func refuseLogin(_ condition: SASLCondition, _ closing: Closing?) {
+        let profile = stream.profile
+        put { StreamWriting.failure(condition, profile, into: &$0) }
         if let closing { finish(closing) }
     }
 
@@ -229,7 +242,8 @@ extension ClientHandler {
 
     private func bind(_ resource: String?) {
         guard let account = stream.account else { return }
-        session = clients.shard.bind(account: account, resource: resource, connection: self) { [self] result in
+        session = clients.shard.bind(account: account, resource: resource, terms: BindTerms(device: device), connection: self) {
+            [self] result in
             switch result {
             case .success(let session):
                 guard let id = stream.bound(session.fullJID) else { return }

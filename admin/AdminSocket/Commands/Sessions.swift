@@ -20,12 +20,13 @@ extension Commands {
             sink.write { reply in
                 reply.table(
                     "sessions",
-                    ["jid", "node", "address", "tls", "cipher", "mechanism", "since", "in", "out", "queue"])
+                    ["jid", "node", "address", "tls", "cipher", "mechanism", "state", "since", "in", "out", "queue"])
                 for session in sessions.prefix(limit) {
                     reply.row(
                         .text(session.jid), .text(session.nodeName), .text(session.facts.remoteAddress),
                         ReplyValue(session.facts.tlsVersion),
-                        ReplyValue(session.facts.tlsCipher), .text(session.facts.mechanism), .text(Moment.text(session.since)),
+                        ReplyValue(session.facts.tlsCipher), .text(session.facts.mechanism),
+                        .text(session.isActive ? "active" : "inactive"), .text(Moment.text(session.since)),
                         ReplyValue(session.stanzasIn), ReplyValue(session.stanzasOut), ReplyValue(session.queuedBytes))
                 }
             }
@@ -72,6 +73,8 @@ extension Commands {
                 reply.fact("connected", .text(Moment.text(session.facts.since)))
                 reply.fact("since", .text(Moment.text(session.since)))
                 reply.fact("available", ReplyValue(session.isAvailable))
+                reply.fact("state", .text(session.isActive ? "active" : "inactive"))
+                reply.fact("held", ReplyValue(session.held))
                 reply.fact("idle_seconds", ReplyValue(session.idleMilliseconds / 1000))
                 reply.fact("stanzas_in", ReplyValue(session.stanzasIn))
                 reply.fact("stanzas_out", ReplyValue(session.stanzasOut))

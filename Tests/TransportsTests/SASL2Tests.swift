@@ -1,0 +1,215 @@
+import Glibc
+import Settings
+import Testing
+
+@testable import Transports
+
+extension TestClient {
+    static let agent = "d4565fa7-4d72-4749-b3d3-740edbf87770"
+
+    /// A connection that begins with TLS, with its features.
+    static func secure(_ server: TestServer) throws -> (client: TestClient, features: String) {
+        let client = try TestClient(port: server.directPort)
+        try client.startTLS(try TestTLSClient(serverName: "tls.example", protocols: ["xmpp-client"]))
+        client.send(header())
+        return (client, try client.expect("</stream:features>"))
+    }
+
+    static func header(from: String? = nil) -> String {
+        "<stream:stream \(from.map { "from='\($0)' " } ?? "")to='tls.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    }
+
+    /// `<authenticate/>` with PLAIN.
+    func plainRequest(_ user: String, password: String = TestServer.password, _ inline: String = "") -> String {
+        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>\(base64(Array("\0\(user)\0\(password)".utf8)))</initial-response>\(inline)</authenticate>"
+    }
+
+    /// Everything up to the features behind `<success/>`.
+    func success() throws -> String {
+        let success = try expect("</success>")
+        try expect("</stream:features>")
+        return success
+    }
+}
+
+@Suite("SASL2 and Bind 2 over TLS", .serialized)
+struct SASL2Tests {
+    private func withServer(adjust: (inout Settings) -> Void = { _ in }, _ body: (TestServer) async throws -> Void) async throws {
+        let certificates = try TestCertificates()
+        try certificates.make("tls", domain: "tls.example")
+        let server = try await TestServer(certificates: certificates, adjust: adjust)
+        do {
+            try await server.start()
+            try await body(server)
+        } catch {
+            await server.stop()
+            throw error
+        }
+        await server.stop()
+    }
+
+    private let agent = "<user-agent id='\(TestClient.agent)'><software>AwesomeXMPP</software><device>Kiva's Phone</device></user-agent>"
+
+    @Test func isOfferedUnderTLSAlone() async throws {
+        try await withServer { server in
+            let (_, features) = try TestClient.secure(server)
+            #expect(features.contains("<authentication xmlns='urn:xmpp:sasl:2'><mechanism>SCRAM-SHA-512-PLUS</mechanism>"))
+            #expect(features.contains("<bind xmlns='urn:xmpp:bind:0'>") && features.contains("<mechanisms xmlns='urn:ietf"))
+            #expect(
+                features.contains("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10240</max-bytes><idle-seconds>30</idle-seconds>"))
+            let plain = try TestClient(port: server.port)
+            plain.send(
+                "<stream:stream to='plain.example' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
+            let open = try plain.expect("</stream:features>")
+            #expect(!open.contains("urn:xmpp:sasl:2") && open.contains("stream-limits"))
+        }
+    }
+
+    @Test func scramWithChannelBindingAndLaterBind() async throws {
+        try await withServer { server in
+            let (client, _) = try TestClient.secure(server)
+            let first = "n=juliet,r=clientnonce"
+            client.send(
+                "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256-PLUS'><initial-response>\(client.base64(Array("p=tls-exporter,,\(first)".utf8)))</initial-response>\(agent)</authenticate>"
+            )
+            try client.expect("<challenge xmlns='urn:xmpp:sasl:2'>")
+            let challenge = String(decoding: try client.decoded(String(try client.expect("</challenge>").dropLast(12))), as: UTF8.self)
+            let final = try client.scramFinal(
+                first: first, header: "p=tls-exporter,,", challenge: challenge, password: TestServer.password, binding: nil)
+            client.send("<response xmlns='urn:xmpp:sasl:2'>\(client.base64(final))</response>")
+            let success = try client.expect("</success>")
+            #expect(success.contains("<additional-data>dj") && !success.contains("<bound"))
+            #expect(success.contains("<authorization-identifier>juliet@tls.example</authorization-identifier>"))
+            // No other header: the stream goes on.
+            let features = try client.expect("</stream:features>")
+            #expect(features.contains("xmpp-bind") && features.contains("<max-bytes>262144</max-bytes>") && !features.contains("sasl"))
+            try client.bind("balcony")
+            client.send(
+                "<message type='chat' to='juliet@tls.example/balcony'><body>\(String(repeating: "x", count: 20_000))</body></message>")
+            try client.expect("xxx</body>")
+        }
+    }
+
+    @Test func bindsInlineWithAStableName() async throws {
+        try await withServer { server in
+            func login(_ inline: String) throws -> (TestClient, String) {
+                let (client, _) = try TestClient.secure(server)
+                client.send(client.plainRequest("juliet", agent + inline))
+                let success = try client.success()
+                #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'/>"))
+                let jid = success.split(separator: "authorization-identifier>")[1].dropLast(2)
+                return (client, String(jid))
+            }
+            let (first, jid) = try login("<bind xmlns='urn:xmpp:bind:0'><tag>Awesome</tag></bind>")
+            #expect(jid.hasPrefix("juliet@tls.example/Awesome/") && !jid.contains(TestClient.agent))
+            first.send("<presence/>")
+            try first.expect("<presence from='\(jid)'")
+            // The same client again: the same name, and the session before ends.
+            let (second, again) = try login("<bind xmlns='urn:xmpp:bind:0'><tag>Awesome</tag></bind>")
+            #expect(again == jid)
+            #expect(try first.expectEnd().contains("<conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"))
+            // Under another tag as well.
+            let (_, other) = try login("<bind xmlns='urn:xmpp:bind:0'><tag>Other</tag></bind>")
+            #expect(other.hasPrefix("juliet@tls.example/Other/") && other.hasSuffix(jid.suffix(16)))
+            #expect(try second.expectEnd().contains("<conflict"))
+            // A tag that no resource can have is left out.
+            let (_, bare) = try login("<bind xmlns='urn:xmpp:bind:0'><tag>\(String(repeating: "t", count: 1_020))</tag></bind>")
+            #expect(bare == "juliet@tls.example/\(jid.suffix(16))")
+        }
+    }
+
+    @Test func withoutAnAgentNamesDiffer() async throws {
+        try await withServer { server in
+            var names: Set<Substring> = []
+            var clients: [TestClient] = []
+            for _ in 0..<2 {
+                let (client, _) = try TestClient.secure(server)
+                client.send(client.plainRequest("juliet", "<bind xmlns='urn:xmpp:bind:0'/>"))
+                names.insert(try client.success().split(separator: "authorization-identifier>")[1])
+                clients.append(client)
+            }
+            #expect(names.count == 2)
+            for client in clients {
+                client.send("<iq type='get' id='p'><query xmlns='jabber:iq:roster'/></iq>")
+                try client.expect("id='p'")
+            }
+        }
+    }
+
+    @Test func aResourceThatIsRefusedLeavesTheClientAuthenticated() async throws {
+        try await withServer(adjust: { $0.sessions.resourcesPerAccount = 1 }) { server in
+            let (first, _) = try TestClient.secure(server)
+            first.send(first.plainRequest("juliet", "<bind xmlns='urn:xmpp:bind:0'/>"))
+            _ = try first.success()
+            let (second, _) = try TestClient.secure(server)
+            second.send(second.plainRequest("juliet", "<bind xmlns='urn:xmpp:bind:0'/>"))
+            let success = try second.expect("</success>")
+            #expect(
+                success.contains("<authorization-identifier>juliet@tls.example</authorization-identifier>") && !success.contains("bound"))
+            #expect(try second.expect("</stream:features>").contains("xmpp-bind"))
+            second.send("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+            #expect(try second.expect("</iq>").contains("<resource-constraint"))
+        }
+    }
+
+    @Test func failuresCountAndTellNothing() async throws {
+        try await withServer(adjust: { $0.authentication.failuresPerStream = 4 }) { server in
+            let (client, _) = try TestClient.secure(server)
+            for (user, password, condition) in [
+                ("juliet", "wrong", "not-authorized"), ("nobody", "wrong", "not-authorized"),
+                ("broken", TestServer.password, "temporary-auth-failure"), ("disabled", TestServer.password, "account-disabled"),
+            ] {
+                client.send(client.plainRequest(user, password: password, "<bind xmlns='urn:xmpp:bind:0'/>"))
+                #expect(
+                    try client.expect("</failure>")
+                        == "<failure xmlns='urn:xmpp:sasl:2'><\(condition) xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>")
+            }
+            #expect(try client.expectEnd().contains("<policy-violation"))
+        }
+    }
+
+    @Test func backsOffAsWithTheOlderProfile() async throws {
+        try await withServer(adjust: { $0.authentication.failuresBeforeBackoff = 2 }) { server in
+            let (client, _) = try TestClient.secure(server)
+            for _ in 0..<2 {
+                client.send(client.plainRequest("juliet", password: "wrong"))
+                #expect(try client.expect("</failure>").contains("not-authorized"))
+            }
+            client.send(client.plainRequest("juliet"))
+            #expect(try client.expect("</failure>").contains("temporary-auth-failure"))
+            let (other, _) = try TestClient.secure(server)
+            #expect(try other.plain("juliet") == "temporary-auth-failure")
+        }
+    }
+
+    /// The client knows the features: header and request leave together, behind the handshake of TLS.
+    @Test func oneRoundTripBehindTLS() async throws {
+        try await withServer { server in
+            let client = try TestClient(port: server.directPort)
+            try client.startTLS(try TestTLSClient(serverName: "tls.example", protocols: ["xmpp-client"]))
+            client.send(
+                TestClient.header(from: "juliet@tls.example")
+                    + client.plainRequest("juliet", agent + "<bind xmlns='urn:xmpp:bind:0'><tag>A</tag></bind>")
+                    + "<presence/><iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+            #expect(try client.success().contains("<bound"))
+            try client.expect("id='roster'")
+        }
+    }
+
+    @Test func somethingElseMeanwhileDisconnects() async throws {
+        try await withServer { server in
+            let (client, _) = try TestClient.secure(server)
+            client.send(
+                "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'><initial-response>\(client.base64(Array("y,,n=juliet,r=abc".utf8)))</initial-response></authenticate>"
+            )
+            // Said to be able to bind, with -PLUS on offer: a downgrade.
+            try client.expect("</failure>")
+            client.send(
+                "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'><initial-response>\(client.base64(Array("n,,n=juliet,r=abc".utf8)))</initial-response></authenticate>"
+            )
+            try client.expect("</challenge>")
+            client.send("<presence/>")
+            #expect(try client.expectEnd().contains("<not-authorized"))
+        }
+    }
+}
