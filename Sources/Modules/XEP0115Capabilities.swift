@@ -85,15 +85,16 @@ final class CapabilityMemory {
     func learn(_ announcement: CapabilityAnnouncement, of session: JID, _ account: Account) {
         guard announcement.hash == "sha-1" else {
             // Not verifiable here: it counts for this session alone.
-            return ask(session, account, announcement) { _ in }
+            ask(session, account, announcement) { _ in }
+            return
         }
         if let info = recall(announcement.ver) {
             account.learn(info, announced: announcement, by: session)
         } else if waiting[announcement.ver] != nil {
             waiting[announcement.ver]?[session] = account
         } else {
-            waiting[announcement.ver] = [:]
-            verify(announcement, session, account)
+            waiting[announcement.ver] = [session: account]
+            askNext(announcement.ver)
         }
     }
 
@@ -110,47 +111,85 @@ final class CapabilityMemory {
         known[ver] = (info, uses)
     }
 
-    /// Asks one session; what it proves counts for all that wait. When it proves nothing, another is asked.
-    private func verify(_ announcement: CapabilityAnnouncement, _ session: JID, _ account: Account) {
-        ask(session, account, announcement) { [self] info in
-            guard let info, info.isSafeToShare else { return askNext(announcement.ver) }
-            keep(info, announcement.ver)
-            for (session, account) in waiting.removeValue(forKey: announcement.ver) ?? [:] {
-                guard let announced = account.announcement(of: session), announced.ver == announcement.ver, announced.hash == "sha-1" else {
-                    continue
-                }
-                account.learn(info, announced: announced, by: session)
-            }
-        }
-    }
-
+    /// Asks one of those who announce a hash, in no order: who announced it first to keep others from being known gains nothing.
     private func askNext(_ ver: String) {
-        // In no order: who announced it first to keep others from being known gains nothing.
         while let (session, account) = waiting[ver]?.popFirst() {
-            if let announcement = account.announcement(of: session), announcement.ver == ver, announcement.hash == "sha-1" {
-                return verify(announcement, session, account)
-            }
+            guard let announcement = account.announcement(of: session), announcement.ver == ver, announcement.hash == "sha-1" else { continue }
+            if ask(session, account, announcement, then: { [self] in answered(ver, $0) }) { return }
         }
         waiting[ver] = nil
     }
 
+    /// What one proves counts for all that wait. When it proves nothing, another is asked.
+    private func answered(_ ver: String, _ verified: DiscoInfo?) {
+        guard let verified, verified.isSafeToShare else { return askNext(ver) }
+        keep(verified, ver)
+        for (session, account) in waiting.removeValue(forKey: ver) ?? [:] {
+            guard let announced = account.announcement(of: session), announced.ver == ver, announced.hash == "sha-1" else { continue }
+            account.learn(verified, announced: announced, by: session)
+        }
+    }
+
+    /// A question under way: it is over when it is answered, or when nobody can answer it any more.
+    private final class Question {
+        private var then: ((DiscoInfo?) -> Void)?
+        init(then: @escaping (DiscoInfo?) -> Void) { self.then = then }
+        deinit { end(nil) }
+
+        /// It was refused before it was asked: who asks goes on by itself.
+        func withdraw() { then = nil }
+
+        func end(_ verified: DiscoInfo?) {
+            let then = then
+            self.then = nil
+            then?(verified)
+        }
+    }
+
     /// Asks a session what it can do, and notes that for it. `then` gets what it answered, when that is what it announced.
+    ///
+    /// - Returns: false when it cannot be asked; then nothing follows.
+    @discardableResult
     private func ask(
         _ session: JID, _ account: Account, _ announcement: CapabilityAnnouncement, then: @escaping (_ verified: DiscoInfo?) -> Void
-    ) {
-        guard questions[session, default: 0] < Self.questionsOfOne else { return then(nil) }
+    ) -> Bool {
+        guard questions[session, default: 0] < Self.questionsOfOne else { return false }
         questions[session, default: 0] += 1
+        let question = Question { [self] verified in
+            free(session)
+            then(verified)
+        }
         var query = XMLWriter()
         query.empty("query", xmlns: NS.discoInfo, ("node", announcement.node + "#" + announcement.ver))
-        account.request(.get, to: session, query.bytes, deadline: Self.patience) { [self] answer in
-            questions[session] = questions[session].flatMap { $0 > 1 ? $0 - 1 : nil }
-            guard case .result(let query?) = answer, let info = DiscoInfo(query), info.isWellFormed, info.size <= Self.inputBound else {
-                return then(nil)
+        var isAsking = true
+        var isRefused = false
+        account.request(.get, to: session, Payload(written: query.bytes), patience: Self.patience) { [self] answer in
+            if isAsking {
+                isRefused = true
+            } else {
+                question.end(verified(answer, announcement, of: session, account))
             }
-            let isProved = announcement.hash == "sha-1"
-            guard !isProved || info.verification == announcement.ver else { return then(nil) }
-            account.learn(info, announced: announcement, by: session)
-            then(isProved ? info : nil)
         }
+        isAsking = false
+        if isRefused {
+            question.withdraw()
+            free(session)
+        }
+        return !isRefused
+    }
+
+    private func free(_ session: JID) { questions[session] = questions[session].flatMap { $0 > 1 ? $0 - 1 : nil } }
+
+    /// What an answer says, noted for the session it came from; nil when it is not proved.
+    private func verified(
+        _ answer: RequestAnswer, _ announcement: CapabilityAnnouncement, of session: JID, _ account: Account
+    ) -> DiscoInfo? {
+        guard case .result(let result) = answer, let query = result.payload.element(wrappedIn: .iq)?.first(DiscoInfo.name),
+            let info = DiscoInfo(query), info.isWellFormed, info.size <= Self.inputBound
+        else { return nil }
+        let isProved = announcement.hash == "sha-1"
+        guard !isProved || info.verification == announcement.ver else { return nil }
+        account.learn(info, announced: announcement, by: session)
+        return isProved ? info : nil
     }
 }

@@ -19,6 +19,7 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
+            revokeTokens()
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:
@@ -114,10 +115,12 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
         resources.removeAll()
-        forgetRequests()
+        // Behind all that: who waited may look at what is left of the account.
+        dropRequests()
         departing.removeAll()
         inboxTouched = false
     }

@@ -1,75 +1,86 @@
 public import Stanzas
-import Telemetry
-public import XMLStream
 
-/// What came of a request that an account made.
-public enum RequestAnswer {
-    /// The result with its payload; nil when it has none.
-    case result(Element?)
+/// How a request of the account itself was answered.
+public enum RequestAnswer: Sendable {
+    case result(Stanza)
+    /// By who was asked, or by a server on the way.
     case error(StanzaError)
     /// Nobody answered in time.
-    case silence
+    case timedOut
 }
 
-/// Requests that the account itself makes, in its bare JID: of its own sessions, or of others.
-extension Account {
-    struct PendingRequest {
+/// Requests that an account sends in its own name, from its bare JID, and the answers it waits for. They live in memory: what a home
+/// had asked dies with it, and an answer that nobody waits for is dropped (RFC 6120 §8.2.3).
+struct PendingRequests {
+    struct Pending {
         var to: JID
         var timer: any LoopTimer
-        var completion: (RequestAnswer) -> Void
+        var then: (RequestAnswer) -> Void
     }
 
-    /// Sends a request. `completion` is called once on this loop, with silence when this process ceases to be the account's home.
+    /// Requests of one account that may be open at once.
+    static let bound = 256
+
+    private var pending: [String: Pending] = [:]
+
+    var isEmpty: Bool { pending.isEmpty }
+    var isFull: Bool { pending.count >= Self.bound }
+
+    mutating func add(_ id: String, _ request: Pending) { pending[id] = request }
+
+    /// Takes out the request that a stanza answers: the id alone could be guessed.
+    mutating func take(_ id: String, from: JID?) -> Pending? {
+        guard let found = pending[id], found.to == from else { return nil }
+        return pending.removeValue(forKey: id)
+    }
+
+    mutating func takeAll() -> [Pending] {
+        defer { pending.removeAll() }
+        return Array(pending.values)
+    }
+}
+
+extension Account {
+    /// Sends a request from the account's bare JID, behind everything the account wrote, and hands over its answer.
     ///
     /// - Parameters:
     ///   - type: get or set.
-    ///   - payload: the one element in it, which declares its own namespace.
+    ///   - payload: its one child.
+    ///   - patience: for the answer.
+    ///   - then: called once on this loop, or never when this process ceases to be the home.
     public func request(
-        _ type: StanzaType, to: JID, _ payload: [UInt8], deadline: Duration = .seconds(30), completion: @escaping (RequestAnswer) -> Void
+        _ type: StanzaType, to: JID, _ payload: Payload, patience: Duration = .seconds(60), then: @escaping (RequestAnswer) -> Void
     ) {
-        // Not to be guessed, so that nobody answers in another's name, nor an answer to an earlier home is taken for one to this.
-        let id = String(UInt64.random(in: 0...UInt64.max), radix: 36)
-        let (shard, jid) = (shard, jid)
-        let timer = shard.loop.schedule(after: deadline) {
-            shard.enter { $0.accounts[jid]?.requestEnded(id, .silence) }
+        guard case .live = phase else { return then(.error(StanzaError(.serviceUnavailable))) }
+        guard core.serves(to.domain) else { return then(.error(StanzaError(.remoteServerNotFound))) }
+        guard !requests.isFull else { return then(.error(StanzaError(.resourceConstraint, type: .wait))) }
+        shard.nextBind += 1
+        let id = "a\(shard.nextBind)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        let (jid, shard) = (jid, shard)
+        let timer = shard.loop.schedule(after: patience) {
+            shard.enter { shard in shard.accounts[jid]?.requestTimedOut(id, to: to) }
         }
-        requests[id] = PendingRequest(to: to, timer: timer, completion: completion)
-        core.metrics.accountRequests.increment()
-        let stanza = Stanza(kind: .iq, type: type, id: id, from: jid, to: to, payload: Payload(written: payload))
-        if to.bare == jid, to.resource != nil {
-            guard let resource = resource(jid: to) else { return requestEnded(id, .error(StanzaError(.serviceUnavailable))) }
-            deliver(stanza, to: resource)
-        } else {
-            route(stanza, nil)
-        }
+        requests.add(id, .init(to: to, timer: timer, then: then))
+        let stanza = Stanza(kind: .iq, type: type, id: id, from: jid, to: to, payload: payload)
+        pass(
+            .perform {
+                if to.bare == jid { self.deliver(stanza, to: self.resource(jid: to)) } else { self.route(stanza, nil) }
+            })
     }
 
-    /// A result or an error for the bare JID. Nobody but who was asked can answer.
+    private func requestTimedOut(_ id: String, to: JID) { requests.take(id, from: to)?.then(.timedOut) }
+
+    /// A result or an error came for the account itself.
     func answered(_ stanza: Stanza) {
-        guard let id = stanza.id, let request = requests[id], stanza.from == request.to else { return }
-        let iq = stanza.payload.element(wrappedIn: .iq)
-        if stanza.type == .error {
-            requestEnded(id, .error(iq.map { StanzaError($0) } ?? StanzaError(.undefinedCondition)))
-        } else {
-            requestEnded(id, .result(iq?.children.first { _ in true }))
-        }
-    }
-
-    private func requestEnded(_ id: String, _ answer: RequestAnswer) {
-        guard let request = requests.removeValue(forKey: id) else { return }
+        guard let id = stanza.id, let request = requests.take(id, from: stanza.from) else { return }
         request.timer.cancel()
-        if case .silence = answer { core.metrics.accountRequestsUnanswered.increment() }
-        request.completion(answer)
-        shard.noteIdle(self)
+        guard stanza.type == .error else { return request.then(.result(stanza)) }
+        let error = stanza.payload.element(wrappedIn: .iq).map { StanzaError($0) } ?? StanzaError(.undefinedCondition)
+        request.then(.error(error))
     }
 
-    /// This process is no longer the home: what is answered now, nobody here hears.
-    func forgetRequests() {
-        let all = requests
-        requests.removeAll()
-        for request in all.values {
-            request.timer.cancel()
-            request.completion(.silence)
-        }
+    /// Nobody waits for answers any more.
+    func dropRequests() {
+        for request in requests.takeAll() { request.timer.cancel() }
     }
 }

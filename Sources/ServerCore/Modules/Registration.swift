@@ -110,6 +110,7 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var unread: [(Turn) -> Void] = []
     var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
@@ -152,6 +153,10 @@ public struct Registration {
 
     /// Answers a message or presence to a host from one without an account here, which otherwise means nothing.
     public mutating func refuse(by refusal: @escaping HostRefusal) { refusals.append(refusal) }
+
+    /// Hears of messages that a session held when it fell asleep or died, while nobody attends to another (`Stage.hold` saw them go to one
+    /// that was awake).
+    public mutating func unread(by handler: @escaping (Turn) -> Void) { unread.append(handler) }
 
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
@@ -208,6 +213,8 @@ public struct ClaimConflict: Error, CustomStringConvertible {
 public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
+    /// What is called when messages are left unread.
+    let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
     private let presences: [Registration.PresenceHandler]
     private let removals: [Registration.RemovalHandler]
@@ -290,6 +297,7 @@ public final class DispatchTable {
         expansions = registrations.flatMap(\.expansions)
         refusals = registrations.flatMap(\.refusals)
         catalogue.hosts = hosts
+        unread = registrations.flatMap(\.unread)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
         streamFeatures = Dictionary(hosts.keys.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
