@@ -32,6 +32,8 @@ public final class Shard: @unchecked Sendable {
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
+    /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
+    var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []
     var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
@@ -43,6 +45,7 @@ public final class Shard: @unchecked Sendable {
     var isPurging = false
     var purgeNext: UInt16 = .max
     var purgeGoesOn = false
+    var retention = RetentionChore()
     var drainCompletion: (@Sendable () -> Void)?
     var drainTimer: (any LoopTimer)?
     /// Rows of sessions that are gone, and when they may go: in that order.
@@ -102,7 +105,7 @@ public final class Shard: @unchecked Sendable {
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
             metrics: core.metrics)
         table = try DispatchTable(
-            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts)
     }
 
     // MARK: Ticks
@@ -240,7 +243,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused, .managed, .resume, .moved:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .activity, .refused, .managed, .resume, .moved:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -252,7 +255,11 @@ public final class Shard: @unchecked Sendable {
                 deliveredToNobody(session, stanza, message)
             }
         case .completed(let session, let inSeq, let half, let refusal):
-            sessions[session]?.completed(inSeq, half, refusal: refusal)
+            if let session = sessions[session] {
+                session.completed(inSeq, half, refusal: refusal)
+            } else {
+                copyCompleted(session, half, refusal: refusal)
+            }
             componentSessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
             sessions[session]?.bound(answer)
@@ -316,6 +323,7 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
+        case .activity(let jid, let session, let isActive): account(jid).receive(.activity(session, isActive: isActive))
         case .managed(let jid, let session, let note): account(jid).receive(.managed(session, note))
         case .resume(let request): account(request.account).receive(.resume(request))
         case .moved(let jid, let from, let to, let state): account(jid).receive(.moved(from: from, to: to, state))

@@ -12,10 +12,14 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var push = Push()
     public var registration = Registration()
+    public var invitations = Invitations()
     public var profile = Profile()
+    public var search = Search()
     public var archive = Archive()
     public var store = Store()
+    public var backup = Backup()
     public var cluster = Cluster()
     public var log = Log()
     public var debug = Debug()
@@ -60,6 +64,8 @@ public struct Settings: Sendable, Equatable {
         public var durability = Durability.kept
         /// Whether messages are archived.
         public var archive = true
+        /// Days that archived messages stay; 0: as `[archive]` says.
+        public var archiveDays = 0
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -110,6 +116,14 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Days for which a token is good (XEP-0484); 0: no tokens.
+        public var tokenDays = 21
+        /// Days after which a token in use is replaced.
+        public var tokenRotationDays = 3
+        /// Whether tokens are given that are not bound to a TLS connection.
+        public var unboundTokens = true
+        /// Devices that are remembered of one account.
+        public var devicesPerAccount = 32
         public init() {}
     }
 
@@ -144,8 +158,20 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
+        public var commandSeconds = 600
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
+        /// Kinds of clients whose capabilities one loop remembers.
+        public var knownCapabilities = 1_000
         /// Items of one roster.
         public var rosterItems = 5_000
+        /// Addresses that one account may block (XEP-0191).
+        public var blockedAddresses = 1_000
+        /// Reports of abuse kept for one host (XEP-0377); 0: none is taken.
+        public var reports = 1_000
+        /// Of these from one account.
+        public var reportsPerAccount = 20
         public init() {}
     }
 
@@ -205,6 +231,12 @@ public struct Settings: Sendable, Equatable {
     public struct Archive: Sendable, Equatable {
         /// Messages of one page at most.
         public var page = 250
+        /// Days that archived messages stay; 0: for ever.
+        public var days = 0
+        /// Messages of one archive; 0: no bound.
+        public var messages = 0
+        /// MiB of one archive in the store; 0: no bound.
+        public var mib = 0
         public init() {}
     }
 
@@ -233,6 +265,41 @@ public struct Settings: Sendable, Equatable {
         public init() {}
     }
 
+    /// `[invitations]`: links that give an account or a contact (XEP-0401).
+    public struct Invitations: Sendable, Equatable {
+        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
+        /// Whether there are invitations.
+        public var enabled = false
+        /// What users may invite to; administrators may all.
+        public var byUsers = ByUsers.contacts
+        /// Hours that an invitation holds where nothing else is said.
+        public var lifetimeHours = 168
+        /// Invitations of one user that wait to be used.
+        public var perUser = 10
+        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
+        public var landing = ""
+        public init() {}
+    }
+
+    /// `[push]`: notifications to push services (XEP-0357).
+    public struct Push: Sendable, Equatable {
+        /// Whether clients may enable push services.
+        public var enabled = true
+        /// Services of one account.
+        public var servicesPerAccount = 20
+        /// Seconds between two notifications of one account to one service; what comes meanwhile is told at their end.
+        public var coalesceSeconds = 5
+        /// Whether a notification names the sender of the last message.
+        public var includeSender = false
+        /// Whether a notification carries the text of the last message.
+        public var includeBody = false
+        /// Temporary errors in a row after which a service is disabled.
+        public var failures = 10
+        /// Seconds a service has for its answer.
+        public var answerSeconds = 60
+        public init() {}
+    }
+
     /// `[store]`.
     public struct Store: Sendable, Equatable {
         /// Reserved address space in GiB (costs no disk).
@@ -245,6 +312,25 @@ public struct Settings: Sendable, Equatable {
         public var readers = 2
         /// Accounts kept in memory without a session.
         public var idleAccounts = 10_000
+        public init() {}
+    }
+
+    /// `[backup]`.
+    public struct Backup: Sendable, Equatable {
+        /// Where backups go; empty: `backups` in the directory of the cluster. Relative to the configuration file.
+        public var directory = ""
+        /// Hours between scheduled backups; 0: none.
+        public var everyHours = 0
+        /// The time of day, UTC, "HH:MM", from which the hours are counted.
+        public var at = "03:00"
+        /// Scheduled backups kept; 0: any number.
+        public var keep = 7
+        /// Days for which they are kept; 0: for ever.
+        public var keepDays = 0
+        /// MiB by which the store may grow while it is copied.
+        public var growthMiB = 1_024
+        /// MiB a second written at most; 0: no bound.
+        public var mibPerSecond = 0
         public init() {}
     }
 

@@ -13,6 +13,7 @@ struct SettingsReader {
         self.file = file
         self.base = base
         settings.node.directory = resolve(settings.node.directory)
+        settings.backup.directory = resolve(settings.backup.directory)
     }
 
     mutating func read(_ text: String) {

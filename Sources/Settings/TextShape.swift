@@ -10,6 +10,22 @@ extension Settings {
     }
 }
 
+extension Settings.Backup {
+    /// `at` in minutes since midnight; 0 when it is no time of day.
+    public var minuteOfDay: Int { Self.minuteOfDay(at) ?? 0 }
+
+    /// The minute that `HH:MM` names; nil when the text is not of that form.
+    static func minuteOfDay(_ text: String) -> Int? {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 5, bytes[2] == UInt8(ascii: ":"), [0, 1, 3, 4].allSatisfy({ TOMLCursor.isDigit(bytes[$0]) }) else {
+            return nil
+        }
+        let hour = Int(bytes[0] - 48) * 10 + Int(bytes[1] - 48)
+        let minute = Int(bytes[3] - 48) * 10 + Int(bytes[4] - 48)
+        return hour < 24 && minute < 60 ? hour * 60 + minute : nil
+    }
+}
+
 /// An `address:port` to listen on, taken apart. Names are no addresses: which one they mean would change under the server.
 public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// An IPv4 or IPv6 literal without brackets.

@@ -16,6 +16,8 @@ public final class ProcessTheatre: Theatre {
     private var anchors: [ProcessPlayer] = []
     private var next = 0
     private var fence = 0
+    /// Accounts between which no fence comes through.
+    private var parted: [Set<String>] = []
 
     /// - Parameter suffix: The one the play was made with.
     public init(_ cluster: ProcessCluster, suffix: String) throws {
@@ -71,6 +73,14 @@ public final class ProcessTheatre: Theatre {
 
     public let patience = Duration.seconds(10)
 
+    public func part(_ name: String, _ other: String) { parted.append([name, other]) }
+
+    /// Whether one player's fence reaches another. Where it does not, the answers of their accounts still tell when all is done.
+    private func reaches(_ player: ProcessPlayer, _ other: ProcessPlayer) -> Bool {
+        func account(_ player: ProcessPlayer) -> String { String(player.jid.prefix { $0 != "@" }) }
+        return !parted.contains([account(player), account(other)])
+    }
+
     public func settle(_ players: [any Player]) async throws {
         let visitors = players.compactMap { $0 as? ProcessVisitor }
         let players = players.compactMap { $0 as? ProcessPlayer }
@@ -98,7 +108,8 @@ public final class ProcessTheatre: Theatre {
             while player.look() == nil {
                 // One whose stream ended has left its fences behind.
                 let wanted =
-                    all.indices.filter { all[$0].end == nil }.map { "\(fence)-\($0)" } + known.indices.map { "\(fence)-account\($0)" }
+                    all.indices.filter { all[$0].end == nil && reaches(all[$0], player) }.map { "\(fence)-\($0)" }
+                    + known.indices.map { "\(fence)-account\($0)" }
                 if wanted.allSatisfy(player.fences.contains) { break }
                 guard !deadline.isOver else {
                     let missing = wanted.filter { !player.fences.contains($0) }

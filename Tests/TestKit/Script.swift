@@ -13,7 +13,7 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no element of that name (or `var`). `{:name}` takes the value that stands there when it is first received, and is that value from then on.
 /// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
 /// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
@@ -45,6 +45,12 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// From now on nothing that one sends reaches the other: a theatre does not wait for it.
+        case parted(String, String)
+        /// Answers the request that was received last with a result that has this in it.
+        case answers(String, xml: String)
+        /// Answers it with an error.
+        case refuses(String, xml: String)
         /// Asks what is handled: so many of its stanzas are.
         case asks(String, handled: Int)
         /// Acknowledges the first of what it received, or everything.
@@ -120,6 +126,9 @@ public struct Script: Sendable {
         case "stranger":
             guard rest.count == 2 else { throw malformed("stranger needs a name") }
             return .stranger(rest[1])
+        case "parted":
+            guard rest.count == 3 else { throw malformed("parted needs two names") }
+            return .parted(rest[1], rest[2])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -136,6 +145,8 @@ public struct Script: Sendable {
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "answers": return .answers(first, xml: argument)
+        case "refuses": return .refuses(first, xml: argument)
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
@@ -169,12 +180,12 @@ public struct Script: Sendable {
         }
         for step in steps {
             switch step.action {
-            case .contacts(let a, let b):
+            case .contacts(let a, let b), .parted(let a, let b):
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
-                .ignores(let a), .asks(let a, _), .acknowledges(let a, _), .resumes(let a, _, _):
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a),
+                .drops(let a), .ends(let a, _), .ignores(let a), .asks(let a, _), .acknowledges(let a, _), .resumes(let a, _, _):
                 add(a)
             case .clock, .component, .stranger: break
             }

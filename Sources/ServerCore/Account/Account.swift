@@ -18,6 +18,7 @@ public final class Account {
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
         case command(CommandLetter)
+        case activity(SessionRef, isActive: Bool)
         case managed(SessionRef, ManagementNote)
         case resume(ResumeRequest)
         case moved(from: SessionRef, to: SessionRef, SessionState?)
@@ -28,7 +29,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .resume, .command: false
-            case .managed, .moved, .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
+            case .managed, .moved, .unbind, .acked, .returned, .activity, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -83,6 +84,12 @@ public final class Account {
     var heldBack: Deque<Stanza> = []
     /// Stands in the shard's queue of those that may sleep.
     var isNotedIdle = false
+    /// Requests of its own that are not answered yet.
+    var requests = PendingRequests()
+    /// What is to be done in a while.
+    var delayed: [UInt64: (Turn) -> Void] = [:]
+    /// What modules remember of it, by their types.
+    var memories: [ObjectIdentifier: AnyObject] = [:]
     /// Reads of the store whose answers the account waits for.
     var reads = 0
     /// A host's account that the store does not know yet.
@@ -147,6 +154,7 @@ public final class Account {
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
         for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
         archive.forgetPreferences()
+        archive.retractions.forgetAll()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {
@@ -184,7 +192,7 @@ public final class Account {
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
             case .resume(let request):
                 shard.post(.resumeRefused(session: request.session.id, ResumeRefusal(.resourceConstraint)), to: request.session.shard)
-            case .unbind, .acked, .returned, .refused, .managed, .moved, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .activity, .refused, .managed, .moved, .claim, .nodeLost: break
             }
         }
     }
@@ -212,6 +220,7 @@ public final class Account {
         case .moved(let old, let new, let state): moved(from: old, to: new, state)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
+        case .activity(let session, let isActive): noteActivity(session, isActive: isActive)
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)
         }
     }
@@ -219,7 +228,7 @@ public final class Account {
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
         guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched,
-            spent.isEmpty
+            spent.isEmpty, requests.isEmpty, delayed.isEmpty
         else { return false }
         if case .loading = phase { return false }
         return true

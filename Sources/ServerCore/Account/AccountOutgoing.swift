@@ -1,11 +1,16 @@
 import Settings
 import Stanzas
 import Store
+import Telemetry
 import XMLStream
 
 /// What the account's own sessions send (RFC 6120 §10, RFC 6121 §8.1).
 extension Account {
     func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
+        if let to = stanza.to, isBlocked(to) {
+            core.metrics.blockedStanzas.increment()
+            return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? Self.blockedError : nil)
+        }
         if stanza.kind == .message, departing[ticket.session] != nil, record?.isEnabled == true {
             // Ended from here while it was under way: what the client said before it knew still counts.
             return outgoingMessage(stanza, ticket)
@@ -22,7 +27,9 @@ extension Account {
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
         switch stanza.kind {
-        case .presence: outgoingPresence(stanza, resource, ticket)
+        case .presence:
+            let isMany = multicast(stanza, ticket) { copy, own in outgoingPresence(copy, resource, own) }
+            if !isMany { outgoingPresence(stanza, resource, ticket) }
         case .message: outgoingMessage(stanza, ticket)
         case .iq: outgoingIQ(stanza, resource, ticket)
         }
@@ -30,7 +37,12 @@ extension Account {
 
     // MARK: Messages
 
-    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket) {
+    private func outgoingMessage(_ stanza: Stanza, _ ticket: Ticket) {
+        let isMany = multicast(stanza, ticket) { copy, own in outgoingMessage(copy, own, by: ticket.session) }
+        if !isMany { outgoingMessage(stanza, ticket, by: ticket.session) }
+    }
+
+    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket, by session: SessionRef) {
         var stanza = original
         // RFC 6120 §10.3.1: without an address it is for the sender's own account.
         if stanza.to == nil { stanza.to = jid }
@@ -43,11 +55,12 @@ extension Account {
             }
         }
         cutForgedStanzaIDs(&stanza)
+        let isSecond = wasSent(stanza, ticket)
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine { identify(&stanza, mine) }
-        copySent(stanza, by: ticket.session)
+        if !isSecond { copySent(stanza, by: session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
@@ -56,7 +69,10 @@ extension Account {
     private func outgoingIQ(_ stanza: Stanza, _ resource: Resource, _ ticket: Ticket) {
         let to = stanza.to ?? jid
         if to == jid {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .whole)
+            }
             return dispatch(stanza, .ownAccount, ticket: ticket)
         }
         if to.local == nil, core.hosts[to.domain] != nil {

@@ -55,6 +55,8 @@ extension Account {
         resource.detachedSince = shard.loop.now
         let bound = core.settings.sessions.detachedPerAccount
         while resources.count(where: \.isDetached) > bound, let oldest = oldestDetached { endSession(oldest, .expired) }
+        // What its client did not acknowledge waits, and nobody was told.
+        leftUnread(resource)
     }
 
     /// The session that waits longest for its client.

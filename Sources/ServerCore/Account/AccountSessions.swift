@@ -124,6 +124,7 @@ extension Account {
         let unsaid = abandonMove(of: resource)
         rememberEnd(of: resource)
         forgetRow(resource.session.key)
+        leftUnread(resource)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
@@ -173,7 +174,7 @@ extension Account {
     }
 
     /// A message is owed no more. Returns false when it was not owed.
-    private func settle(_ message: UInt64) -> Bool {
+    func settle(_ message: UInt64) -> Bool {
         let stays = inbox.isArchived(message)
         guard let origin = inbox.acknowledge(message) else { return false }
         if stays {
@@ -260,6 +261,9 @@ extension Account {
             }
             writeRow(resource)
             if report.presenceIsFresh || isLate { tellAgain(resource) }
+            if let presence = resource.presence, resource.sawPresence {
+                shard.table.show(presence, of: resource.jid, Turn(account: self, ticket: nil))
+            }
         }
         touchInbox()
         for row in orphans where resource(ofRow: row) == nil {

@@ -9,6 +9,10 @@ final class Resource {
         static let interested = Flags(rawValue: 1)
         /// Carbons are on (XEP-0280).
         static let carbons = Flags(rawValue: 2)
+        /// Its client said that nobody looks at it (XEP-0352).
+        static let inactive = Flags(rawValue: 4)
+        /// Asked for the block list, so it hears of changes (XEP-0191 §3.3).
+        static let blocklist = Flags(rawValue: 8)
     }
 
     /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
@@ -29,6 +33,9 @@ final class Resource {
     /// The last available presence, as it is broadcast; nil while the resource is not available.
     var presence: Stanza?
     var priority: Int8 = 0
+    /// What it said of what it can do (XEP-0115), and what of that is known.
+    var announcement: CapabilityAnnouncement?
+    var capabilities: DiscoInfo?
     /// Whether an initial presence was handled already.
     var sawPresence = false
     /// Whether it was ever available, so that somebody may believe it is.
@@ -53,6 +60,8 @@ final class Resource {
     /// Whether it lost its socket and waits for its client to resume it: available all the same, but nobody is there now.
     var isDetached: Bool { management?.isDetached ?? false }
     var isAvailable: Bool { presence != nil }
+    /// Nobody attends to it: what it gets is not seen now.
+    var isAsleep: Bool { flags.contains(.inactive) || isDetached }
 
     init(name: String, jid: JID, session: SessionRef, bind: BindID, device: String? = nil) {
         self.device = device

@@ -15,6 +15,8 @@ public enum Letter: Sendable {
     /// need no letter.
     case returned(account: JID, session: SessionRef, stanzas: [Stanza])
     case command(CommandLetter)
+    /// A session says whether its client is active (XEP-0352).
+    case activity(account: JID, session: SessionRef, isActive: Bool)
     /// A session wrote its client the error for a message that the account copied to the others.
     case refused(account: JID, session: SessionRef, error: Stanza)
     /// A session says how its stream management stands.

@@ -5,7 +5,7 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, managed, resume, moved
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, activity, managed, resume, moved
         case deliver = 32, completed, bound, end, detach, stay, forget, adopt, resumeRefused
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
@@ -97,6 +97,11 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.stanza(error)
+        case .activity(let account, let session, let isActive):
+            w.kind(.activity)
+            w.jid(account)
+            w.session(session)
+            w.bool(isActive)
         case .managed(let account, let session, let note):
             w.kind(.managed)
             w.jid(account)
@@ -291,6 +296,7 @@ enum LetterCodec {
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
         case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
+        case .activity: return .activity(account: try r.jid(), session: try r.session(), isActive: try r.bool())
         case .managed: return .managed(account: try r.jid(), session: try r.session(), try r.note())
         case .resume: return .resume(ResumeRequest(account: try r.jid(), previd: try r.string(), session: try r.session()))
         case .moved:

@@ -68,6 +68,8 @@ public final class Session {
     public internal(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
+    /// Bits of `Resource.Flags`: what the home must know.
+    var flags: UInt8 { presence.flags | (isInactive ? Resource.Flags.inactive.rawValue : 0) }
     var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public internal(set) var ended: EndReason?
     /// Why this side is ending it.
@@ -191,6 +193,7 @@ public final class Session {
         var stanza = stanza
         stanza.from = fullJID
         presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: shard.loop.now)
+        for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: shard.loop.now) }
         let entry = inbound.add(stanza, size: size)
         shard.unhandledBytes += size
         post(entry)
