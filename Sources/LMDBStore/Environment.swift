@@ -249,6 +249,17 @@ final class Environment: @unchecked Sendable {
         }
     }
 
+    /// Whether the data file that is open is the one that stands in the directory now.
+    var isInPlace: Bool {
+        pool.look { pool in
+            var descriptor: mdb_filehandle_t = -1
+            var mine = stat()
+            var named = stat()
+            return !pool.isClosed && mdb_env_get_fd(env, &descriptor) == MDB_SUCCESS && fstat(descriptor, &mine) == 0
+                && stat(directory + "/data.mdb", &named) == 0 && mine.st_ino == named.st_ino && mine.st_dev == named.st_dev
+        }
+    }
+
     /// Rows as the last commit left them.
     var rows: UInt64 {
         pool.look { pool in

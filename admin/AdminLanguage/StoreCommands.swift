@@ -27,12 +27,40 @@ extension CommandTable {
             details: ["What is shown is what their manifests say; store verify compares a backup with its manifest."],
             examples: ["store backup list", "--json store backup list /var/backups/martlet"]),
         AdminCommand(
-            path: ["store", "verify"], effect: .reads,
-            summary: "Check every row of the running store and what must hold between them.",
+            path: ["store", "restore"],
+            arguments: [
+                .init(name: "BACKUP", kind: .text, summary: "The folder of a backup, as store backup made it, or the data file in it.")
+            ],
+            options: [
+                .value("to", "DIR", .text, "The directory of the cluster ([node] directory). It is made when it is not there."),
+                .flag("yes", "Do not ask before a store is replaced."),
+                .flag("new-secrets", "End what was given out before: tokens, resumable streams, tickets. For a copy that others may have seen."),
+                .flag("anyway", "Restore a copy with findings too, when there is no better one."),
+            ],
+            effect: .writes, filesArgument: "BACKUP",
+            summary: "Put a backup in the place of the store of a stopped cluster.",
+            details: [
+                "It is done by martletd as a program on this machine, as the user of the server; no node takes part, and while one runs on DIR nothing is done.",
+                "The copy is compared with its manifest and every row is verified first. It is told what will be replaced, and asked whether to go on. The old store stays beside the new one, as store.before-TIME.",
+                "What happened after the backup was begun is gone; messages that were owed then are owed again. Clients get their rosters anew, and no number of a message is given twice.",
+            ],
+            examples: [
+                "store restore /var/backups/martlet/martlet-20261121T152423Z --to /var/lib/martlet",
+                "store restore ./martlet-20261121T152423Z --to /srv/martlet --yes",
+            ]),
+        AdminCommand(
+            path: ["store", "verify"],
+            arguments: [
+                .init(
+                    name: "BACKUP", kind: .text, summary: "The folder of a backup; the running store when not given.", isOptional: true)
+            ],
+            options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.")],
+            effect: .reads, filesArgument: "BACKUP",
+            summary: "Check every row of the running store, or of a backup, and what must hold between them.",
             details: [
                 "Checksums, keys and the records behind them, rows without their account, counters and indexes. Each finding is a line that names the row and says what to do; the exit status is 1 when there is any.",
-                "It reads in small pages on the threads that read the store anyway, so the server goes on.",
+                "The running store is read in small pages on the threads that read it anyway, so the server goes on. A backup is read by martletd as a program on this machine, and compared with its manifest first; no node takes part.",
             ],
-            examples: ["store verify"]),
+            examples: ["store verify", "store verify /var/backups/martlet/martlet-20261121T152423Z"]),
     ]
 }

@@ -13,6 +13,9 @@ struct Commands: Sendable {
             context.log.notice(
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
+        guard !invocation.isAboutFiles else {
+            return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
+        }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)

@@ -1,14 +1,11 @@
-import AdminLanguage
+public import AdminLanguage
 import LMDBStore
 import ServerCore
-import Store
+public import Store
 import Synchronization
 
 /// `store verify`.
 extension Commands {
-    /// Findings shown one by one; the rest is counted.
-    private static let shownFindings = 1_000
-
     func verifyStore(_ invocation: Invocation, _ sink: ReplySink) {
         // Sessions of nodes that are gone are told by the nodes that are there.
         askNodes(.facts, sink) { nodes, silent in
@@ -37,7 +34,7 @@ extension Commands {
             do throws(StoreFailure) {
                 let found = try state.walk.step(in: snapshot)
                 state.count += found.count
-                state.findings += found.prefix(max(0, Self.shownFindings - state.findings.count))
+                state.findings += found.prefix(max(0, FindingTable.shown - state.findings.count))
                 state.pages += 1
             } catch {
                 return sink.fail(.failed, "the store cannot be read to its end: \(error)")
@@ -57,7 +54,7 @@ extension Commands {
         sink.end { reply in
             reply.fact("rows", ReplyValue(state.walk.rows))
             reply.fact("findings", ReplyValue(state.count))
-            Self.show(state.findings, &reply)
+            FindingTable.show(state.findings, &reply)
             if state.count == 0 {
                 reply.ok("all \(state.walk.rows) rows are as they must be")
             } else {
@@ -65,12 +62,19 @@ extension Commands {
             }
         }
     }
+}
 
-    private static func show(_ findings: [Finding], _ reply: inout Reply) {
+/// How findings are shown, of a running store and of a copy alike.
+public enum FindingTable {
+    /// Findings shown one by one; the rest is only counted.
+    public static let shown = 1_000
+
+    public static func show(_ findings: [Finding], _ reply: inout Reply) {
         guard !findings.isEmpty else { return }
         reply.table("findings", ["kind", "row", "finding", "advice"])
-        for finding in findings {
+        for finding in findings.prefix(shown) {
             reply.row(.text(finding.kind.rawValue), .text(finding.key), .text(finding.sentence), .text(finding.advice))
         }
+        if findings.count > shown { reply.warning("\(findings.count - shown) more findings are not shown") }
     }
 }
