@@ -11,6 +11,7 @@ public final class MessageArchive: Module {
         XEP(59, "1.0", "Result Set Management"),
         XEP(313, "1.1.3", "Message Archive Management"),
         XEP(359, "0.7.0", "Unique and Stable Stanza IDs"),
+        XEP(424, "0.4.2", "Message Retraction"),
         XEP(441, "0.2.0", "Message Archive Management Preferences"),
     ]
     private static let query = Name("query", NS.archive)
@@ -25,6 +26,9 @@ public final class MessageArchive: Module {
         for feature in [NS.archive, NS.archiveExtended, NS.archiveGroupchatField] {
             registration.feature(feature, of: .ownAccount) { $0.archive }
         }
+        // XEP-0424 §2, §4.
+        registration.feature(NS.retraction, of: .server, .ownAccount) { $0.archive }
+        registration.feature(NS.retractionTombstone, of: .ownAccount) { $0.archive }
 
         registration.iq(.get, Self.query, to: .ownAccount) { _, turn in
             Self.ifArchived(turn) { .result(ArchiveForm.write) }

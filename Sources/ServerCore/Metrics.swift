@@ -17,6 +17,8 @@ public final class CoreMetrics: Sendable {
     public let refusedOffline: Counter
     public let archivedMessages: Counter
     public let archivePages: Counter
+    public let retractions: Counter
+    public let purgedMessages: Counter
     public let badLetters: Counter
     public let strayLetters: Counter
     public let pauses: Counter
@@ -25,8 +27,17 @@ public final class CoreMetrics: Sendable {
     /// Sessions whose client said that it is inactive (XEP-0352).
     let inactiveSessions: Gauge
     let heldStanzas: Counter
+    let blockedStanzas: Counter
+    let keptReports: Counter
+    let lostReports: Counter
     let supersededStanzas: Counter
     public let rateLimited: Counter
+    /// Notifications to push services (XEP-0357), and what became of them.
+    let pushes: Counter
+    let pushesRefused: Counter
+    let pushesUnanswered: Counter
+    /// Registrations that ended because of errors or by the service's own word.
+    let pushesDisabled: Counter
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -67,11 +78,22 @@ public final class CoreMetrics: Sendable {
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
         archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
         archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
+        retractions = try registry.counter(
+            "martlet_archive_retractions_total", help: "Archived messages that became tombstones, once an account.")
+        purgedMessages = try registry.counter(
+            "martlet_archive_purged_total", help: "Archived messages removed because of age, number or size.")
         badLetters = try registry.counter("martlet_letters_malformed_total", help: "Batches from other nodes that could not be read.")
         strayLetters = try registry.counter("martlet_letters_stray_total", help: "Letters that reached a loop that is not their home.")
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        pushes = try registry.counter("martlet_push_notifications_total", help: "Notifications sent to push services.")
+        pushesRefused = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "error")])
+        pushesUnanswered = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "timeout")])
+        pushesDisabled = try registry.counter(
+            "martlet_push_disabled_total", help: "Push services that were disabled because of errors or by their own word.")
         components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
         componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
         componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
@@ -83,6 +105,11 @@ public final class CoreMetrics: Sendable {
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        blockedStanzas = try registry.counter(
+            "martlet_blocked_stanzas_total", help: "Stanzas from and to addresses that the account blocked.")
+        let reports = "Reports of spam and abuse (XEP-0377), by whether there was room to keep them."
+        keptReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "kept")])
+        lostReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "lost")])
         heldStanzas = try registry.counter(
             "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
         supersededStanzas = try registry.counter(

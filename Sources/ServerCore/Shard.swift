@@ -37,6 +37,7 @@ public final class Shard: @unchecked Sendable {
     var isPurging = false
     var purgeNext: UInt16 = .max
     var purgeGoesOn = false
+    var retention = RetentionChore()
     var drainCompletion: (@Sendable () -> Void)?
     var drainTimer: (any LoopTimer)?
     /// Rows of sessions that are gone, and when they may go: in that order.
@@ -234,7 +235,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .refused:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .sleeps, .refused:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -299,6 +300,7 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
+        case .sleeps(let jid, let session, let flags): account(jid).receive(.sleeps(session, flags))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

@@ -120,6 +120,7 @@ extension Shard {
             goneRows.removeFirst()
         }
         purge()
+        retainArchives()
         sleep()
         checkComponents()
         report()

@@ -12,6 +12,7 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var push = Push()
     public var registration = Registration()
     public var profile = Profile()
     public var archive = Archive()
@@ -61,6 +62,8 @@ public struct Settings: Sendable, Equatable {
         public var durability = Durability.kept
         /// Whether messages are archived.
         public var archive = true
+        /// Days that archived messages stay; 0: as `[archive]` says.
+        public var archiveDays = 0
         /// Whether clients must use TLS before they authenticate. Only loopback listeners may say false.
         public var requireTLS = true
         /// Bare JIDs whose owners may administer this host.
@@ -111,6 +114,14 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Days for which a token is good (XEP-0484); 0: no tokens.
+        public var tokenDays = 21
+        /// Days after which a token in use is replaced.
+        public var tokenRotationDays = 3
+        /// Whether tokens are given that are not bound to a TLS connection.
+        public var unboundTokens = true
+        /// Devices that are remembered of one account.
+        public var devicesPerAccount = 32
         public init() {}
     }
 
@@ -147,6 +158,12 @@ public struct Settings: Sendable, Equatable {
         public var componentConnections = 100
         /// Items of one roster.
         public var rosterItems = 5_000
+        /// Addresses that one account may block (XEP-0191).
+        public var blockedAddresses = 1_000
+        /// Reports of abuse kept for one host (XEP-0377); 0: none is taken.
+        public var reports = 1_000
+        /// Of these from one account.
+        public var reportsPerAccount = 20
         public init() {}
     }
 
@@ -181,6 +198,12 @@ public struct Settings: Sendable, Equatable {
     public struct Archive: Sendable, Equatable {
         /// Messages of one page at most.
         public var page = 250
+        /// Days that archived messages stay; 0: for ever.
+        public var days = 0
+        /// Messages of one archive; 0: no bound.
+        public var messages = 0
+        /// MiB of one archive in the store; 0: no bound.
+        public var mib = 0
         public init() {}
     }
 
@@ -206,6 +229,25 @@ public struct Settings: Sendable, Equatable {
         public var passwordLength = 8
         /// Whether a changed password ends the account's other sessions.
         public var passwordChangeEndsSessions = false
+        public init() {}
+    }
+
+    /// `[push]`: notifications to push services (XEP-0357).
+    public struct Push: Sendable, Equatable {
+        /// Whether clients may enable push services.
+        public var enabled = true
+        /// Services of one account.
+        public var servicesPerAccount = 20
+        /// Seconds between two notifications of one account to one service; what comes meanwhile is told at their end.
+        public var coalesceSeconds = 5
+        /// Whether a notification names the sender of the last message.
+        public var includeSender = false
+        /// Whether a notification carries the text of the last message.
+        public var includeBody = false
+        /// Temporary errors in a row after which a service is disabled.
+        public var failures = 10
+        /// Seconds a service has for its answer.
+        public var answerSeconds = 60
         public init() {}
     }
 

@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -21,6 +21,7 @@ public enum SettingsTable {
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
@@ -89,6 +90,18 @@ public enum SettingsTable {
         .flag(
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+        .integer(
+            "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
+            "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),
+        .integer(
+            "authentication.token_rotation_days", \.authentication.tokenRotationDays, 0...3650, "days", live: true,
+            "Days after which a token that is used is replaced by a new one; 0: at every login."),
+        .flag(
+            "authentication.unbound_tokens", \.authentication.unboundTokens, live: true,
+            "Whether clients that cannot bind a login to its TLS connection, as in browsers, get tokens too."),
+        .integer(
+            "authentication.devices_per_account", \.authentication.devicesPerAccount, 1...1_000, "devices", live: true,
+            "Devices of one account that are remembered; beyond, the one not seen for the longest time is forgotten, and its token."),
     ]
 
     private static let limits: [Setting<Settings>] = [
@@ -136,6 +149,16 @@ public enum SettingsTable {
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
+        .integer(
+            "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
+            "Addresses that one account may block."),
+        .integer(
+            "limits.reports", \.limits.reports, 0...100_000, "reports",
+            "Reports of spam and abuse that are kept for one host until the administrator deletes them (martletctl report list); further ones are not kept. 0: clients are not told that they may report."
+        ),
+        .integer(
+            "limits.reports_per_account", \.limits.reportsPerAccount, 1...100_000, "reports", live: true,
+            "Of these the reports of one account; the next one takes the place of its oldest."),
     ]
 
     private static let sessions: [Setting<Settings>] = [
@@ -167,6 +190,16 @@ public enum SettingsTable {
         .integer(
             "archive.page", \.archive.page, 1...5_000, "messages", live: true,
             "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),
+        .integer(
+            "archive.days", \.archive.days, 0...36_500, "days", live: true,
+            "Days that archived messages stay; 0: for ever. What is too old goes within minutes, the oldest first, but never what was not delivered yet."
+        ),
+        .integer(
+            "archive.messages", \.archive.messages, 0...1_000_000_000, "messages", live: true,
+            "Messages of one account's archive; beyond, the oldest go. 0: no bound."),
+        .integer(
+            "archive.mib", \.archive.mib, 0...1_048_576, "MiB", live: true,
+            "Size of one account's archive; beyond, the oldest messages go. 0: no bound."),
     ]
 
     private static let registration: [Setting<Settings>] = [
@@ -194,6 +227,26 @@ public enum SettingsTable {
             "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
             "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
         ),
+    ]
+
+    private static let push: [Setting<Settings>] = [
+        .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
+        .integer(
+            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", "Push services of one account."),
+        .integer(
+            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds",
+            "The least between two notifications of one account to one service. What comes meanwhile is told at their end, in one."),
+        .flag(
+            "push.include_sender", \.push.includeSender,
+            "Whether a notification names the sender of the last message. The push service, and whoever it passes through, can read it."),
+        .flag(
+            "push.include_body", \.push.includeBody,
+            "Whether a notification carries the text of the last message, unless it is encrypted. The same applies."),
+        .integer(
+            "push.failures", \.push.failures, 1...1_000, "errors",
+            "Temporary errors and missing answers in a row after which a service is disabled. Other errors disable it at once."),
+        .integer(
+            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", "What a service has for its answer."),
     ]
 
     private static let store: [Setting<Settings>] = [
@@ -274,8 +327,12 @@ public enum SettingsTable {
                 "durability", \.durability, live: true,
                 "What an acknowledgement means. \"kept\": the message is on disk. \"relay\": it was handed to a session, or is on disk when there was none; faster, and lost with the node. For telemetry and machines."
             ),
-            .flag("archive", \.archive, live: true, 
+            .flag(
+                "archive", \.archive, live: true,
                 "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
+            .integer(
+                "archive_days", \.archiveDays, 0...36_500, "days", live: true,
+                "Days that archived messages of its users stay; 0: as archive.days says."),
             .flag(
                 "require_tls", \.requireTLS, live: true,
                 "Whether clients need TLS before they log in. Only a host that is reached on loopback alone may do without."),

@@ -100,6 +100,8 @@ public enum NS {
     public static let correction = "urn:xmpp:message-correct:0"
     /// XEP-0424.
     public static let retraction = "urn:xmpp:message-retract:1"
+    /// XEP-0424, the feature of archives that keep tombstones.
+    public static let retractionTombstone = "urn:xmpp:message-retract:1#tombstone"
     /// XEP-0425.
     public static let moderation = "urn:xmpp:message-moderate:1"
     /// XEP-0444.
@@ -128,6 +130,8 @@ public enum NS {
     public static let offlineFeature = "msgoffline"
     /// XEP-0357.
     public static let push = "urn:xmpp:push:0"
+    /// XEP-0357 §11.3.1: the type of a form.
+    public static let pushSummary = "urn:xmpp:push:summary"
     /// XEP-0430.
     public static let inbox = "urn:xmpp:inbox:1"
     /// XEP-0490.
@@ -164,6 +168,8 @@ public enum NS {
     public static let blockingErrors = "urn:xmpp:blocking:errors"
     /// XEP-0377.
     public static let reporting = "urn:xmpp:reporting:1"
+    /// How the reasons of XEP-0377 §4 begin.
+    public static let reportReasons = "urn:xmpp:reporting:"
     /// XEP-0050.
     public static let commands = "http://jabber.org/protocol/commands"
     /// XEP-0133.

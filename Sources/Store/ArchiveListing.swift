@@ -7,6 +7,8 @@ public struct ArchivedMessage {
     /// µs since 1970, UTC.
     public let stamp: Int64
     public let stanza: EncodedStanza
+    /// As `MessageRecord.Header`.
+    public let originIDHash: UInt64
     /// The size of its row in bytes.
     public let bytes: Int
 }
@@ -67,6 +69,26 @@ extension AccountRows {
         return value.withUnsafeBytes { MessageRecord.glance($0)?.flags.contains(.archived) ?? false }
     }
 
+    /// How many messages the archive has and how many bytes their rows take, up to `rows` rows; `isAll` is false when there are more.
+    public func archiveSize(rows: Int, in snapshot: any Snapshot) throws(StoreFailure) -> (messages: Int, bytes: Int, isAll: Bool) {
+        var size = (messages: 0, bytes: 0, isAll: true)
+        var seen = 0
+        try snapshot.scan(prefix: Keys.prefix(partition, .message, account: number), from: nil, through: nil, reverse: false) {
+            (_, value) throws(StoreFailure) in
+            guard seen < rows else {
+                size.isAll = false
+                return false
+            }
+            seen += 1
+            if MessageRecord.glance(value)?.flags.contains(.archived) == true {
+                size.messages += 1
+                size.bytes += value.count
+            }
+            return true
+        }
+        return size
+    }
+
     /// Sequence and stamp of the first (or last) archived message; nil when there is none.
     public func archiveEnd(last: Bool, in snapshot: any Snapshot) throws(StoreFailure) -> (sequence: UInt64, stamp: Int64)? {
         var end: (sequence: UInt64, stamp: Int64)?
@@ -84,6 +106,6 @@ extension ArchivedMessage {
         guard let raw = MessageRecord.stanza(value), let stanza = try? EncodedStanza(raw) else {
             throw .damaged(key: Key.hex(key), reason: "its stanza is not one")
         }
-        self.init(sequence: header.sequence, stamp: header.stamp, stanza: stanza, bytes: value.count)
+        self.init(sequence: header.sequence, stamp: header.stamp, stanza: stanza, originIDHash: header.originIDHash, bytes: value.count)
     }
 }

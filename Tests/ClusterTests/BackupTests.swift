@@ -21,7 +21,7 @@ extension ClusterTests {
             let answer = try cluster.admin(other).demand("store", "backup", folder)
             #expect(answer.fact("node") == .text(cluster.names[keeper]))
             #expect(answer.fact("accounts") == .integer(3))
-            let list = try cluster.admin(other).demand("store", "backup", "list", folder).rows
+            let list = try cluster.admin(other).demand("store", "backups", folder).rows
             #expect(list.count == 1)
             #expect(list.first?["path"] == answer.fact("path"))
             let rows = try cluster.admin(other).demand("store", "verify").fact("findings")
@@ -35,7 +35,7 @@ extension ClusterTests {
             #expect(try admin.ask(["store", "backup", "/nowhere/at/all"]).error == .failed)
             #expect(try admin.ask(["store", "backup", "--abort"]).error == .notFound)
             #expect(try admin.ask(["store", "backup", "--abort", "--status"]).error == .usage)
-            #expect(try admin.demand("store", "backup", "list").rows.isEmpty)
+            #expect(try admin.demand("store", "backups").rows.isEmpty)
             #expect(try admin.demand("store", "backup", "--status").fact("state") == .text("failed"))
         }
     }

@@ -43,11 +43,15 @@ import Testing
             let other: SettingValue
             switch (setting.kind, setting.get(written)) {
             case (.flag, .flag(let flag)): other = .flag(!flag)
-            case (.integer(let range, _), _): other = .integer(min(range.upperBound, range.lowerBound + 1 + index))
+            case (.integer(let range, _), let value):
+                let wanted = min(range.upperBound, range.lowerBound + 1 + index)
+                // By chance it may be the default.
+                other = .integer(.integer(wanted) == value ? min(range.upperBound, wanted + 500) : wanted)
             case (.choice(let texts), .text(let text)): other = .text(try #require(texts.first { $0 != text }))
             case (.choices(let texts), _): other = .texts([texts[1]])
             case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _): other = .text("x\(index)")
             case (.text(.link), _): other = .text("https://x\(index)")
+            case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:

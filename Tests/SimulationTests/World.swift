@@ -1,6 +1,7 @@
 @testable import ServerCore
 import Settings
 import Stanzas
+import Store
 import TestKit
 import XMLStream
 
@@ -10,6 +11,8 @@ final class Actor {
         var id: String
         var from: String
         var isDelayed: Bool
+        /// The ids that the receiver's account gave it.
+        var archived: [String]
     }
 
     let user: Int
@@ -49,7 +52,8 @@ final class Actor {
                     errors.insert(id)
                 } else {
                     let isDelayed = element.children.contains { $0.local == "delay" }
-                    receipts.append(Receipt(id: id, from: from, isDelayed: isDelayed))
+                    let archived = element.children.filter { $0.local == "stanza-id" }.compactMap { $0["id"] }
+                    receipts.append(Receipt(id: id, from: from, isDelayed: isDelayed, archived: archived))
                 }
             case "presence":
                 guard let from = element["from"] else { continue }
@@ -240,6 +244,7 @@ final class World {
         try judgePresence(living)
         try drain()
         try judgeMessages()
+        try judgeArchives()
     }
 
     private func judgePresence(_ living: [Actor]) throws {
@@ -297,6 +302,56 @@ final class World {
                 }
                 last[sender] = number
             }
+        }
+    }
+
+    /// What is handled stands once in the archive of each, in order, and under the id that it was delivered with.
+    private func judgeArchives() throws {
+        let archives = try (0..<users).map { try archive(of: $0) }
+        for user in 0..<users {
+            let ids = archives[user].map(\.id)
+            guard Set(ids).count == ids.count else { throw broken("the archive of \(name(user)) has a message twice: \(ids)") }
+        }
+        for sender in actors {
+            guard let handled = sender.client.session?.inbound.handledThrough else { continue }
+            // What somebody sends to himself is archived when it comes in, so behind what he sent on at the same moment.
+            var last = [[Int]](repeating: [-1, -1], count: users)
+            for (id, to, inSeq) in sender.sent {
+                let isHandled = Int32(bitPattern: handled &- inSeq) >= 0
+                for user in Set([sender.user, to]) {
+                    guard let place = archives[user].firstIndex(where: { $0.id == id }) else {
+                        guard !isHandled || sender.errors.contains(id) else { throw broken("\(id) is not in the archive of \(name(user))") }
+                        continue
+                    }
+                    let own = to == sender.user ? 1 : 0
+                    guard place > last[user][own] else { throw broken("\(id) stands too early in the archive of \(name(user))") }
+                    last[user][own] = place
+                }
+            }
+        }
+        for actor in actors {
+            for receipt in actor.receipts {
+                let known = archives[actor.user].filter { $0.id == receipt.id }.map(\.archived)
+                guard receipt.archived == known else {
+                    throw broken("\(receipt.id) came to \(name(actor.user)) as \(receipt.archived) and is archived as \(known)")
+                }
+            }
+        }
+    }
+
+    private func archive(of user: Int) throws -> [(id: String, archived: String)] {
+        let identity = cluster.volume.identity
+        let jid = bare(user)
+        return try cluster.volume.read { snapshot in
+            guard let record = try AccountRecord.find(jid, in: snapshot, identity: identity) else { return [] }
+            let rows = AccountRows(partition: identity.partition(of: jid), number: record.number, identity: identity)
+            let ids = ArchiveIDs(key: record.archiveKey)
+            var all: [(id: String, archived: String)] = []
+            _ = try rows.scanArchive(0...UInt64.max, peer: nil, reverse: false, rows: .max, in: snapshot) { message in
+                all.append((String(decoding: message.stanza.id ?? .init(start: nil, count: 0), as: UTF8.self), ids.id(message.sequence)))
+                return true
+            }
+            return all
         }
     }
 

@@ -35,7 +35,11 @@ enum Matcher {
             return "\(here): text “\(actual.text)” instead of “\(wantedText)”"
         }
         var left = Array(actual.children)
-        for child in expected.children where !(child.local == "any" && child["more"] != nil) {
+        for child in expected.children where child.local == "any" {
+            guard let unwanted = child["none"] else { continue }
+            if actual.children.contains(where: { $0.local == unwanted }) { return "\(here): <\(unwanted)> was not expected" }
+        }
+        for child in expected.children where !(child.local == "any" && (child["more"] ?? child["none"]) != nil) {
             var near: String?
             var found: Int?
             for (index, candidate) in left.enumerated() {

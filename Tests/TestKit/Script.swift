@@ -13,7 +13,7 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no such one. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
 /// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
 /// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
@@ -40,6 +40,10 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// Answers the request that was received last with a result that has this in it.
+        case answers(String, xml: String)
+        /// Answers it with an error.
+        case refuses(String, xml: String)
         /// A component connects.
         case component(String)
     }
@@ -125,6 +129,8 @@ public struct Script: Sendable {
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "answers": return .answers(first, xml: argument)
+        case "refuses": return .refuses(first, xml: argument)
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
@@ -152,7 +158,7 @@ public struct Script: Sendable {
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
             case .clock, .component, .stranger: break

@@ -44,6 +44,7 @@ public final class Play {
     private let suffix: String
     private var players: [String: any Player] = [:]
     private var queues: [String: [String]] = [:]
+    private var lastReceived: [String: Element] = [:]
     private var captured: [String: String] = [:]
     private var dirty = true
 
@@ -103,6 +104,8 @@ public final class Play {
         case .ignores(let actor):
             try await settle()
             queues[actor] = []
+        case .answers(let actor, let xml): try await answer(actor, "result", try fill(xml))
+        case .refuses(let actor, let xml): try await answer(actor, "error", try fill(xml))
         case .leaves(let actor):
             try await player(actor).leave()
             dirty = true
@@ -183,12 +186,21 @@ public final class Play {
             guard let reason = Matcher.difference(actual, expected, account: account, captured: &caught) else {
                 captured = caught
                 queues[actor]?.remove(at: index)
+                lastReceived[actor] = actual
                 return
             }
             reasons.append(reason + "\n    in \(text)")
         }
         let found = reasons.isEmpty ? "received nothing" : "received no such stanza:\n  " + reasons.joined(separator: "\n  ")
         throw PlayFailure(description: "\(actor) \(found)\n  expected \(xml)")
+    }
+
+    private func answer(_ actor: String, _ type: String, _ xml: String) async throws {
+        guard let request = lastReceived[actor], request.local == "iq", let id = request["id"], let from = request["from"],
+            let to = request["to"]
+        else { throw PlayFailure(description: "\(actor) received no request to answer") }
+        try await player(actor).send("<iq type='\(type)' id='\(id)' from='\(to)' to='\(from)'>\(xml)</iq>")
+        dirty = true
     }
 
     private func bare(_ person: String) -> String { "\(person)\(suffix)@\(theatre.domain)" }

@@ -21,6 +21,7 @@ final class TestServer: Sendable {
     let transports: ClientTransports
     let census: LoginCensus
     let registry = Registry()
+    let clock = WallClock()
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
@@ -43,15 +44,29 @@ final class TestServer: Sendable {
     private struct Accounts: CredentialSource {
         let credentials: Credentials
         let names: Set<String>
-        func credentials(of user: JID, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void) {
+        let volume: MemoryVolume
+        func credentials(of user: JID, device: String?, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void) {
             let found: CredentialLookup =
                 switch user.local {
                 case "broken": .failed
                 case "disabled": .account(credentials, isEnabled: false)
-                case let name? where names.contains(name): .account(credentials, isEnabled: true)
+                case let name? where names.contains(name): .account(credentials, isEnabled: true, tokens: tokens(of: user, device))
                 default: .unknown
                 }
             loop.execute { completion(found) }
+        }
+
+        private func tokens(of user: JID, _ device: String?) -> [LoginToken] {
+            guard let device else { return [] }
+            let identity = volume.identity
+            let record = try? volume.read { snapshot in
+                guard let account = try AccountRecord.find(user.description, in: snapshot, identity: identity) else {
+                    return nil as DeviceRecord?
+                }
+                let rows = AccountRows(partition: identity.partition(of: account.jid), number: account.number, identity: identity)
+                return try rows.device(device, in: snapshot)
+            }
+            return record?.tokens.map { LoginToken(secret: $0.secret, mechanism: $0.mechanism, expires: $0.expires) } ?? []
         }
     }
 
@@ -82,7 +97,7 @@ final class TestServer: Sendable {
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
             passwords: NoKeys(),
-            clock: WallClock(),
+            clock: clock,
             software: Software(version: "test", system: "test"), metrics: try CoreMetrics(registry))
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: []) }
         core.install(shards)
@@ -94,7 +109,8 @@ final class TestServer: Sendable {
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
-            census: census, credentials: Accounts(credentials: credentials, names: accounts), metrics: try ClientMetrics(registry), log: log
+            census: census, credentials: Accounts(credentials: credentials, names: accounts, volume: volume),
+            metrics: try ClientMetrics(registry), log: log
         )
         let bytes = credentials.encode()
         for host in settings.hosts {
@@ -105,6 +121,15 @@ final class TestServer: Sendable {
                     shard.enter { $0.command(.create(credentials: bytes), for: jid) { _ in continuation.resume() } }
                 }
             }
+        }
+    }
+
+    /// Carries out a command at the home of an account.
+    func command(_ command: AccountCommand, _ jid: String) async throws -> CommandResult {
+        let jid = try JID(jid)
+        let shard = shards[0]
+        return await withCheckedContinuation { continuation in
+            shard.enter { $0.command(command, for: jid) { continuation.resume(returning: $0) } }
         }
     }
 

@@ -1,7 +1,7 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + sessions + nodes + store + server
+    public static let all: [AdminCommand] = users + sessions + components + reports + nodes + store + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -91,6 +91,60 @@ public enum CommandTable {
             effect: .writes,
             summary: "End a session with a stream error; its client may log in again.",
             examples: ["session kick juliet@example.org/balcony", "session kick romeo@example.org --reason 'please update'"]),
+    ]
+
+    private static let components: [AdminCommand] = [
+        AdminCommand(
+            path: ["component", "list"], effect: .reads,
+            summary: "List the configured components, and where each is connected.",
+            details: ["Nodes that do not answer within 2 seconds are named, and the exit status is 3."],
+            examples: ["component list", "--json component list"]),
+        AdminCommand(
+            path: ["component", "kick"],
+            arguments: [.init(name: "DOMAIN", kind: .host, summary: "The domain that the component speaks for.")],
+            options: [.value("reason", "TEXT", .text, "Told to the component in the stream error.")],
+            effect: .writes,
+            summary: "End the connection of a component; it may connect again.",
+            examples: ["component kick gateway.example.org --reason 'please update'"]),
+        AdminCommand(
+            path: ["push", "list"], arguments: [jid], effect: .reads,
+            summary: "List the push services that are told when nobody sees the messages of an account.",
+            examples: ["push list juliet@example.org"]),
+        AdminCommand(
+            path: ["push", "disable"], arguments: [jid],
+            options: [.value("service", "JID", .text, "Only this service, with all of its nodes.")],
+            effect: .writes,
+            summary: "Have push services of an account told no more; its clients may enable them again.",
+            examples: ["push disable juliet@example.org --service push.example.net"]),
+    ]
+
+    private static let reportHost = AdminCommand.Option.value("host", "HOST", .host, "Only reports that this host keeps.")
+
+    private static let reports: [AdminCommand] = [
+        AdminCommand(
+            path: ["report", "list"],
+            options: [
+                reportHost,
+                .value(
+                    "about", "TEXT", .text, "Only reports of addresses that contain TEXT; with * and ? it must match the whole address."),
+                limit,
+            ],
+            effect: .reads,
+            summary: "List what users reported as spam or abuse when they blocked somebody, oldest first.",
+            details: ["Each host keeps limits.reports of them, until they are deleted."],
+            examples: ["report list", "report list --about '*@spam.example'", "--json report list --host example.org"]),
+        AdminCommand(
+            path: ["report", "show"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.")], options: [reportHost],
+            effect: .reads,
+            summary: "Show all of one report: text, messages, and to whom its reporter lets it be sent on.",
+            examples: ["report show k3x9q2a-7fh2k1z"]),
+        AdminCommand(
+            path: ["report", "delete"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.", repeats: true)],
+            options: [reportHost], effect: .writes,
+            summary: "Delete reports.",
+            examples: ["report delete k3x9q2a-7fh2k1z"]),
     ]
 
     private static let nodes: [AdminCommand] = [

@@ -22,10 +22,10 @@ extension CommandTable {
             ],
             examples: ["store backup", "store backup /var/backups/martlet", "store backup --status", "store backup --abort"]),
         AdminCommand(
-            path: ["store", "backup", "list"], arguments: [directory], effect: .reads,
+            path: ["store", "backups"], arguments: [directory], effect: .reads,
             summary: "List the backups in a folder, oldest first.",
             details: ["What is shown is what their manifests say; store verify compares a backup with its manifest."],
-            examples: ["store backup list", "--json store backup list /var/backups/martlet"]),
+            examples: ["store backups", "--json store backups /var/backups/martlet"]),
         AdminCommand(
             path: ["store", "restore"],
             arguments: [

@@ -18,6 +18,7 @@ public final class Account {
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
         case command(CommandLetter)
+        case sleeps(SessionRef, UInt8)
         case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
         case nodeLost(UInt64)
 
@@ -25,7 +26,7 @@ public final class Account {
         var isNotice: Bool {
             switch self {
             case .submit, .incoming, .bind, .command: false
-            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: true
+            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -78,6 +79,12 @@ public final class Account {
     var heldBack: Deque<Stanza> = []
     /// Stands in the shard's queue of those that may sleep.
     var isNotedIdle = false
+    /// Requests of its own that are not answered yet.
+    var requests = PendingRequests()
+    /// What is to be done in a while.
+    var delayed: [UInt64: (Turn) -> Void] = [:]
+    /// What modules remember of it, by their types.
+    var memories: [ObjectIdentifier: AnyObject] = [:]
     /// Reads of the store whose answers the account waits for.
     var reads = 0
     /// A host's account that the store does not know yet.
@@ -142,6 +149,7 @@ public final class Account {
         // After a failed commit: what was acknowledged stays so, and the rows of the sessions are as they should be.
         for message in spent.messages + archive.acknowledged { _ = inbox.acknowledge(message) }
         archive.forgetPreferences()
+        archive.retractions.forgetAll()
         spent.adopt(snapshot.spent, after: after)
         phase = .live
         if wrote > 0 {
@@ -177,7 +185,7 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .returned, .refused, .claim, .nodeLost: break
+            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: break
             }
         }
     }
@@ -202,6 +210,7 @@ public final class Account {
         case .refused(let session, let error): copyRefusal(error, by: session)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
+        case .sleeps(let session, let flags): noteSleep(session, Resource.Flags(rawValue: flags))
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)
         }
     }
@@ -209,7 +218,7 @@ public final class Account {
     /// Whether nothing would be lost if the account were forgotten now.
     var canSleep: Bool {
         guard resources.isEmpty, departing.isEmpty, gate.isEmpty, reads == 0, wrote <= shard.durableBatch, !isPumping, !inboxTouched,
-            spent.isEmpty
+            spent.isEmpty, requests.isEmpty, delayed.isEmpty
         else { return false }
         if case .loading = phase { return false }
         return true

@@ -13,6 +13,8 @@ struct ArchiveMemory {
     private var flushing: (batch: UInt64, messages: [UInt64]) = (0, [])
     /// Messages written since the mark of the inbox was.
     private(set) var unmarked = 0
+    /// Searches for messages that were taken back, one after the other, and what waits until they are done.
+    var retractions = RetractionQueue()
 
     /// Sent messages after which the mark of the inbox is written although nothing was acknowledged: what stands above it is looked
     /// through when the account is loaded.
@@ -70,6 +72,7 @@ extension Account {
         inbox.pass(kept.sequence)
         core.metrics.archivedMessages.increment()
         archive.wrote()
+        if stanza.payload.facts.mask.contains(.retraction) { honourRetraction(stanza, peer: to, sequence: kept.sequence) }
         if archive.unmarked >= ArchiveMemory.markBound { touchInbox() }
         return kept.sequence
     }
@@ -86,6 +89,9 @@ extension Account {
     /// A message that came in has its record: it carries the id on its way to the sessions.
     func archived(_ stanza: inout Stanza, _ sequence: UInt64) {
         core.metrics.archivedMessages.increment()
+        if stanza.payload.facts.mask.contains(.retraction), let from = stanza.from {
+            honourRetraction(stanza, peer: from, sequence: sequence)
+        }
         identify(&stanza, sequence)
     }
 

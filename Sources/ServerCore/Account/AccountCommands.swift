@@ -19,6 +19,7 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
+            revokeTokens()
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:
@@ -113,6 +114,8 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        dropRequests()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
         resources.removeAll()

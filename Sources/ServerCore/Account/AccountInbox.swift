@@ -17,7 +17,7 @@ struct InboxPage {
 extension Account {
     /// Hands the next page of waiting messages to the session that should have it, when there is one.
     func pump() {
-        guard case .live = phase, !isPumping, !isHeldByDeparting else { return }
+        guard case .live = phase, !isPumping, !isHeldByDeparting, archive.retractions.isEmpty else { return }
         guard !inbox.waiting.isEmpty else { return releaseHeldBack() }
         guard let resource = bestForInbox(), resource.inFlight.count <= Resource.flightBound / 2, let number = record?.number else {
             return
@@ -104,6 +104,12 @@ extension Account {
                 core.metrics.damagedRecords.increment()
                 resource.inFlight.remove(record.sequence)
                 _ = inbox.acknowledge(record.sequence)
+                continue
+            }
+            if let from = stanza.from, isBlocked(from) {
+                // Blocked since it came: it is owed no more.
+                resource.inFlight.remove(record.sequence)
+                _ = settle(record.sequence)
                 continue
             }
             inbox.note(record.sequence, origin: Origin(session: record.header.originSession, inSeq: record.header.inSeq))

@@ -1,11 +1,16 @@
 import Settings
 import Stanzas
 import Store
+import Telemetry
 import XMLStream
 
 /// What the account's own sessions send (RFC 6120 §10, RFC 6121 §8.1).
 extension Account {
     func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
+        if let to = stanza.to, isBlocked(to) {
+            core.metrics.blockedStanzas.increment()
+            return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? Self.blockedError : nil)
+        }
         if stanza.kind == .message, departing[ticket.session] != nil, record?.isEnabled == true {
             // Ended from here while it was under way: what the client said before it knew still counts.
             return outgoingMessage(stanza, ticket)
@@ -55,7 +60,10 @@ extension Account {
     private func outgoingIQ(_ stanza: Stanza, _ resource: Resource, _ ticket: Ticket) {
         let to = stanza.to ?? jid
         if to == jid {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .whole)
+            }
             return dispatch(stanza, .ownAccount, ticket: ticket)
         }
         if to.local == nil, core.hosts[to.domain] != nil {

@@ -11,7 +11,7 @@ extension Account {
         guard case .live = phase, var record, !isHost else { return false }
         record.credentials = credentials
         write(record)
-        for device in items(.device).keys { forget(.device, device) }
+        revokeTokens()
         if let session {
             for resource in resources where resource.jid != session { endSession(resource, .credentialsChanged) }
         }

@@ -119,6 +119,7 @@ extension Account {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
         forgetRow(resource.session.key)
+        leftUnread(resource)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
@@ -159,7 +160,7 @@ extension Account {
     }
 
     /// A message is owed no more. Returns false when it was not owed.
-    private func settle(_ message: UInt64) -> Bool {
+    func settle(_ message: UInt64) -> Bool {
         let stays = inbox.isArchived(message)
         guard let origin = inbox.acknowledge(message) else { return false }
         if stays {

@@ -53,6 +53,7 @@ struct ArchivePage: Sendable {
     private let account: JID
     private let ids: ArchiveIDs
     private let limit: Int
+    private let slice: Int
     private let isBackward: Bool
     private var phase = Phase.new
     private var range: ClosedRange<UInt64> = 0...UInt64.max
@@ -67,7 +68,8 @@ struct ArchivePage: Sendable {
     private(set) var refusal: StanzaError?
 
     /// - Parameter limit: messages at most, whatever the query says.
-    init(_ query: ArchiveQuery, account: JID, ids: ArchiveIDs, limit: Int) {
+    init(_ query: ArchiveQuery, account: JID, ids: ArchiveIDs, limit: Int, slice: Int = Self.slice) {
+        self.slice = slice
         self.query = query
         self.account = account
         self.ids = ids
@@ -93,7 +95,7 @@ struct ArchivePage: Sendable {
         guard case .at(let position) = phase else { return }
         if let chosen { return try advance(chosen, in: snapshot, rows) }
         let rest = isBackward ? range.lowerBound...position : position...range.upperBound
-        let scan = try rows.scanArchive(rest, peer: peer(rows), reverse: isBackward, rows: Self.slice, in: snapshot) { message in
+        let scan = try rows.scanArchive(rest, peer: peer(rows), reverse: isBackward, rows: slice, in: snapshot) { message in
             take(message)
         }
         damaged += scan.damaged.count
@@ -230,8 +232,8 @@ extension Account {
     public func sendArchivePage(
         _ query: ArchiveQuery, to session: JID, then: @escaping (Result<ArchiveEnd, StanzaError>) -> Void
     ) {
-        continueArchivePage(
-            ArchivePage(query, account: jid, ids: archiveIDs, limit: core.settings.archive.page), to: session, then: then)
+        let page = ArchivePage(query, account: jid, ids: archiveIDs, limit: core.settings.archive.page)
+        afterRetractions { [unowned self] in continueArchivePage(page, to: session, then: then) }
     }
 
     private func continueArchivePage(

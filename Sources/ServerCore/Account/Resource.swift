@@ -9,6 +9,13 @@ final class Resource {
         static let interested = Flags(rawValue: 1)
         /// Carbons are on (XEP-0280).
         static let carbons = Flags(rawValue: 2)
+        /// Its client said that nobody looks at it (XEP-0352).
+        static let inactive = Flags(rawValue: 4)
+        /// It has no socket and may be resumed (XEP-0198).
+        static let detached = Flags(rawValue: 8)
+        static let sleep: Flags = [.inactive, .detached]
+        /// Asked for the block list, so it hears of changes (XEP-0191 §3.3).
+        static let blocklist = Flags(rawValue: 16)
     }
 
     /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
@@ -39,6 +46,8 @@ final class Resource {
     var isLagging = false
 
     var isAvailable: Bool { presence != nil }
+    /// Nobody attends to it: what it gets is not seen now.
+    var isAsleep: Bool { !flags.isDisjoint(with: .sleep) }
 
     init(name: String, jid: JID, session: SessionRef, bind: BindID, device: String? = nil) {
         self.device = device

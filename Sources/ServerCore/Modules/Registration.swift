@@ -106,6 +106,7 @@ public struct Registration {
     var claims: [IQClaim] = []
     var messages: [(stage: Stage, direction: Direction, handler: MessageHandler)] = []
     var features: [(String, Addressee)] = []
+    var unread: [(Turn) -> Void] = []
     var conditional: [ConditionalFeature] = []
     var identities: [(Identity, Addressee)] = []
     var streamFeatures: [FormMaker] = []
@@ -128,6 +129,10 @@ public struct Registration {
     public mutating func message(_ stage: Stage, _ direction: Direction, by handler: @escaping MessageHandler) {
         messages.append((stage, direction, handler))
     }
+
+    /// Hears of messages that a session held when it fell asleep or died, while nobody attends to another (`Stage.hold` saw them go to one
+    /// that was awake).
+    public mutating func unread(by handler: @escaping (Turn) -> Void) { unread.append(handler) }
 
     /// Names a feature for disco (XEP-0030).
     public mutating func feature(_ name: String, of addressees: Addressee...) {
@@ -184,6 +189,8 @@ public struct ClaimConflict: Error, CustomStringConvertible {
 public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
+    /// What is called when messages are left unread.
+    let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
     private var visits: [Registration.VisitHandler?] = []
     private let visitorFeatures: [(Visitor) -> String?]
@@ -257,6 +264,7 @@ public final class DispatchTable {
         }
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
+        unread = registrations.flatMap(\.unread)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
         streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }

@@ -15,6 +15,8 @@ public enum Letter: Sendable {
     /// need no letter.
     case returned(account: JID, session: SessionRef, stanzas: [Stanza])
     case command(CommandLetter)
+    /// A session says whether somebody attends to it: the bits of `Resource.Flags.sleep`.
+    case sleeps(account: JID, session: SessionRef, flags: UInt8)
     /// A session wrote its client the error for a message that the account copied to the others.
     case refused(account: JID, session: SessionRef, error: Stanza)
 

@@ -5,7 +5,7 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, sleeps
         case deliver = 32, completed, bound, end
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
@@ -97,6 +97,11 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.stanza(error)
+        case .sleeps(let account, let session, let flags):
+            w.kind(.sleeps)
+            w.jid(account)
+            w.session(session)
+            w.uint8(flags)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
             w.uint64(session)
@@ -247,6 +252,7 @@ enum LetterCodec {
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
         case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
+        case .sleeps: return .sleeps(account: try r.jid(), session: try r.session(), flags: try r.uint8())
         case .deliver:
             return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:

@@ -58,6 +58,7 @@ struct PresenceMemory {
         else { return }
         if stanza.type == .get {
             if request.first(Names.rosterQuery) != nil { note(.interested) }
+            if request.first(Names.blocklist) != nil { note(.blocklist) }
         } else if request.first(Names.carbonsOn) != nil {
             note(.carbons)
         } else if request.first(Names.carbonsOff) != nil {

@@ -43,6 +43,10 @@ public final class Session {
     public private(set) var lastActivity: MonotonicTime
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
+    /// Why nobody attends to the client.
+    var sleep: Resource.Flags = []
+    /// Bits of `Resource.Flags`: what the home must know.
+    var flags: UInt8 { presence.flags | sleep.rawValue }
     private var bindCompletion: ((Result<Session, StanzaError>) -> Void)?
     public private(set) var ended: EndReason?
     /// Why this side is ending it.
@@ -425,7 +429,7 @@ public final class Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: presence.flags,
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
             device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: queue.owed + held.owed,
             acked: ackedLately.map(\.message) + ackedNow)

@@ -15,6 +15,7 @@ extension Session {
         guard ended == nil, active == isInactive else { return }
         isInactive = !active
         shard.core.metrics.inactiveSessions.add(active ? -1 : 1)
+        sleeps(.inactive, !active)
         if active { writeHeld() }
     }
 

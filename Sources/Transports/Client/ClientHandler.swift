@@ -63,10 +63,10 @@ final class ClientHandler: ChannelDuplexHandler {
     private var tlsFailed = false
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
+    /// A login by SASL2 from its proof to its success.
+    var login: ExtensibleLogin?
     /// The client as modules see it before it has authenticated, on this stream.
     var visitor: Visitor?
-    /// What `<success/>` of SASL2 is made of, while that is done.
-    var success: Success?
     /// The installation of the client (`BindTerms.device`).
     var device: String?
 

@@ -92,7 +92,7 @@ extension Commands {
             sink.end { reply in
                 Self.show(facts, &reply)
                 if facts["state"] == .none {
-                    reply.ok("this node has taken no backup since it began to keep the store; store backup list shows those there are")
+                    reply.ok("this node has taken no backup since it began to keep the store; store backups shows those there are")
                 } else {
                     reply.ok()
                 }

@@ -121,7 +121,16 @@ extension Commands {
                 let rows = AccountRows(
                     partition: core.identity.partition(of: account.account.jid), number: account.account.number, identity: core.identity)
                 let card = try rows.item(.vcard, "", in: snapshot)
-                sink.write { show(account, vCardBytes: card?.count ?? 0, &$0) }
+                let archive = try rows.archiveSize(rows: 1_000_000, in: snapshot)
+                let first = try rows.archiveEnd(last: false, in: snapshot)
+                let last = try rows.archiveEnd(last: true, in: snapshot)
+                sink.write { reply in
+                    show(account, vCardBytes: card?.count ?? 0, &reply)
+                    let atLeast = archive.isAll ? "" : "at least "
+                    reply.fact("archive", .text("\(atLeast)\(archive.messages) messages, \(archive.bytes) bytes"))
+                    reply.fact("archive_first", first.map { .text(Moment.text($0.stamp)) } ?? .none)
+                    reply.fact("archive_last", last.map { .text(Moment.text($0.stamp)) } ?? .none)
+                }
                 list(SessionFilter(jid: jid), limit: 100, sink)
             } catch {
                 sink.fail(.unavailable, "the account \(jid) cannot be read: \(error)")
@@ -143,6 +152,7 @@ extension Commands {
         reply.fact("roster_items", ReplyValue(account.roster.count { $0.isListed && !$0.isRemoved }))
         reply.fact("roster_version", ReplyValue(record.rosterVersion))
         reply.fact("subscription_requests", ReplyValue(account.pendingIn.count))
+        reply.fact("blocked_addresses", ReplyValue(account.items[.blocked]?.count ?? 0))
         reply.fact("messages_owed", ReplyValue(account.owed.count))
         reply.fact("vcard_bytes", ReplyValue(vCardBytes))
         if !account.damaged.isEmpty { reply.warning("\(account.damaged.count) records of the account are damaged") }
