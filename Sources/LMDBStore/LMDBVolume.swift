@@ -26,7 +26,7 @@ public final class LMDBVolume: Volume {
     /// The reader threads.
     public let readers: ReaderPool
     let environment: Environment
-    private let options: Options
+    let options: Options
     private let stateChanged: @Sendable (VolumeState) -> Void
     private let role = Monitor(Role.follower)
 

@@ -108,7 +108,7 @@ public final class Restore {
         return Outcome(path: store, aside: aside, accounts: accounts)
     }
 
-    private static func clear(_ folder: String) throws(StoreFailure) {
+    static func clear(_ folder: String) throws(StoreFailure) {
         for file in ["data.mdb", "lock.mdb", "volume.lock"] {
             guard unlink(folder + "/" + file) == 0 || errno == ENOENT else { throw StoreFailure(system: errno, "removing \(folder)/\(file)") }
         }

@@ -5,6 +5,7 @@ import LMDBStore
 import ServerCore
 import Stanzas
 import Store
+import Synchronization
 
 /// The admin commands that are about files and not about a running cluster: `martletd --files` greets, takes one request on standard
 /// input and answers on standard output, as a node does on its socket. `martletctl` is at the other end.
@@ -25,6 +26,7 @@ public struct FileCommands {
             case _ where !invocation.isAboutFiles: Self.fail(.usage, "\(invocation.command.name) is for a node")
             case "store verify": verify(invocation)
             case "store restore": restore(invocation)
+            case "store compact": compact(invocation)
             default: Self.fail(.usage, "\(invocation.command.name) is not known here")
             }
         } catch {
@@ -92,10 +94,7 @@ public struct FileCommands {
             }
         } catch {
             guard error == .notKeeper else { return Self.fail(.failed, Self.sentence(error)) }
-            let holder = KeeperLock.holder(directory: directory + "/store")
-            return Self.fail(
-                .refused,
-                "node \(holder?.node ?? "?") (process \(holder.map { String($0.pid) } ?? "?")) keeps the store in \(directory): stop all nodes first")
+            return Self.refuse(directory)
         }
         if restore.isOccupied, !invocation.flag("yes"), !consents() {
             return Self.fail(.refused, "nothing was done; say yes, or --yes")
@@ -137,6 +136,36 @@ public struct FileCommands {
         }
     }
 
+    /// A node runs.
+    private static func refuse(_ directory: String) {
+        let holder = KeeperLock.holder(directory: directory + "/store")
+        fail(
+            .refused,
+            "node \(holder?.node ?? "?") (process \(holder.map { String($0.pid) } ?? "?")) keeps the store in \(directory): stop all nodes first")
+    }
+
+    // MARK: store compact
+
+    private func compact(_ invocation: Invocation) {
+        let directory = invocation.text("DIR") ?? ""
+        do throws(StoreFailure) {
+            let pace = ProgressPace()
+            let outcome = try Compaction(in: directory).carryOut(
+                removesOld: invocation.flag("remove-old"), now: WallClock().now
+            ) { Self.show($0, of: $1, pace) }
+            Self.say { reply in
+                reply.fact("bytes_before", ReplyValue(outcome.bytesBefore))
+                reply.fact("bytes_after", ReplyValue(outcome.bytesAfter))
+                reply.fact("rows", ReplyValue(outcome.rows))
+                reply.fact("aside", ReplyValue(outcome.aside))
+                reply.ok("the store is compact; start the nodes")
+            }
+        } catch {
+            if error == .notKeeper { return Self.refuse(directory) }
+            Self.fail(.failed, Self.sentence(error))
+        }
+    }
+
     // MARK: Lines
 
     private static func sentence(_ failure: StoreFailure) -> String {
@@ -148,12 +177,21 @@ public struct FileCommands {
     }
 
     /// Remembers when progress was last shown.
-    private final class ProgressPace { var last = MonotonicTime(nanoseconds: 0) }
+    private final class ProgressPace: Sendable {
+        private let last = Mutex(MonotonicTime(nanoseconds: 0))
+
+        /// Whether it is time to show something again.
+        func isDue(_ now: MonotonicTime) -> Bool {
+            last.withLock { last in
+                guard now.milliseconds(since: last) >= 100 else { return false }
+                last = now
+                return true
+            }
+        }
+    }
 
     private static func show(_ done: UInt64, of total: UInt64, _ pace: ProgressPace) {
-        let now = MonotonicTime.now
-        guard now.milliseconds(since: pace.last) >= 100 || done == total else { return }
-        pace.last = now
+        guard pace.isDue(MonotonicTime.now) || done == total else { return }
         say { $0.progress(done, of: total) }
     }
 

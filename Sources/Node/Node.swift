@@ -268,7 +268,7 @@ public final class Node: Sendable {
                         ).bytes
                     case .stop: stop()
                     case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
-                    case .backup(let question):
+                    case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }
                     return []

@@ -26,7 +26,7 @@ import Testing
     static func message(_ sequence: UInt64, account: UInt64 = number, peer: String? = "romeo@montague.lit") throws -> (Key, [UInt8]) {
         var bytes: [UInt8] = []
         let stanza = Stanza(
-            kind: .message, type: .chat, from: try JID("romeo@montague.lit/orchard"), to: try JID(jid), id: "m\(sequence)")
+            kind: .message, type: .chat, id: "m\(sequence)", from: try JID("romeo@montague.lit/orchard"), to: try JID(jid))
         stanza.encode(into: &bytes)
         let record = MessageRecord(
             sequence: sequence, stamp: 1, flags: .owed, originSession: 0, inSeq: 0, originIDHash: 0,
@@ -126,6 +126,8 @@ import Testing
         Defect("two accounts of one number", .duplicate) { volume in
             let twin = (0..<10_000).lazy.map { "twin\($0)@capulet.lit" }.first { identity.partition(of: $0) == partition }
             put(volume, account(twin ?? "", number: number, rosterVersion: 3))
+            // Whose it is now is anybody's guess.
+            volume.tamper(Keys.sessionRow(partition, number, session: 4), nil)
         },
         Defect("account that is deleted too", .conflict) { volume in
             volume.tamper(Keys.tombstone(partition, number), TombstoneRecord(jid: jid, number: number, deleted: 1).encode())

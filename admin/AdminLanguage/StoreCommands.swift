@@ -27,6 +27,28 @@ extension CommandTable {
             details: ["What is shown is what their manifests say; store verify compares a backup with its manifest."],
             examples: ["store backups", "--json store backups /var/backups/martlet"]),
         AdminCommand(
+            path: ["store", "stats"],
+            options: [.flag("tables", "Count rows and bytes of each table too; every row is looked at.")],
+            effect: .reads,
+            summary: "Show how large the store is, how much of it is free, what it commits, and who reads it.",
+            details: [
+                "file_bytes is what the data file has used at one time; free_bytes of it can be used again, but the file never becomes smaller by itself: see store compact.",
+                "The readers are the slots of all processes. One that lags, or is dead, keeps what was freed from being used again.",
+                "Rates are those of one second.",
+            ],
+            examples: ["store stats", "--json store stats --tables"]),
+        AdminCommand(
+            path: ["store", "compact"],
+            arguments: [.init(name: "DIR", kind: .text, summary: "The directory of the cluster ([node] directory).")],
+            options: [.flag("remove-old", "Remove the old data file at the end instead of keeping it aside.")],
+            effect: .writes, filesArgument: "DIR",
+            summary: "Make the data file of a stopped cluster as small as what is in it.",
+            details: [
+                "The store uses freed space again, so this is worth it only after much was deleted for good: store stats shows how much is free.",
+                "All nodes must be stopped, because every one has the file mapped. It is done by martletd as a program on this machine, as the user of the server: a compact copy is written, compared row by row, and takes the place of the old one in one step.",
+            ],
+            examples: ["store compact /var/lib/martlet", "store compact /var/lib/martlet --remove-old"]),
+        AdminCommand(
             path: ["store", "restore"],
             arguments: [
                 .init(name: "BACKUP", kind: .text, summary: "The folder of a backup, as store backup made it, or the data file in it.")

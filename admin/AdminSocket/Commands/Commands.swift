@@ -39,6 +39,7 @@ struct Commands: Sendable {
         case "node stop": stopNode(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
+        case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
