@@ -45,7 +45,7 @@ extension Account {
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
-        if let mine { identify(&stanza, mine) }
+        if let mine, resources.count > 1 { identify(&stanza, mine) }
         copySent(stanza, by: ticket.session)
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
