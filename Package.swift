@@ -54,7 +54,7 @@ let package = Package(
         room("Store", ["Stanzas"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
-        room("LMDBStore", ["Store", "CLMDB", "CShims"]),
+        room("LMDBStore", ["Store", "Stanzas", "CLMDB", "COpenSSL", "CShims"]),
         room(
             "ServerCore",
             [
@@ -72,7 +72,8 @@ let package = Package(
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "Store", "Stanzas", nio, nioPosix, log],
+            ["AdminLanguage", "ServerCore", "Authentication", "Settings", "Store", "Stanzas", nio, nioPosix, log],
+            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Store", "Stanzas", nio, nioPosix, log],
             path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(

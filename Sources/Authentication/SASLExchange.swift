@@ -1,10 +1,10 @@
 internal import CSASL
 
-/// One login on one stream: the server's side of SCRAM-SHA-1, -256 and -512, with and without -PLUS (RFC 5802, RFC 7677), and of
-/// PLAIN (RFC 4616), as RFC 6120 §6 carries them. Data is what stands between the tags, decoded from base 64.
+/// One login on one stream: the server's side of SCRAM-SHA-1, -256 and -512, with and without -PLUS (RFC 5802, RFC 7677), of
+/// PLAIN (RFC 4616), and of tokens (`TokenMechanism`), as RFC 6120 §6 and XEP-0388 carry them. Data is what stands between the tags, decoded from base 64.
 ///
 /// Overview: `begin` → `.needCredentials` → `credentials` → SCRAM: `.challenge` → `respond` → `.success`;
-/// PLAIN: `.verifyPassword` → `passwordVerified` → `.success`. Any step may answer `.failure`, which ends the exchange.
+/// PLAIN: `.verifyPassword` → `passwordVerified` → `.success`; a token: `.success` at once. Any step may answer `.failure`, which ends the exchange.
 /// An account that does not exist, a wrong password and a wrong channel binding give the same steps and the same condition.
 /// Confined to one loop.
 public final class SASLExchange {
@@ -31,6 +31,10 @@ public final class SASLExchange {
     public let mechanism: String
     /// The prepared localpart, from the first message on: whom to count a failure for.
     public private(set) var user: String?
+    /// The secret of the token that was proved.
+    public private(set) var token: String?
+    /// What the store knows of the account, once it was asked.
+    public private(set) var known: Credentials?
 
     private enum State {
         case idle
@@ -44,10 +48,12 @@ public final class SASLExchange {
     private enum First {
         case plain(SecretBytes)
         case scram(SCRAMHash, message: [UInt8], binding: (type: ChannelBindingType, data: [UInt8])?)
+        case token(TokenMechanism, TokenMessage, binding: [UInt8])
     }
     private enum Mechanism {
         case plain
         case scram(SCRAMHash, plus: Bool)
+        case token(TokenMechanism)
     }
 
     private let host: String
@@ -96,9 +102,12 @@ public final class SASLExchange {
     /// - Parameters:
     ///   - credentials: nil when there is no such account. One that lacks the mechanism's hash is treated in the same way.
     ///   - disabled: the account may not be used; told only to who knows its password.
-    public func credentials(_ credentials: Credentials?, disabled: Bool) -> Step {
+    ///   - tokens: of the device that logs in.
+    ///   - now: wall clock µs, for the end of tokens.
+    public func credentials(_ credentials: Credentials?, disabled: Bool, tokens: [LoginToken] = [], now: Int64 = 0) -> Step {
         guard case .waitingForCredentials(let first) = state, let user else { return fail(.malformedRequest) }
         isDisabled = disabled
+        known = credentials
         // The fake keys are made for real accounts too: the time is the same.
         switch first {
         case .plain(let password):
@@ -110,6 +119,17 @@ public final class SASLExchange {
                 let connection = SASLConnection(host: host, key: credentials?.keys[hash] ?? fake, binding: binding)
             else { return fail(.temporaryAuthFailure) }
             return advance(connection, hash, connection.start(mechanism: mechanism, message))
+        case .token(let mechanism, let message, let binding):
+            do throws(SASLFailure) {
+                let proved = try message.proved(among: tokens, mechanism: mechanism, binding: binding)
+                guard let proved, credentials != nil else { return fail(.notAuthorized) }
+                // Told only to who has the token (XEP-0484 §4.2).
+                guard proved.expires > now else { return fail(.credentialsExpired) }
+                token = proved.secret
+                return succeed(data: try TokenMessage.answer(proved, binding: binding))
+            } catch {
+                return fail(error)
+            }
         }
     }
 
@@ -142,6 +162,7 @@ public final class SASLExchange {
 
     private var chosen: Mechanism? {
         if mechanism == "PLAIN" { return .plain }
+        if let token = TokenMechanism(rawValue: mechanism) { return .token(token) }
         guard let hash = SCRAMHash(mechanism: mechanism) else { return nil }
         return .scram(hash, plus: mechanism.hasSuffix("-PLUS"))
     }
@@ -158,6 +179,7 @@ public final class SASLExchange {
             switch chosen {
             case .plain: return try plain(data)
             case .scram(let hash, let plus): return try scram(hash, plus: plus, data)
+            case .token(let mechanism): return try token(mechanism, data)
             case nil: return fail(.invalidMechanism)
             }
         } catch {
@@ -181,6 +203,19 @@ public final class SASLExchange {
         let identity = try SASLIdentity(authcid: message.authcid, authzid: message.authzid, host: host)
         user = identity.user
         state = .waitingForCredentials(.scram(hash, message: data, binding: binding))
+        return .needCredentials(user: identity.user)
+    }
+
+    private func token(_ mechanism: TokenMechanism, _ data: [UInt8]) throws(SASLFailure) -> Step {
+        let message = try TokenMessage(data)
+        var binding: [UInt8] = []
+        if let type = mechanism.binding {
+            guard let data = bindings?[type] else { throw .notAuthorized }
+            binding = data
+        }
+        let identity = try SASLIdentity(authcid: message.authcid, authzid: nil, host: host)
+        user = identity.user
+        state = .waitingForCredentials(.token(mechanism, message, binding: binding))
         return .needCredentials(user: identity.user)
     }
 

@@ -249,6 +249,26 @@ final class Environment: @unchecked Sendable {
         }
     }
 
+    /// Rows as the last commit left them.
+    var rows: UInt64 {
+        pool.look { pool in
+            guard !pool.isClosed else { return 0 }
+            var stat = MDB_stat()
+            mdb_env_stat(env, &stat)
+            return UInt64(stat.ms_entries)
+        }
+    }
+
+    /// The number of the last commit. It rises by one with each, and begins again in a compact copy.
+    var lastCommit: UInt64 {
+        pool.look { pool in
+            guard !pool.isClosed else { return 0 }
+            var info = MDB_envinfo()
+            mdb_env_info(env, &info)
+            return UInt64(info.me_last_txnid)
+        }
+    }
+
     /// Bytes of freed pages that a later commit can use again.
     func freeBytes() throws(StoreFailure) -> UInt64 {
         let transaction = try beginReading()

@@ -7,8 +7,12 @@ public struct CopyLimits: Sendable {
     public var growthBytes: UInt64 = 1 << 30
     /// Bytes that stay free on the target's file system.
     public var reserveBytes: UInt64 = 64 << 20
+    /// Bytes a second that are written at most; 0: as fast as it goes.
+    public var bytesPerSecond: UInt64 = 0
     /// Asked between blocks: true ends the copy.
     public var isCancelled: @Sendable () -> Bool = { false }
+    /// Told between blocks how many bytes are written, and about how many it will be: never less than are written.
+    public var progress: @Sendable (_ bytes: UInt64, _ expected: UInt64) -> Void = { _, _ in }
     public init() {}
 }
 
@@ -17,6 +21,10 @@ public struct CopyReport: Sendable, Equatable {
     public var bytes: UInt64
     /// Bytes by which the data file grew meanwhile.
     public var growth: UInt64
+    /// SHA-256 of the file.
+    public var sha256: [UInt8] = []
+    /// Every commit up to this one of the keeper's environment is in the copy, and perhaps a few more.
+    public var commit: UInt64 = 0
 }
 
 /// A copy that LMDB writes into a pipe and this code into a file, so that it can be watched and ended: once the pipe is
@@ -36,9 +44,12 @@ struct HotCopy {
 
     func write(to path: String) throws(StoreFailure) -> CopyReport {
         try environment.holdingOpen { () throws(StoreFailure) in
+            // Before the copy begins: what is acknowledged now is committed now.
+            let commit = environment.lastCommit
             let size = environment.size.used
             let free = try environment.freeBytes()
-            try requireSpace(size - min(free, size), at: directory(of: path))
+            let expected = size - min(free, size)
+            try requireSpace(expected, at: directory(of: path))
             let partial = path + ".partial"
             let file = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
             guard file >= 0 else { throw StoreFailure(system: errno, "making \(partial)") }
@@ -46,7 +57,8 @@ struct HotCopy {
                 Glibc.close(file)
                 unlink(partial)
             }
-            let report = try pour(into: file, directory(of: path), startingAt: size)
+            var report = try pour(into: file, directory(of: path), startingAt: size, expecting: expected)
+            report.commit = commit
             guard fsync(file) == 0 else { throw StoreFailure(system: errno, "syncing \(partial)") }
             // A link and not a rename: a file that is there already stays.
             guard link(partial, path) == 0 else { throw StoreFailure(system: errno, "naming \(path)") }
@@ -55,7 +67,9 @@ struct HotCopy {
         }
     }
 
-    private func pour(into file: Int32, _ directory: String, startingAt size: UInt64) throws(StoreFailure) -> CopyReport {
+    private func pour(into file: Int32, _ directory: String, startingAt size: UInt64, expecting expected: UInt64) throws(StoreFailure)
+        -> CopyReport
+    {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else { throw StoreFailure(system: errno, "making a pipe") }
         let (outlet, inlet) = (ends[0], ends[1])
@@ -66,6 +80,7 @@ struct HotCopy {
         do throws(StoreFailure) {
             // Threads of the store take no signals, so a closed pipe is an error number and no SIGPIPE.
             thread = try Thread("store-copy") {
+                Thread.yieldToOthers()
                 let code = environment.copy(to: inlet)
                 Glibc.close(inlet)
                 result.change { $0 = code }
@@ -77,7 +92,9 @@ struct HotCopy {
         }
         var failure: StoreFailure?
         var report = CopyReport(bytes: 0, growth: 0)
-        do throws(StoreFailure) { report = try drain(outlet, into: file, directory, startingAt: size) } catch { failure = error }
+        do throws(StoreFailure) {
+            report = try drain(outlet, into: file, directory, startingAt: size, expecting: expected)
+        } catch { failure = error }
         Glibc.close(outlet)
         thread.join()
         if let failure { throw failure }
@@ -86,8 +103,12 @@ struct HotCopy {
         return report
     }
 
-    private func drain(_ outlet: Int32, into file: Int32, _ directory: String, startingAt size: UInt64) throws(StoreFailure) -> CopyReport {
+    private func drain(
+        _ outlet: Int32, into file: Int32, _ directory: String, startingAt size: UInt64, expecting expected: UInt64
+    ) throws(StoreFailure) -> CopyReport {
         var report = CopyReport(bytes: 0, growth: 0)
+        let digest = try SHA256Digest()
+        let started = Clock.now
         var nextLook = Self.lookBytes
         var block = [UInt8](repeating: 0, count: Self.blockBytes)
         while true {
@@ -96,10 +117,15 @@ struct HotCopy {
             guard count >= 0 else { throw StoreFailure(system: errno, "copying the store") }
             if count == 0 { break }
             try writeAll(block[..<count], to: file)
+            digest.add(block[..<count])
             report.bytes += UInt64(count)
+            limits.progress(report.bytes, max(expected, report.bytes))
             if limits.isCancelled() { throw .abandoned("the copy was cancelled") }
+            try hold(report.bytes, since: started)
             guard report.bytes >= nextLook else { continue }
             nextLook = report.bytes + Self.lookBytes
+            // Written out bit by bit: one large sync at the end would make the commits beside it wait.
+            guard fdatasync(file) == 0 else { throw StoreFailure(system: errno, "syncing the copy") }
             report.growth = growth(since: size)
             guard report.growth <= limits.growthBytes else {
                 throw .abandoned("the store grew by \(report.growth >> 20) MiB while it was copied; copy it at a quieter time")
@@ -107,7 +133,18 @@ struct HotCopy {
             try requireSpace(0, at: directory)
         }
         report.growth = growth(since: size)
+        report.sha256 = try digest.finish()
         return report
+    }
+
+    /// Waits until so many bytes may have been written.
+    private func hold(_ bytes: UInt64, since started: UInt64) throws(StoreFailure) {
+        guard limits.bytesPerSecond > 0 else { return }
+        let due = started &+ UInt64(Double(bytes) / Double(limits.bytesPerSecond) * 1e9)
+        while Clock.now < due {
+            if limits.isCancelled() { throw .abandoned("the copy was cancelled") }
+            usleep(useconds_t(min(due &- min(Clock.now, due), 50_000_000) / 1_000))
+        }
     }
 
     private func growth(since size: UInt64) -> UInt64 {

@@ -25,7 +25,7 @@ public final class LMDBVolume: Volume {
     public let directory: String
     /// The reader threads.
     public let readers: ReaderPool
-    private let environment: Environment
+    let environment: Environment
     private let options: Options
     private let stateChanged: @Sendable (VolumeState) -> Void
     private let role = Monitor(Role.follower)
@@ -182,6 +182,9 @@ public final class LMDBVolume: Volume {
         (statistics.usedBytes, statistics.mapBytes) = environment.size
         return statistics
     }
+
+    /// Rows of the volume as the last commit left it.
+    public var rowCount: UInt64 { environment.rows }
 
     // MARK: Backup
 

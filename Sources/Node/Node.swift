@@ -31,6 +31,7 @@ public final class Node: Sendable {
     private let passwords: PasswordPool
     private let bridge: BusBridge
     private let census: AccountCensus
+    private let backups: BackupKeeper
     private let parts = Mutex(Parts())
     private let stopRequested: @Sendable () -> Void
     private let registry: Registry
@@ -99,6 +100,7 @@ public final class Node: Sendable {
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: "c2s"))
+        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: "backup"))
         let components = try ComponentTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
             log: Logger(label: "components"))
@@ -127,11 +129,12 @@ public final class Node: Sendable {
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
-            changed: { [census] in census.changed($0, $1) })
+            volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
         waitForLock()
+        backups.startSchedule()
         log.notice("started", metadata: ["node": "\(settings.node.name)"])
     }
 
@@ -191,6 +194,7 @@ public final class Node: Sendable {
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
+        backups.stop()
         await transports?.stopListening()
         await components?.stopListening()
         let patience = settings.cluster.drainSeconds
@@ -250,6 +254,7 @@ public final class Node: Sendable {
         let report = NodeReport(
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let stop = stopRequested
+        let backups = backups
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -262,7 +267,11 @@ public final class Node: Sendable {
                             epoch: shard.placement.epoch
                         ).bytes
                     case .stop: stop()
-                    case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
+                    case .advanceClock(let seconds):
+                        core.clock.advance(seconds: seconds)
+                        for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
+                    case .backup(let question):
+                        return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }
                     return []
                 }

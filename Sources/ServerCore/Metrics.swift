@@ -9,6 +9,7 @@ public final class CoreMetrics: Sendable {
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     private let registrations: [RegistrationOutcome: Counter]
+    private let invitations: [InvitationEvent: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -27,8 +28,23 @@ public final class CoreMetrics: Sendable {
     /// Sessions whose client said that it is inactive (XEP-0352).
     let inactiveSessions: Gauge
     let heldStanzas: Counter
+    let blockedStanzas: Counter
+    let keptReports: Counter
+    let lostReports: Counter
     let supersededStanzas: Counter
     public let rateLimited: Counter
+    /// Notifications to push services (XEP-0357), and what became of them.
+    let pushes: Counter
+    let pushesRefused: Counter
+    let pushesUnanswered: Counter
+    /// Registrations that ended because of errors or by the service's own word.
+    let pushesDisabled: Counter
+    /// Sessions that wait for their clients to resume them.
+    public let detachedSessions: Gauge
+    public let acknowledgementsIn: Counter
+    public let acknowledgementsOut: Counter
+    public let acknowledgementTimeouts: Counter
+    private let resumptions: [String: Counter]
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -60,6 +76,12 @@ public final class CoreMetrics: Sendable {
                 labels: [("outcome", outcome.rawValue)])
         }
         self.registrations = registrations
+        var invitations: [InvitationEvent: Counter] = [:]
+        for event in InvitationEvent.allCases {
+            invitations[event] = try registry.counter(
+                "martlet_invitations_total", help: "What became of invitations.", labels: [("event", event.rawValue)])
+        }
+        self.invitations = invitations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -78,6 +100,13 @@ public final class CoreMetrics: Sendable {
         pauses = try registry.counter("martlet_client_pauses_total", help: "Times a client's socket was paused for back-pressure.")
         rateLimited = try registry.counter(
             "martlet_client_rate_pauses_total", help: "Times a client's socket was paused because it sent too fast.")
+        pushes = try registry.counter("martlet_push_notifications_total", help: "Notifications sent to push services.")
+        pushesRefused = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "error")])
+        pushesUnanswered = try registry.counter(
+            "martlet_push_failures_total", help: "Notifications that push services did not take.", labels: [("reason", "timeout")])
+        pushesDisabled = try registry.counter(
+            "martlet_push_disabled_total", help: "Push services that were disabled because of errors or by their own word.")
         components = try registry.gauge("martlet_components", help: "Components that are connected to this node.")
         componentStanzasIn = try registry.counter("martlet_component_stanzas_received_total", help: "Stanzas received from components.")
         componentStanzasOut = try registry.counter("martlet_component_stanzas_sent_total", help: "Stanzas written towards components.")
@@ -87,8 +116,25 @@ public final class CoreMetrics: Sendable {
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        detachedSessions = try registry.gauge(
+            "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
+        acknowledgementsIn = try registry.counter("martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
+        acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")
+        acknowledgementTimeouts = try registry.counter(
+            "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")
+        var resumed: [String: Counter] = [:]
+        for outcome in Self.resumeOutcomes {
+            resumed[outcome] = try registry.counter(
+                "martlet_resumptions_total", help: "Attempts to resume a session (XEP-0198), by outcome.", labels: [("outcome", outcome)])
+        }
+        resumptions = resumed
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
+        blockedStanzas = try registry.counter(
+            "martlet_blocked_stanzas_total", help: "Stanzas from and to addresses that the account blocked.")
+        let reports = "Reports of spam and abuse (XEP-0377), by whether there was room to keep them."
+        keptReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "kept")])
+        lostReports = try registry.counter("martlet_reports_total", help: reports, labels: [("outcome", "lost")])
         heldStanzas = try registry.counter(
             "martlet_client_state_held_total", help: "Stanzas that waited for an inactive client, or for a later one to take their place.")
         supersededStanzas = try registry.counter(
@@ -96,6 +142,10 @@ public final class CoreMetrics: Sendable {
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    /// How an attempt to resume comes out: where the session was, or that there was none.
+    static let resumeOutcomes = ["here", "moved", "refused"]
+    func resumed(_ outcome: String) { resumptions[outcome]?.increment() }
+    public func invitation(_ event: InvitationEvent) { invitations[event]?.increment() }
     public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
 
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
@@ -121,4 +171,9 @@ public enum RegistrationOutcome: String, Sendable, CaseIterable {
     case unacceptable
     /// The store, or the threads for passwords, could not do it.
     case failed
+}
+
+/// What happens to invitations (XEP-0401).
+public enum InvitationEvent: String, Sendable, CaseIterable {
+    case made, used, revoked, expired
 }

@@ -9,6 +9,7 @@ enum Names {
     static let rosterItem = Name("item", NS.roster)
     static let rosterGroup = Name("group", NS.roster)
     static let legacySession = Name("session", NS.session)
+    static let blocklist = Name("blocklist", NS.blocking)
     static let carbonsOn = Name("enable", NS.carbons)
     static let carbonsOff = Name("disable", NS.carbons)
     static let forwarded = Name("forwarded", NS.forward)

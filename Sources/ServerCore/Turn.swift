@@ -33,8 +33,17 @@ public final class Turn {
     /// Settings of a host served here; of the account's own when no domain is given.
     public func host(_ domain: String? = nil) -> Settings.Host? { account.shard.core.hosts[domain ?? account.jid.domain] }
 
-    /// Sends a stanza from the account.
-    public func send(_ stanza: Stanza) { account.route(stanza, nil) }
+    /// Sends a stanza from the account, unless it is for somebody whom the account blocked.
+    public func send(_ stanza: Stanza) {
+        if let to = stanza.to, account.isBlocked(to) { return }
+        account.route(stanza, nil)
+    }
+
+    /// Answers a request with a result that carries this inner XML, so that more may leave behind it; its handler then returns `.sent`.
+    public func answer(_ request: Request, _ xml: [UInt8] = []) { account.answer(request.stanza, xml) }
+
+    /// A name for the request that stays the same when it comes again after a takeover; nil for what no session sent.
+    public var submission: String? { ticket.map { "\(String($0.session.key, radix: 16))-\($0.inSeq)" } }
 
     /// Sends a stanza to one of the account's own sessions, behind everything said to it before.
     public func deliver(_ stanza: Stanza, to session: JID) { account.deliver(stanza, to: account.resource(jid: session)) }

@@ -12,10 +12,13 @@ public struct Settings: Sendable, Equatable {
     public var limits = Limits()
     public var sessions = Sessions()
     public var offline = Offline()
+    public var push = Push()
     public var registration = Registration()
+    public var invitations = Invitations()
     public var profile = Profile()
     public var archive = Archive()
     public var store = Store()
+    public var backup = Backup()
     public var cluster = Cluster()
     public var log = Log()
     public var debug = Debug()
@@ -112,6 +115,14 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Days for which a token is good (XEP-0484); 0: no tokens.
+        public var tokenDays = 21
+        /// Days after which a token in use is replaced.
+        public var tokenRotationDays = 3
+        /// Whether tokens are given that are not bound to a TLS connection.
+        public var unboundTokens = true
+        /// Devices that are remembered of one account.
+        public var devicesPerAccount = 32
         public init() {}
     }
 
@@ -146,8 +157,16 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
+        public var commandSeconds = 600
         /// Items of one roster.
         public var rosterItems = 5_000
+        /// Addresses that one account may block (XEP-0191).
+        public var blockedAddresses = 1_000
+        /// Reports of abuse kept for one host (XEP-0377); 0: none is taken.
+        public var reports = 1_000
+        /// Of these from one account.
+        public var reportsPerAccount = 20
         public init() {}
     }
 
@@ -160,6 +179,31 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Seconds for which a session waits for its client to resume it (XEP-0198); 0: it ends with its socket.
+        public var resumeSeconds = 600
+        /// Stanzas to a client after which it is asked for an acknowledgement, and from a client after which one is sent unasked.
+        public var ackAfterStanzas = 10
+        /// Seconds after which a client is asked for an acknowledgement of less.
+        public var ackAfterSeconds = 10
+        /// Seconds in which it must answer.
+        public var ackTimeoutSeconds = 60
+        /// Stanzas that a client has not acknowledged at which its session ends.
+        public var unackedStanzas = 5_000
+        /// The same in bytes.
+        public var unackedBytes = 4_194_304
+        /// Sessions of one account that wait for their clients.
+        public var detachedPerAccount = 10
+        /// Sessions of one node that wait for their clients.
+        public var detachedPerNode = 50_000
+        /// Where clients should reconnect to resume, "host" or "host:port" (RFC 6120 §4.9.3.19); empty: anywhere.
+        public var location = ""
+        /// The same of single nodes, by name.
+        public var locationOfNode: [String: String] = [:]
+        /// What the clients of a node are told.
+        public func location(ofNode name: String) -> String? {
+            let location = locationOfNode[name] ?? location
+            return location.isEmpty ? nil : location
+        }
         /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
         public var inactiveHoldStanzas = 1_000
         /// The same in bytes.
@@ -216,6 +260,41 @@ public struct Settings: Sendable, Equatable {
         public init() {}
     }
 
+    /// `[invitations]`: links that give an account or a contact (XEP-0401).
+    public struct Invitations: Sendable, Equatable {
+        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
+        /// Whether there are invitations.
+        public var enabled = false
+        /// What users may invite to; administrators may all.
+        public var byUsers = ByUsers.contacts
+        /// Hours that an invitation holds where nothing else is said.
+        public var lifetimeHours = 168
+        /// Invitations of one user that wait to be used.
+        public var perUser = 10
+        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
+        public var landing = ""
+        public init() {}
+    }
+
+    /// `[push]`: notifications to push services (XEP-0357).
+    public struct Push: Sendable, Equatable {
+        /// Whether clients may enable push services.
+        public var enabled = true
+        /// Services of one account.
+        public var servicesPerAccount = 20
+        /// Seconds between two notifications of one account to one service; what comes meanwhile is told at their end.
+        public var coalesceSeconds = 5
+        /// Whether a notification names the sender of the last message.
+        public var includeSender = false
+        /// Whether a notification carries the text of the last message.
+        public var includeBody = false
+        /// Temporary errors in a row after which a service is disabled.
+        public var failures = 10
+        /// Seconds a service has for its answer.
+        public var answerSeconds = 60
+        public init() {}
+    }
+
     /// `[store]`.
     public struct Store: Sendable, Equatable {
         /// Reserved address space in GiB (costs no disk).
@@ -228,6 +307,25 @@ public struct Settings: Sendable, Equatable {
         public var readers = 2
         /// Accounts kept in memory without a session.
         public var idleAccounts = 10_000
+        public init() {}
+    }
+
+    /// `[backup]`.
+    public struct Backup: Sendable, Equatable {
+        /// Where backups go; empty: `backups` in the directory of the cluster. Relative to the configuration file.
+        public var directory = ""
+        /// Hours between scheduled backups; 0: none.
+        public var everyHours = 0
+        /// The time of day, UTC, "HH:MM", from which the hours are counted.
+        public var at = "03:00"
+        /// Scheduled backups kept; 0: any number.
+        public var keep = 7
+        /// Days for which they are kept; 0: for ever.
+        public var keepDays = 0
+        /// MiB by which the store may grow while it is copied.
+        public var growthMiB = 1_024
+        /// MiB a second written at most; 0: no bound.
+        public var mibPerSecond = 0
         public init() {}
     }
 

@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + store + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -20,9 +20,15 @@ public enum SettingsTable {
             "registration",
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
+        (
+            "invitations",
+            "Links that give an account, though registration is closed, or the inviter as a contact (XEP-0401). The console and the admins of a host make all of them."
+        ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
+        ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("archive", "Message history, for hosts that archive."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
+        ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
         ("cluster", "How nodes watch over each other."),
         ("log", "What the server says of itself."),
         ("debug", "For tests. Never in production."),
@@ -88,6 +94,18 @@ public enum SettingsTable {
         .flag(
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+        .integer(
+            "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
+            "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),
+        .integer(
+            "authentication.token_rotation_days", \.authentication.tokenRotationDays, 0...3650, "days", live: true,
+            "Days after which a token that is used is replaced by a new one; 0: at every login."),
+        .flag(
+            "authentication.unbound_tokens", \.authentication.unboundTokens, live: true,
+            "Whether clients that cannot bind a login to its TLS connection, as in browsers, get tokens too."),
+        .integer(
+            "authentication.devices_per_account", \.authentication.devicesPerAccount, 1...1_000, "devices", live: true,
+            "Devices of one account that are remembered; beyond, the one not seen for the longest time is forgotten, and its token."),
     ]
 
     private static let limits: [Setting<Settings>] = [
@@ -134,7 +152,20 @@ public enum SettingsTable {
         .integer(
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
+        .integer(
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "From the start of an ad-hoc command to its last form; then it has to be started again."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
+        .integer(
+            "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
+            "Addresses that one account may block."),
+        .integer(
+            "limits.reports", \.limits.reports, 0...100_000, "reports",
+            "Reports of spam and abuse that are kept for one host until the administrator deletes them (martletctl report list); further ones are not kept. 0: clients are not told that they may report."
+        ),
+        .integer(
+            "limits.reports_per_account", \.limits.reportsPerAccount, 1...100_000, "reports", live: true,
+            "Of these the reports of one account; the next one takes the place of its oldest."),
     ]
 
     private static let sessions: [Setting<Settings>] = [
@@ -148,6 +179,33 @@ public enum SettingsTable {
         .integer(
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
+        .integer(
+            "sessions.resume_seconds", \.sessions.resumeSeconds, 0...86_400, "seconds", live: true,
+            "How long a session waits for its client after the connection broke, if the client can resume it (XEP-0198); 0: not at all."),
+        .integer(
+            "sessions.ack_after_stanzas", \.sessions.ackAfterStanzas, 1...10_000, "stanzas", live: true,
+            "Stanzas to a client after which it is asked what it received, and stanzas from a client after which it is told unasked."),
+        .integer(
+            "sessions.ack_after_seconds", \.sessions.ackAfterSeconds, 1...3600, "seconds", live: true,
+            "After this time a client is asked what it received of fewer stanzas."),
+        .integer(
+            "sessions.ack_timeout_seconds", \.sessions.ackTimeoutSeconds, 1...3600, "seconds", live: true,
+            "A client that was asked and is silent for so long has lost its connection."),
+        .integer(
+            "sessions.unacked_stanzas", \.sessions.unackedStanzas, 500...1_000_000, "stanzas", live: true,
+            "Stanzas that a client has not acknowledged; above it the session is ended. What is kept is not lost."),
+        .integer(
+            "sessions.unacked_bytes", \.sessions.unackedBytes, 65_536...33_554_432, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.detached_per_account", \.sessions.detachedPerAccount, 1...10_000, "sessions", live: true,
+            "Sessions of one account that wait for their clients; of more, the oldest ends."),
+        .integer(
+            "sessions.detached_per_node", \.sessions.detachedPerNode, 1...10_000_000, "sessions", live: true,
+            "Sessions of one node that wait for their clients; of more, the oldest ends."),
+        .text(
+            "sessions.location", \.sessions.location, .text(.location), live: true,
+            "Where clients are told to reconnect when they resume; empty: where they like, since any node will do. location below [node.NAME] is for one node."
+        ),
         .integer(
             "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
             "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
@@ -205,6 +263,44 @@ public enum SettingsTable {
         ),
     ]
 
+    private static let invitations: [Setting<Settings>] = [
+        .flag("invitations.enabled", \.invitations.enabled, "Whether invitations are made and taken."),
+        .choice(
+            "invitations.by_users", \.invitations.byUsers,
+            "What every user may invite to: \"none\", \"contacts\" (whoever has an account somewhere becomes the user's contact), \"accounts\" (who has none gets one here as well)."
+        ),
+        .integer(
+            "invitations.lifetime_hours", \.invitations.lifetimeHours, 1...8_760, "hours",
+            "How long an invitation holds when nothing else is said."),
+        .integer(
+            "invitations.per_user", \.invitations.perUser, 1...10_000, "invitations",
+            "Invitations of one user that wait to be used."),
+        .text(
+            "invitations.landing", \.invitations.landing, .text(.link),
+            "A page that explains an invitation to whoever has no client yet; {token}, {host} and {uri} are filled in, as in https://example.org/invite/#{token}. Empty: none."
+        ),
+    ]
+
+    private static let push: [Setting<Settings>] = [
+        .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
+        .integer(
+            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", "Push services of one account."),
+        .integer(
+            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds",
+            "The least between two notifications of one account to one service. What comes meanwhile is told at their end, in one."),
+        .flag(
+            "push.include_sender", \.push.includeSender,
+            "Whether a notification names the sender of the last message. The push service, and whoever it passes through, can read it."),
+        .flag(
+            "push.include_body", \.push.includeBody,
+            "Whether a notification carries the text of the last message, unless it is encrypted. The same applies."),
+        .integer(
+            "push.failures", \.push.failures, 1...1_000, "errors",
+            "Temporary errors and missing answers in a row after which a service is disabled. Other errors disable it at once."),
+        .integer(
+            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", "What a service has for its answer."),
+    ]
+
     private static let store: [Setting<Settings>] = [
         .integer(
             "store.map_gib", \.store.mapGiB, 1...65_536, "GiB",
@@ -219,6 +315,32 @@ public enum SettingsTable {
         .integer(
             "store.idle_accounts", \.store.idleAccounts, 100...10_000_000, "accounts", live: true,
             "Accounts without a session that stay in memory."),
+    ]
+
+    private static let backup: [Setting<Settings>] = [
+        .text(
+            "backup.directory", \.backup.directory, .text(.path),
+            "Where backups go, best on another disk; empty: \"backups\" in the directory of the cluster. Each is a folder of its own with a data file and a manifest, and holds every secret of the server."
+        ),
+        .integer(
+            "backup.every_hours", \.backup.everyHours, 0...8_760, "hours",
+            "Hours between backups that the server takes by itself; 0: none."),
+        .text(
+            "backup.at", \.backup.at, .text(.timeOfDay),
+            "The time of day from which the hours are counted, UTC: with 24 hours the time of every backup."),
+        .integer(
+            "backup.keep", \.backup.keep, 0...10_000, "backups",
+            "How many stay when the server has taken another; 0: all. The newest always stays."),
+        .integer(
+            "backup.keep_days", \.backup.keepDays, 0...36_500, "days",
+            "For how long they stay when the server has taken another; 0: for ever. The newest always stays."),
+        .integer(
+            "backup.growth_mib", \.backup.growthMiB, 16...67_108_864, "MiB",
+            "By how much the store may grow while it is copied. Space that is freed meanwhile cannot be used again before the copy ends; a backup that makes the store grow by more is given up."
+        ),
+        .integer(
+            "backup.mib_per_second", \.backup.mibPerSecond, 0...1_048_576, "MiB a second",
+            "How fast a copy is written at most; 0: as fast as it goes."),
     ]
 
     private static let cluster: [Setting<Settings>] = [
@@ -295,6 +417,7 @@ extension Settings {
             if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
         }
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
+        if sessions.locationOfNode != new.sessions.locationOfNode { live.append("node.NAME.location") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }
         for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()

@@ -10,6 +10,22 @@ extension Settings {
     }
 }
 
+extension Settings.Backup {
+    /// `at` in minutes since midnight; 0 when it is no time of day.
+    public var minuteOfDay: Int { Self.minuteOfDay(at) ?? 0 }
+
+    /// The minute that `HH:MM` names; nil when the text is not of that form.
+    static func minuteOfDay(_ text: String) -> Int? {
+        let bytes = Array(text.utf8)
+        guard bytes.count == 5, bytes[2] == UInt8(ascii: ":"), [0, 1, 3, 4].allSatisfy({ TOMLCursor.isDigit(bytes[$0]) }) else {
+            return nil
+        }
+        let hour = Int(bytes[0] - 48) * 10 + Int(bytes[1] - 48)
+        let minute = Int(bytes[3] - 48) * 10 + Int(bytes[4] - 48)
+        return hour < 24 && minute < 60 ? hour * 60 + minute : nil
+    }
+}
+
 /// An `address:port` to listen on, taken apart. Names are no addresses: which one they mean would change under the server.
 public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     /// An IPv4 or IPv6 literal without brackets.
@@ -68,6 +84,15 @@ enum TextShape {
         }
         guard isGood else { return nil }
         return String(decoding: text.utf8.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 + 0x20 : $0 }, as: UTF8.self)
+    }
+
+    /// A domain or an address, IPv6 in brackets, with a port or without.
+    static func isLocation(_ text: String) -> Bool {
+        if ListenAddress(text) != nil || ListenAddress(text + ":1") != nil { return true }
+        let parts = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard parts.count <= 2, let host = parts.first, domain(String(Substring(host))) != nil else { return false }
+        guard parts.count == 2 else { return true }
+        return parts[1].count <= 5 && UInt16(String(Substring(parts[1]))).map { $0 > 0 } == true
     }
 
     /// `local@domain`, neither with the characters RFC 7622 §3.3.1 keeps out of a localpart.

@@ -44,6 +44,8 @@ public enum NS {
     public static let register = "jabber:iq:register"
     /// XEP-0379 and XEP-0445.
     public static let preAuthentication = "urn:xmpp:pars:0"
+    /// XEP-0445, the stream feature.
+    public static let inBandRegistrationToken = "urn:xmpp:ibr-token:0"
     /// XEP-0401.
     public static let invite = "urn:xmpp:invite"
     /// XEP-0124.
@@ -130,6 +132,8 @@ public enum NS {
     public static let offlineFeature = "msgoffline"
     /// XEP-0357.
     public static let push = "urn:xmpp:push:0"
+    /// XEP-0357 §11.3.1: the type of a form.
+    public static let pushSummary = "urn:xmpp:push:summary"
     /// XEP-0430.
     public static let inbox = "urn:xmpp:inbox:1"
     /// XEP-0490.
@@ -166,6 +170,8 @@ public enum NS {
     public static let blockingErrors = "urn:xmpp:blocking:errors"
     /// XEP-0377.
     public static let reporting = "urn:xmpp:reporting:1"
+    /// How the reasons of XEP-0377 §4 begin.
+    public static let reportReasons = "urn:xmpp:reporting:"
     /// XEP-0050.
     public static let commands = "http://jabber.org/protocol/commands"
     /// XEP-0133.

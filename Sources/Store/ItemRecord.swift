@@ -14,6 +14,8 @@ public enum ItemKind: UInt8, CaseIterable, Sendable {
     case device = 4
     /// An invitation that was not used up (XEP-0401); the name is its token.
     case invitation = 5
+    /// A report of abuse (XEP-0377), kept with the host it was sent to; bounded by `limits.reports`.
+    case report = 6
     /// How large the account's private XML is (XEP-0049); one item without a name.
     case privateIndex = 16
 
@@ -21,8 +23,6 @@ public enum ItemKind: UInt8, CaseIterable, Sendable {
     case vcard = 128
     /// Private XML (XEP-0049); the name is local name and namespace of the element.
     case privateXML = 129
-    /// A report of abuse (XEP-0377), kept with the host it was sent to.
-    case report = 130
 
     /// Whether items of this kind are loaded with their account.
     public var isResident: Bool { rawValue < 128 }

@@ -54,6 +54,20 @@ extension AccountRecord {
     }
 }
 
+extension AccountRecord {
+    /// Rows in the tables of accounts of all partitions, those of hosts among them.
+    public static func count(in snapshot: any Snapshot, identity: VolumeIdentity) throws(StoreFailure) -> UInt64 {
+        var count: UInt64 = 0
+        for partition in 0..<identity.partitions {
+            try snapshot.scan(prefix: Keys.prefix(partition, .account), from: nil, through: nil, reverse: false) { _, _ in
+                count += 1
+                return true
+            }
+        }
+        return count
+    }
+}
+
 extension SessionRow {
     /// Every session row of a partition. A row that cannot be read is left out: its session counts as one that never was.
     public static func all(ofPartition partition: UInt16, in snapshot: any Snapshot) throws(StoreFailure) -> [SessionRow] {
@@ -159,47 +173,5 @@ public enum Purge {
             return effects.operations.count < limit
         }
         return effects
-    }
-}
-
-/// Reads rows only to see whether they are whole.
-public enum StoreCheck {
-    public struct Page: Sendable {
-        public var rows = 0
-        public var damaged: [StoreFailure] = []
-        /// Where the next page begins after; nil: the end of the volume.
-        public var next: Key?
-    }
-
-    /// Checks up to `limit` rows after a key of an earlier page.
-    public static func page(after: Key?, limit: Int = 2_000, in snapshot: any Snapshot) throws(StoreFailure) -> Page {
-        var page = Page()
-        try snapshot.scan(prefix: [], from: after, through: nil, reverse: false) { (raw, value) throws(StoreFailure) in
-            guard let key = Key(raw), key != after else { return true }
-            do throws(StoreFailure) { try check(key: raw, value: value) } catch { page.damaged.append(error) }
-            page.rows += 1
-            guard page.rows < limit else {
-                page.next = key
-                return false
-            }
-            return true
-        }
-        return page
-    }
-
-    private static func check(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(StoreFailure) {
-        guard key.count >= 3, let table = Keys.Table(rawValue: key[2]) else { throw .format("row \(Key.hex(key)) is of no known table") }
-        switch table {
-        case .account: _ = try AccountRecord.decode(value, key: key)
-        case .roster: _ = try RosterItemRecord.decode(value, key: key)
-        case .pendingIn: _ = try PendingInRecord.decode(value, key: key)
-        case .message: _ = try MessageRecord.header(value, key: key)
-        case .inbox: _ = try InboxRecord.decode(value, key: key)
-        case .sessionRow: _ = try SessionRow.decode(value, key: key)
-        case .tombstone: _ = try TombstoneRecord.decode(value, key: key)
-        case .item: _ = try ItemRecord.decode(value, key: key)
-        case .secret: _ = try SecretRecord.decode(value, key: key)
-        case .meta: _ = try Envelope.check(value, newest: 1) { Key.hex(key) }
-        }
     }
 }

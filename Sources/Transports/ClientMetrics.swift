@@ -1,3 +1,4 @@
+internal import Authentication
 internal import Stanzas
 internal import StreamLogic
 public import Telemetry
@@ -18,7 +19,9 @@ public final class ClientMetrics: Sendable {
     private let tlsFailures: [TLSFailure.Kind: Counter]
     private let streamErrors: [StreamError.Condition: Counter]
 
-    private static let mechanisms = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"].flatMap { [$0 + "-PLUS", $0] } + ["PLAIN"]
+    private static let mechanisms =
+        ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"].flatMap { [$0 + "-PLUS", $0] } + ["PLAIN"]
+        + TokenMechanism.allCases.map(\.rawValue)
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {

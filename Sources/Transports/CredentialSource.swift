@@ -5,7 +5,8 @@ public import Stanzas
 /// What is known of an account that wants to log in.
 public enum CredentialLookup: Sendable {
     case unknown
-    case account(Credentials, isEnabled: Bool)
+    /// - Parameter tokens: of the device that was asked for.
+    case account(Credentials, isEnabled: Bool, tokens: [LoginToken] = [])
     /// The store could not be asked: `temporary-auth-failure`.
     case failed
 }
@@ -14,6 +15,8 @@ public enum CredentialLookup: Sendable {
 public protocol CredentialSource: Sendable {
     /// Looks up a bare JID without blocking the caller.
     ///
-    /// - Parameter completion: called once on `loop`.
-    func credentials(of user: JID, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void)
+    /// - Parameters:
+    ///   - device: the UUID of an installation whose tokens are wanted too; nil: none are.
+    ///   - completion: called once on `loop`.
+    func credentials(of user: JID, device: String?, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void)
 }

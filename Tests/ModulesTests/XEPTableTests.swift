@@ -18,6 +18,8 @@ import Testing
         388: "Tests/TransportsTests/SASL2Tests.swift",
         440: "Tests/StreamLogicTests/HeaderTests.swift",
         478: "Tests/TransportsTests/SASL2Tests.swift",
+        480: "Tests/TransportsTests/SASL2Tests.swift",
+        484: "Tests/TransportsTests/TokenTests.swift",
     ]
     private static let begin = "<!-- xep-table: what martletd --xep-table prints -->\n"
     private static let end = "<!-- /xep-table -->"

@@ -225,25 +225,6 @@ import Testing
         #expect(steps == 3)
         #expect(try volume.rows().map(\.0) == (1...3).map { Self.message($0, number: 43).0 })
     }
-
-    @Test func theCheckNamesEveryDamagedRow() async throws {
-        let volume = MemoryVolume(identity: Self.identity)
-        try await volume.put((1...25).map { Self.message($0) })
-        let (key, _) = Self.message(9)
-        volume.tamper(key, [9, 9, 9, 9, 9, 9, 9])
-        volume.tamper(Keys.inbox(1, 1), InboxRecord(ackedThrough: 1).encode().dropLast() + [1])
-        var rows = 0
-        var damaged: [StoreFailure] = []
-        var after: Key?
-        repeat {
-            let page = try volume.read { try StoreCheck.page(after: after, limit: 4, in: $0) }
-            rows += page.rows
-            damaged += page.damaged
-            after = page.next
-        } while after != nil
-        #expect(rows == 25 + 1 + 2 + SecretRecord.Kind.allCases.count)
-        #expect(damaged.count == 2)
-    }
 }
 
 @Suite struct MemoryVolumeTests {

@@ -67,6 +67,9 @@ public final class ProcessCluster {
         for index in names.indices { try waitUntilServing(index) }
     }
 
+    /// A folder for whatever a test writes; it goes with the cluster.
+    public var directory: String { group.directory }
+
     private var configuration: String { group.directory + "/martlet.toml" }
     private func logFile(_ index: Int) -> String { "\(group.directory)/\(names[index]).log" }
 

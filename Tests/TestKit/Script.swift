@@ -18,6 +18,11 @@
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
 /// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
+///
+/// Stream management (XEP-0198): an actor enables it by sending `<enable/>`. `<a/>` and `<r/>` are no stanzas and not shown;
+/// `romeo/orchard asks 3` asks, and three of its stanzas must be handled; `romeo/orchard acknowledges 2` is for the first two it saw,
+/// without a number for all. `romeo/orchard resumes 2` says on a new stream, at the next node, that it has the first two;
+/// `romeo/orchard resumes <failed …/>` is refused.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {
         /// Both subscribe to each other and approve.
@@ -40,6 +45,18 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// From now on nothing that one sends reaches the other: a theatre does not wait for it.
+        case parted(String, String)
+        /// Answers the request that was received last with a result that has this in it.
+        case answers(String, xml: String)
+        /// Answers it with an error.
+        case refuses(String, xml: String)
+        /// Asks what is handled: so many of its stanzas are.
+        case asks(String, handled: Int)
+        /// Acknowledges the first of what it received, or everything.
+        case acknowledges(String, visible: Int?)
+        /// Resumes its session over another stream, or hears why not.
+        case resumes(String, visible: Int?, refusal: String?)
         /// A component connects.
         case component(String)
     }
@@ -109,6 +126,9 @@ public struct Script: Sendable {
         case "stranger":
             guard rest.count == 2 else { throw malformed("stranger needs a name") }
             return .stranger(rest[1])
+        case "parted":
+            guard rest.count == 3 else { throw malformed("parted needs two names") }
+            return .parted(rest[1], rest[2])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -125,9 +145,21 @@ public struct Script: Sendable {
         switch words[1] {
         case "sends": return .sends(first, xml: argument)
         case "receives": return argument == "nothing" ? .receivesNothing(first) : .receives(first, xml: argument)
+        case "answers": return .answers(first, xml: argument)
+        case "refuses": return .refuses(first, xml: argument)
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
+        case "asks":
+            guard let handled = Int(argument) else { throw malformed("asks needs the number of stanzas that are handled") }
+            return .asks(first, handled: handled)
+        case "acknowledges":
+            guard argument.isEmpty || Int(argument) != nil else { throw malformed("acknowledges needs a number, or nothing") }
+            return .acknowledges(first, visible: Int(argument))
+        case "resumes":
+            let number = argument.prefix { $0.isNumber }
+            let answer = argument.dropFirst(number.count).drop(while: \.isWhitespace)
+            return .resumes(first, visible: Int(number), refusal: answer.isEmpty ? nil : String(answer))
         case "ignores": return .ignores(first)
         default: throw malformed("nobody knows how to “\(words[1])”")
         }
@@ -148,12 +180,12 @@ public struct Script: Sendable {
         }
         for step in steps {
             switch step.action {
-            case .contacts(let a, let b):
+            case .contacts(let a, let b), .parted(let a, let b):
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
-                .ignores(let a):
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a),
+                .drops(let a), .ends(let a, _), .ignores(let a), .asks(let a, _), .acknowledges(let a, _), .resumes(let a, _, _):
                 add(a)
             case .clock, .component, .stranger: break
             }

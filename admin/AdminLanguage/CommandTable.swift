@@ -1,7 +1,7 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + sessions + nodes + server
+    public static let all: [AdminCommand] = users + invitations + sessions + components + reports + nodes + store + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -44,6 +44,23 @@ public enum CommandTable {
             summary: "Show what is known of an account: state, login keys, roster, stored messages, sessions.",
             examples: ["user show juliet@example.org"]),
         AdminCommand(
+            path: ["user", "devices"], arguments: [jid],
+            options: [
+                .value("revoke", "ID", .text, "Log this device out: its token is void and its sessions end."),
+                .flag("revoke-all", "Log all devices out."),
+            ],
+            effect: .writes,
+            summary: "List the devices an account logged in from, or log them out.",
+            details: [
+                "A device is a client that names its installation when it logs in (XEP-0388); its token lets it come back without the password (XEP-0484).",
+                "Who knows the password may log in again from a device that was logged out. Sessions of older clients belong to no device.",
+            ],
+            examples: [
+                "user devices juliet@example.org",
+                "user devices juliet@example.org --revoke d4565fa7-4d72-4749-b3d3-740edbf87770",
+                "user devices juliet@example.org --revoke-all",
+            ]),
+        AdminCommand(
             path: ["user", "enable"], arguments: [jid], effect: .writes,
             summary: "Let a disabled account log in again.",
             examples: ["user enable juliet@example.org"]),
@@ -64,6 +81,37 @@ public enum CommandTable {
                 "Empty lines are skipped. A line that is refused is named with its number and the reason; the others are done. The exit status is 3 when any was refused.",
             ],
             examples: ["user import < accounts.txt", "user import --keys < keys.txt"]),
+    ]
+
+    private static let host = AdminCommand.Option.value("host", "HOST", .host, "The host; needed only where there are several.")
+
+    private static let invitations: [AdminCommand] = [
+        AdminCommand(
+            path: ["invite", "create"],
+            options: [
+                host,
+                .value("user", "NAME", .text, "The username that is kept for the invitee, who chooses one otherwise."),
+                .value("contact", "JID", .bareJID, "An account that becomes a contact of the invitee."),
+                .value("expires", "DURATION", .duration, "How long it holds, as 2h or 7d; as [invitations] lifetime_hours says when not given."),
+                .value("uses", "N", .integer(1...100_000), "How many accounts can be made with it; 1 when not given."),
+            ],
+            effect: .writes,
+            summary: "Make a link that gives an account, also while registration is closed.",
+            details: [
+                "Whoever has the link can use it: send it like a password. It is shown this once.",
+                "It needs [invitations] enabled = true. With [invitations] landing there is a link for browsers as well.",
+            ],
+            examples: ["invite create", "invite create --user juliet --expires 2d", "invite create --uses 30 --contact nurse@example.org"]),
+        AdminCommand(
+            path: ["invite", "list"], options: [host], effect: .reads,
+            summary: "List the invitations that can still be used, those of users too.",
+            examples: ["invite list", "--json invite list --host example.org"]),
+        AdminCommand(
+            path: ["invite", "revoke"],
+            arguments: [.init(name: "NAME", kind: .text, summary: "The invitation, as `invite list` names it.")], options: [host],
+            effect: .writes,
+            summary: "Take an invitation back.",
+            examples: ["invite revoke k4zq2f"]),
     ]
 
     private static let sessions: [AdminCommand] = [
@@ -91,6 +139,60 @@ public enum CommandTable {
             effect: .writes,
             summary: "End a session with a stream error; its client may log in again.",
             examples: ["session kick juliet@example.org/balcony", "session kick romeo@example.org --reason 'please update'"]),
+    ]
+
+    private static let components: [AdminCommand] = [
+        AdminCommand(
+            path: ["component", "list"], effect: .reads,
+            summary: "List the configured components, and where each is connected.",
+            details: ["Nodes that do not answer within 2 seconds are named, and the exit status is 3."],
+            examples: ["component list", "--json component list"]),
+        AdminCommand(
+            path: ["component", "kick"],
+            arguments: [.init(name: "DOMAIN", kind: .host, summary: "The domain that the component speaks for.")],
+            options: [.value("reason", "TEXT", .text, "Told to the component in the stream error.")],
+            effect: .writes,
+            summary: "End the connection of a component; it may connect again.",
+            examples: ["component kick gateway.example.org --reason 'please update'"]),
+        AdminCommand(
+            path: ["push", "list"], arguments: [jid], effect: .reads,
+            summary: "List the push services that are told when nobody sees the messages of an account.",
+            examples: ["push list juliet@example.org"]),
+        AdminCommand(
+            path: ["push", "disable"], arguments: [jid],
+            options: [.value("service", "JID", .text, "Only this service, with all of its nodes.")],
+            effect: .writes,
+            summary: "Have push services of an account told no more; its clients may enable them again.",
+            examples: ["push disable juliet@example.org --service push.example.net"]),
+    ]
+
+    private static let reportHost = AdminCommand.Option.value("host", "HOST", .host, "Only reports that this host keeps.")
+
+    private static let reports: [AdminCommand] = [
+        AdminCommand(
+            path: ["report", "list"],
+            options: [
+                reportHost,
+                .value(
+                    "about", "TEXT", .text, "Only reports of addresses that contain TEXT; with * and ? it must match the whole address."),
+                limit,
+            ],
+            effect: .reads,
+            summary: "List what users reported as spam or abuse when they blocked somebody, oldest first.",
+            details: ["Each host keeps limits.reports of them, until they are deleted."],
+            examples: ["report list", "report list --about '*@spam.example'", "--json report list --host example.org"]),
+        AdminCommand(
+            path: ["report", "show"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.")], options: [reportHost],
+            effect: .reads,
+            summary: "Show all of one report: text, messages, and to whom its reporter lets it be sent on.",
+            examples: ["report show k3x9q2a-7fh2k1z"]),
+        AdminCommand(
+            path: ["report", "delete"],
+            arguments: [.init(name: "ID", kind: .text, summary: "The report, as report list names it.", repeats: true)],
+            options: [reportHost], effect: .writes,
+            summary: "Delete reports.",
+            examples: ["report delete k3x9q2a-7fh2k1z"]),
     ]
 
     private static let nodes: [AdminCommand] = [

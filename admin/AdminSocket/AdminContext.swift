@@ -1,5 +1,6 @@
 public import AdminLanguage
 public import Authentication
+public import LMDBStore
 public import Logging
 public import ServerCore
 public import Stanzas
@@ -16,14 +17,20 @@ public struct AdminContext: Sendable {
     /// Whether the commands under `[debug]` exist.
     public let debug: Bool
     public let log: Logger
+    /// The store of this host.
+    public let volume: LMDBVolume
+    /// Where backups go when nobody says otherwise.
+    public let backups: String
     /// Told of every account that was written through this node.
     public let changed: @Sendable (AccountCommand, JID) -> Void
 
     public init(
         core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
-        changed: @escaping @Sendable (AccountCommand, JID) -> Void
+        volume: LMDBVolume, backups: String, changed: @escaping @Sendable (AccountCommand, JID) -> Void
     ) {
         self.changed = changed
+        self.volume = volume
+        self.backups = backups
         self.core = core
         self.passwords = passwords
         self.iterations = iterations
@@ -41,12 +48,15 @@ public enum NodeQuestion: Sendable, Equatable {
     case stop
     /// Move the protocol clock.
     case advanceClock(seconds: Int64)
+    /// About the backup of the node that keeps the store; the others answer nothing.
+    case backup(BackupQuestion)
 
     public var bytes: [UInt8] {
         switch self {
         case .facts: [64]
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
+        case .backup(let question): [67] + question.bytes
         }
     }
 
@@ -56,6 +66,37 @@ public enum NodeQuestion: Sendable, Equatable {
         case 65: self = .stop
         case 66 where bytes.count == 9:
             self = .advanceClock(seconds: Int64(bitPattern: bytes.dropFirst().reduce(0) { $0 << 8 | UInt64($1) }))
+        case 67:
+            guard let question = BackupQuestion(bytes.dropFirst()) else { return nil }
+            self = .backup(question)
+        default: return nil
+        }
+    }
+}
+
+/// What the node that keeps the store is asked about its backups.
+public enum BackupQuestion: Sendable, Equatable {
+    /// Begin one, in a folder on the host of the cluster; nil: where the settings say.
+    case begin(directory: String?)
+    /// How far it is; nil: the last one.
+    case look(run: UInt64?)
+    case abort
+
+    var bytes: [UInt8] {
+        switch self {
+        case .begin(let directory): [0] + Array((directory ?? "").utf8)
+        case .look(let run): [1] + (run.map { withUnsafeBytes(of: $0.bigEndian, Array.init) } ?? [])
+        case .abort: [2]
+        }
+    }
+
+    init?(_ bytes: ArraySlice<UInt8>) {
+        let rest = bytes.dropFirst()
+        switch bytes.first {
+        case 0: self = .begin(directory: rest.isEmpty ? nil : String(decoding: rest, as: UTF8.self))
+        case 1 where rest.isEmpty: self = .look(run: nil)
+        case 1 where rest.count == 8: self = .look(run: rest.reduce(0) { $0 << 8 | UInt64($1) })
+        case 2 where rest.isEmpty: self = .abort
         default: return nil
         }
     }

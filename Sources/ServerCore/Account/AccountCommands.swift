@@ -19,6 +19,7 @@ extension Account {
             record.credentials = credentials
             record.lastCommand = letter.id
             write(record)
+            revokeTokens()
             for resource in resources { endSession(resource, .credentialsChanged) }
             answer(.done(1))
         case .enable:
@@ -86,6 +87,7 @@ extension Account {
     func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
         for resource in resources where resource !== asker { endSession(resource, .accountGone) }
         if let asker { leave(asker) }
+        shard.table.accountGoes(Turn(account: self, ticket: nil))
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
@@ -113,8 +115,11 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
+        dropRequests()
+        delayed.removeAll()
         phase = .absent
         isRetired = true
+        for resource in resources { resource.move?.timer?.cancel() }
         resources.removeAll()
         departing.removeAll()
         inboxTouched = false

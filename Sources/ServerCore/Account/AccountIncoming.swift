@@ -12,6 +12,8 @@ extension Account {
         spent.note(ticket)
         guard let to = stanza.to, case .live = phase, let record else { return incomingToNobody(stanza, ticket) }
         guard record.isEnabled else { return incomingToDisabled(stanza, to: to, ticket) }
+        // Before all else: what is blocked leaves no trace.
+        if let from = stanza.from, isBlocked(from) { return refuseBlocked(stanza, ticket) }
         switch stanza.kind {
         case .presence: incomingPresence(stanza, to: to, ticket)
         case .message: incomingMessage(stanza, to: to, ticket)
@@ -28,6 +30,8 @@ extension Account {
     /// A stanza that a session gave back: no stage sees it again, and nobody waits for its completion.
     func incomingAgain(_ stanza: Stanza) {
         guard let to = stanza.to else { return }
+        // Blocked since it came.
+        if let from = stanza.from, isBlocked(from) { return }
         let refusal: StanzaError?
         switch stanza.kind {
         case .message where phase.isLive && record?.isEnabled == true:
@@ -57,7 +61,10 @@ extension Account {
 
     private func incomingIQ(_ stanza: Stanza, to: JID, _ ticket: Ticket?) {
         if to.resource == nil {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .theirs) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .theirs)
+            }
             return dispatch(stanza, .otherAccount, ticket: ticket)
         }
         let addressed = resource(jid: to)
@@ -90,11 +97,14 @@ extension Account {
         cutForgedStanzaIDs(&stanza)
         let origin = originHash(of: stanza)
         if recent.isRepeated(ticket) || recent.contains(origin: origin) {
-            // Already written: it is in the inbox, or was acknowledged.
+            // Already written: it is in the inbox, or was acknowledged. Whoever was to be called may not have been.
+            if recent.isRepeated(ticket) { hold(&stanza, turn) }
             return complete(ticket, .theirs)
         }
-        complete(ticket, .theirs, refusal: place(&stanza, to: to, ticket, origin: origin, copied: true))
+        let refusal = place(&stanza, to: to, ticket, origin: origin, copied: true)
+        complete(ticket, .theirs, refusal: refusal)
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
+        if refusal == nil { hold(&stanza, turn) }
     }
 
     /// To the sessions that should have it, or into the inbox, and to the others as a copy. Returns what its sender must hear instead. What

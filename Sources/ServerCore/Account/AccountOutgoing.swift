@@ -1,11 +1,16 @@
 import Settings
 import Stanzas
 import Store
+import Telemetry
 import XMLStream
 
 /// What the account's own sessions send (RFC 6120 §10, RFC 6121 §8.1).
 extension Account {
     func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
+        if let to = stanza.to, isBlocked(to) {
+            core.metrics.blockedStanzas.increment()
+            return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? Self.blockedError : nil)
+        }
         if stanza.kind == .message, departing[ticket.session] != nil, record?.isEnabled == true {
             // Ended from here while it was under way: what the client said before it knew still counts.
             return outgoingMessage(stanza, ticket)
@@ -17,6 +22,7 @@ extension Account {
             }
             return complete(ticket, .whole)
         }
+        resource.management?.note(settled: ticket.settled)
         var stanza = stanza
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
@@ -42,11 +48,12 @@ extension Account {
             }
         }
         cutForgedStanzaIDs(&stanza)
+        let isSecond = wasSent(stanza, ticket)
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine, resources.count > 1 { identify(&stanza, mine) }
-        copySent(stanza, by: ticket.session)
+        if !isSecond { copySent(stanza, by: ticket.session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
@@ -55,7 +62,10 @@ extension Account {
     private func outgoingIQ(_ stanza: Stanza, _ resource: Resource, _ ticket: Ticket) {
         let to = stanza.to ?? jid
         if to == jid {
-            guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
+            guard stanza.type == .get || stanza.type == .set else {
+                answered(stanza)
+                return complete(ticket, .whole)
+            }
             return dispatch(stanza, .ownAccount, ticket: ticket)
         }
         if to.local == nil, core.hosts[to.domain] != nil {
@@ -134,6 +144,11 @@ extension Account {
     func deliver(_ stanza: Stanza, to resource: Resource?, message: UInt64 = 0) {
         guard let resource else { return }
         if message != 0 { resource.inFlight.insert(message) }
+        if let move = resource.move {
+            // It is changing its loop: said when it has arrived.
+            move.held.append((stanza, message))
+            return
+        }
         emit(
             .deliver(session: resource.session.id, epoch: shard.placement.epoch, message: message, stanza: stanza),
             to: resource.session.shard)

@@ -127,7 +127,9 @@ extension Account {
             }
         }
         // §4.6.3: those who got directed presence and are no subscribers.
-        for to in directed where !(wasAvailable && roster.sendsPresence(to: to.bare)) { route(readdressed(stanza, to), nil) }
+        for to in directed where !(wasAvailable && roster.sendsPresence(to: to.bare)) && !isBlocked(to) {
+            route(readdressed(stanza, to), nil)
+        }
     }
 
     private func readdressed(_ stanza: Stanza, _ to: JID) -> Stanza {
@@ -137,9 +139,12 @@ extension Account {
     }
 
     /// To every contact that may see it: one letter for each loop that is home to some of them.
-    func broadcast(_ stanza: Stanza) {
+    func broadcast(_ stanza: Stanza) { fanOut(stanza, to: roster.presenceSubscribers.filter { !isBlocked($0) }) }
+
+    /// To local accounts, this one excepted.
+    func fanOut(_ stanza: Stanza, to contacts: [JID]) {
         var byHome: [ShardAddress: [JID]] = [:]
-        for contact in roster.presenceSubscribers {
+        for contact in contacts {
             guard core.serves(contact.domain), contact != jid else { continue }
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
@@ -156,7 +161,7 @@ extension Account {
 
     /// §4.3.1: asks for the presence of everybody this account may see.
     private func probeContacts(for resource: Resource) {
-        for contact in roster.presenceSources where contact != jid {
+        for contact in roster.presenceSources where contact != jid && !isBlocked(contact) {
             route(Stanza(kind: .presence, type: .probe, from: resource.jid, to: contact), nil)
         }
     }
@@ -199,7 +204,7 @@ extension Account {
 
     /// §3.1.3: requests that nobody answered yet, to a session that became available.
     private func deliverPendingRequests(to resource: Resource) {
-        for request in roster.pendingRequests { deliver(request, to: resource) }
+        for request in roster.pendingRequests where request.from.map({ !isBlocked($0) }) ?? true { deliver(request, to: resource) }
     }
 
     /// Sends the current presence of every available session to one contact.

@@ -3,7 +3,7 @@ import Stanzas
 import Store
 import XMLStream
 
-/// The roster requests of RFC 6121 §2: the core's own claims in the dispatch table.
+/// The core's own claims in the dispatch table: the roster requests of RFC 6121 §2, and what transports ask of devices.
 enum RosterRequests {
     static func register(in registration: inout Registration) {
         registration.iq(.get, Names.rosterQuery, to: .ownAccount) { request, turn in turn.account.rosterGet(request) }
@@ -18,6 +18,8 @@ enum RosterRequests {
         // RFC 6121 §2.6.1, §3.4.1
         registration.streamFeature("<ver xmlns='\(NS.rosterVersioning)'/>")
         registration.streamFeature("<sub xmlns='\(NS.preApproval)'/>")
+        Account.registerDevices(in: &registration)
+        Account.registerCredentials(in: &registration)
     }
 }
 

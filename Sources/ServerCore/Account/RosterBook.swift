@@ -66,6 +66,7 @@ public struct RosterBook {
     /// Contacts whose presence this account gets.
     var presenceSources: [JID] { contacts.values.filter { $0.state.hasTo }.map(\.jid) }
     func sendsPresence(to contact: JID) -> Bool { contacts[contact]?.state.hasFrom ?? false }
+    func getsPresence(of contact: JID) -> Bool { contacts[contact]?.state.hasTo ?? false }
     var pendingRequests: [Stanza] { requests.sorted { $0.key < $1.key }.map(\.value) }
     func request(of contact: JID) -> Stanza? { requests[contact] }
 

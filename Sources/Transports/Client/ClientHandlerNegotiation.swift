@@ -40,6 +40,9 @@ extension ClientHandler {
     private func chooseMechanisms() -> [String] {
         let authentication = clients.service.settings.authentication
         bindings = ChannelBindings(tlsExporter: tls?.exporter, tlsServerEndPoint: tls?.serverEndPoint)
+        if stream.isSecure, authentication.tokenDays > 0 {
+            stream.tokenMechanisms = TokenMechanism.offered(bindings.types, unbound: authentication.unboundTokens).map(\.rawValue)
+        }
         stream.mechanisms = clients.service.sasl.mechanisms(
             encrypted: stream.isSecure, bindings: bindings.types,
             policy: MechanismPolicy(
@@ -57,7 +60,8 @@ extension ClientHandler {
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
         case .authenticateExtensible:
             if let request = stream.request { authenticate(request.mechanism, request.initial) }
-        case .beginTask, .finishTask: break
+        case .beginTask(let task): beginTask(task)
+        case .finishTask(let answer): finishTask(answer)
         case .respond(let data): if let exchange { advance(exchange.respond(data)) }
         case .rejectAuthentication(let condition, let closing):
             record(condition)
@@ -65,6 +69,7 @@ extension ClientHandler {
             refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
+        case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
             if let closing { finish(closing) }
@@ -111,7 +116,9 @@ extension ClientHandler {
             return rejected(.temporaryAuthFailure, mechanism: mechanism)
         }
         let exchange = SASLExchange(
-            service: service.sasl, host: domain, mechanism: mechanism, offered: stream.mechanisms, encrypted: stream.isSecure,
+            service: service.sasl, host: domain, mechanism: mechanism,
+            offered: stream.profile == .extensible ? stream.mechanisms + stream.tokenMechanisms : stream.mechanisms,
+            encrypted: stream.isSecure,
             bindings: bindings, fake: service.census.host(domain).fake)
         self.exchange = exchange
         advance(exchange.begin(initial: initial))
@@ -136,12 +143,15 @@ extension ClientHandler {
         }
         guard clients.service.allows(.account(jid.description)) else { return rejected(.temporaryAuthFailure) }
         let waiting = NIOLoopBound((self, exchange), eventLoop: context.eventLoop)
-        clients.service.source.credentials(of: jid, on: clients.loop) { found in
+        let device = stream.request?.token == nil ? nil : stream.request?.agent?.id
+        clients.service.source.credentials(of: jid, device: device, on: clients.loop) { found in
             let (handler, exchange) = waiting.value
             guard handler.exchange === exchange else { return }
             switch found {
             case .unknown: handler.advance(exchange.credentials(nil, disabled: false))
-            case .account(let credentials, let isEnabled): handler.advance(exchange.credentials(credentials, disabled: !isEnabled))
+            case .account(let credentials, let isEnabled, let tokens):
+                let now = handler.clients.service.clock.now
+                handler.advance(exchange.credentials(credentials, disabled: !isEnabled, tokens: tokens, now: now))
             case .failed: handler.rejected(.temporaryAuthFailure)
             }
             handler.clients.later(handler)
@@ -164,23 +174,26 @@ extension ClientHandler {
     }
 
     private func succeed(_ user: String, _ data: [UInt8]?) {
-        guard let mechanism = exchange?.mechanism else { return }
+        guard let exchange else { return }
+        let mechanism = exchange.mechanism
+        if stream.profile == .extensible {
+            let proved = ExtensibleLogin(user: user, mechanism: mechanism, data: data, token: exchange.token, known: exchange.known)
+            dropExchange()
+            return begin(proved)
+        }
         dropExchange()
         switch stream.stepped(.success(user: user)) {
         case .authenticated(let account):
             loggedIn(account, mechanism)
             put { StreamWriting.success(data, into: &$0) }
             restartFraming()
-        case .accepted(let account):
-            loggedIn(account, mechanism)
-            accept(account, data: data)
         case .reject(let condition, let closing): refuseLogin(condition, closing)
         case .fail(let closing): finish(closing)
-        case .challenge, .proceed, .task, .ignore: break
+        case .challenge, .accepted, .proceed, .task, .ignore: break
         }
     }
 
-    private func loggedIn(_ account: JID, _ mechanism: String) {
+    func loggedIn(_ account: JID, _ mechanism: String) {
         facts.mechanism = mechanism
         bindings = ChannelBindings()
         clients.service.metrics.loggedIn(mechanism)
@@ -188,7 +201,7 @@ extension ClientHandler {
     }
 
     /// The client's attempt failed: it is counted where it may have been a guess.
-    private func fail(_ failure: SASLFailure) {
+    func fail(_ failure: SASLFailure) {
         let condition = SASLCondition(rawValue: failure.rawValue) ?? .notAuthorized
         if failure == .notAuthorized || failure == .accountDisabled {
             clients.service.loginFailed(origin.prefix, account: claimedAccount)
@@ -197,21 +210,21 @@ extension ClientHandler {
     }
 
     /// Answers the attempt with a failure.
-    private func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
+    func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
         record(condition, mechanism: mechanism)
         dropExchange()
         guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
         refuseLogin(condition, closing)
     }
 
-    private func refuseLogin(_ condition: SASLCondition, _ closing: Closing?) {
+    func refuseLogin(_ condition: SASLCondition, _ closing: Closing?) {
         let profile = stream.profile
         put { StreamWriting.failure(condition, profile, into: &$0) }
         if let closing { finish(closing) }
     }
 
     /// The account the client says it is, once it has said so.
-    private var claimedAccount: String? { exchange?.user.map { "\($0)@\(stream.domain ?? "")" } }
+    private var claimedAccount: String? { (exchange?.user ?? login?.user).map { "\($0)@\(stream.domain ?? "")" } }
 
     /// Counts a failed login and tells the operator: who from where, how, and what the client was told; never what it sent.
     private func record(_ condition: SASLCondition, mechanism: String? = nil) {
@@ -220,7 +233,7 @@ extension ClientHandler {
             "login failed",
             metadata: [
                 "account": "\(claimedAccount ?? "")", "address": "\(origin.prefix.map { "\($0)" } ?? "")",
-                "mechanism": "\(Self.legible(mechanism ?? exchange?.mechanism))", "condition": "\(condition.rawValue)",
+                "mechanism": "\(Self.legible(mechanism ?? exchange?.mechanism ?? login?.mechanism))", "condition": "\(condition.rawValue)",
             ])
     }
 
@@ -236,6 +249,7 @@ extension ClientHandler {
     func dropExchange() {
         exchange?.abort()
         exchange = nil
+        login = nil
     }
 
     // MARK: Binding

@@ -5,7 +5,7 @@ import Synchronization
 /// `node …`, `status` and the few commands about the server itself.
 extension Commands {
     /// Asks every node as a whole; `then` gets one answer a node, in the order of their names.
-    private func askNodes(_ question: NodeQuestion, _ sink: ReplySink, then: @escaping @Sendable ([NodeFacts], Set<UInt64>) -> Void) {
+    func askNodes(_ question: NodeQuestion, _ sink: ReplySink, then: @escaping @Sendable ([NodeFacts], Set<UInt64>) -> Void) {
         guard let shard = core.shards.first else { return sink.fail(.unavailable, "the node is not ready yet; try again") }
         let collected = Shared<[NodeFacts]>([])
         shard.enter { shard in
@@ -20,7 +20,7 @@ extension Commands {
         }
     }
 
-    private static func name(of facts: NodeFacts) -> String {
+    static func name(of facts: NodeFacts) -> String {
         if case .text(let name) = facts["node"] { name } else { "" }
     }
 

@@ -152,6 +152,7 @@ extension Commands {
         reply.fact("roster_items", ReplyValue(account.roster.count { $0.isListed && !$0.isRemoved }))
         reply.fact("roster_version", ReplyValue(record.rosterVersion))
         reply.fact("subscription_requests", ReplyValue(account.pendingIn.count))
+        reply.fact("blocked_addresses", ReplyValue(account.items[.blocked]?.count ?? 0))
         reply.fact("messages_owed", ReplyValue(account.owed.count))
         reply.fact("vcard_bytes", ReplyValue(vCardBytes))
         if !account.damaged.isEmpty { reply.warning("\(account.damaged.count) records of the account are damaged") }
