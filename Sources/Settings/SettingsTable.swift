@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -19,6 +19,10 @@ public enum SettingsTable {
         (
             "registration",
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
+        ),
+        (
+            "invitations",
+            "Links that give an account, though registration is closed, or the inviter as a contact (XEP-0401). The console and the admins of a host make all of them."
         ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
@@ -148,6 +152,9 @@ public enum SettingsTable {
         .integer(
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
+        .integer(
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "From the start of an ad-hoc command to its last form; then it has to be started again."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
         .integer(
             "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
@@ -172,6 +179,33 @@ public enum SettingsTable {
         .integer(
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
+        .integer(
+            "sessions.resume_seconds", \.sessions.resumeSeconds, 0...86_400, "seconds", live: true,
+            "How long a session waits for its client after the connection broke, if the client can resume it (XEP-0198); 0: not at all."),
+        .integer(
+            "sessions.ack_after_stanzas", \.sessions.ackAfterStanzas, 1...10_000, "stanzas", live: true,
+            "Stanzas to a client after which it is asked what it received, and stanzas from a client after which it is told unasked."),
+        .integer(
+            "sessions.ack_after_seconds", \.sessions.ackAfterSeconds, 1...3600, "seconds", live: true,
+            "After this time a client is asked what it received of fewer stanzas."),
+        .integer(
+            "sessions.ack_timeout_seconds", \.sessions.ackTimeoutSeconds, 1...3600, "seconds", live: true,
+            "A client that was asked and is silent for so long has lost its connection."),
+        .integer(
+            "sessions.unacked_stanzas", \.sessions.unackedStanzas, 500...1_000_000, "stanzas", live: true,
+            "Stanzas that a client has not acknowledged; above it the session is ended. What is kept is not lost."),
+        .integer(
+            "sessions.unacked_bytes", \.sessions.unackedBytes, 65_536...33_554_432, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.detached_per_account", \.sessions.detachedPerAccount, 1...10_000, "sessions", live: true,
+            "Sessions of one account that wait for their clients; of more, the oldest ends."),
+        .integer(
+            "sessions.detached_per_node", \.sessions.detachedPerNode, 1...10_000_000, "sessions", live: true,
+            "Sessions of one node that wait for their clients; of more, the oldest ends."),
+        .text(
+            "sessions.location", \.sessions.location, .text(.location), live: true,
+            "Where clients are told to reconnect when they resume; empty: where they like, since any node will do. location below [node.NAME] is for one node."
+        ),
         .integer(
             "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
             "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
@@ -226,6 +260,24 @@ public enum SettingsTable {
         .flag(
             "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
             "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
+        ),
+    ]
+
+    private static let invitations: [Setting<Settings>] = [
+        .flag("invitations.enabled", \.invitations.enabled, "Whether invitations are made and taken."),
+        .choice(
+            "invitations.by_users", \.invitations.byUsers,
+            "What every user may invite to: \"none\", \"contacts\" (whoever has an account somewhere becomes the user's contact), \"accounts\" (who has none gets one here as well)."
+        ),
+        .integer(
+            "invitations.lifetime_hours", \.invitations.lifetimeHours, 1...8_760, "hours",
+            "How long an invitation holds when nothing else is said."),
+        .integer(
+            "invitations.per_user", \.invitations.perUser, 1...10_000, "invitations",
+            "Invitations of one user that wait to be used."),
+        .text(
+            "invitations.landing", \.invitations.landing, .text(.link),
+            "A page that explains an invitation to whoever has no client yet; {token}, {host} and {uri} are filled in, as in https://example.org/invite/#{token}. Empty: none."
         ),
     ]
 
@@ -365,6 +417,7 @@ extension Settings {
             if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
         }
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
+        if sessions.locationOfNode != new.sessions.locationOfNode { live.append("node.NAME.location") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }
         for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()

@@ -45,6 +45,18 @@ public final class ProcessTheatre: Theatre {
         return ProcessPlayer(try cluster.connect(name, resource: resource, node: node))
     }
 
+    public func resume(_ name: String, from player: any Player, h: Int?) async throws -> (player: (any Player)?, refusal: String?) {
+        guard let before = player as? ProcessPlayer, let management = before.client.management else { return (nil, nil) }
+        let node = next % cluster.names.count
+        next += 1
+        let client = try XMPPClient(
+            port: cluster.ports[node], domain: domain, user: name, resuming: management, jid: before.jid,
+            h: h.map { management.count(visible: $0) })
+        guard let refusal = client.refusal else { return (ProcessPlayer(client), nil) }
+        client.drop()
+        return (nil, refusal)
+    }
+
     public func visit() async throws -> any Player {
         let node = next % cluster.names.count
         next += 1
@@ -139,6 +151,7 @@ public final class ProcessPlayer: Player {
     public func leave() async throws { try client.close() }
     public func drop() async throws { client.drop() }
     public func endCondition() async throws -> String? { look() }
+    public var management: ClientManagement? { client.management }
 
     /// Sends if the stream still stands.
     func post(_ xml: String) {

@@ -87,6 +87,7 @@ extension Account {
     func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
         for resource in resources where resource !== asker { endSession(resource, .accountGone) }
         if let asker { leave(asker) }
+        shard.table.accountGoes(Turn(account: self, ticket: nil))
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
@@ -118,6 +119,7 @@ extension Account {
         delayed.removeAll()
         phase = .absent
         isRetired = true
+        for resource in resources { resource.move?.timer?.cancel() }
         resources.removeAll()
         departing.removeAll()
         inboxTouched = false

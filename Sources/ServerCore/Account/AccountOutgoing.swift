@@ -22,6 +22,7 @@ extension Account {
             }
             return complete(ticket, .whole)
         }
+        resource.management?.note(settled: ticket.settled)
         var stanza = stanza
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
@@ -143,6 +144,11 @@ extension Account {
     func deliver(_ stanza: Stanza, to resource: Resource?, message: UInt64 = 0) {
         guard let resource else { return }
         if message != 0 { resource.inFlight.insert(message) }
+        if let move = resource.move {
+            // It is changing its loop: said when it has arrived.
+            move.held.append((stanza, message))
+            return
+        }
         emit(
             .deliver(session: resource.session.id, epoch: shard.placement.epoch, message: message, stanza: stanza),
             to: resource.session.shard)

@@ -139,10 +139,13 @@ extension Account {
     }
 
     /// To every contact that may see it: one letter for each loop that is home to some of them.
-    func broadcast(_ stanza: Stanza) {
+    func broadcast(_ stanza: Stanza) { fanOut(stanza, to: roster.presenceSubscribers.filter { !isBlocked($0) }) }
+
+    /// To local accounts, this one excepted.
+    func fanOut(_ stanza: Stanza, to contacts: [JID]) {
         var byHome: [ShardAddress: [JID]] = [:]
-        for contact in roster.presenceSubscribers {
-            guard core.serves(contact.domain), contact != jid, !isBlocked(contact) else { continue }
+        for contact in contacts {
+            guard core.serves(contact.domain), contact != jid else { continue }
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }

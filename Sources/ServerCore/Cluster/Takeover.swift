@@ -168,6 +168,7 @@ extension Shard {
         placement.owner?.serves = true
         for session in sessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
         for session in componentSessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
+        resumeAgain()
         for command in pendingCommands.values.sorted(by: { $0.letter.id < $1.letter.id }) { send(command.letter) }
     }
 

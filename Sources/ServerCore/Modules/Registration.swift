@@ -24,6 +24,8 @@ public final class Catalogue: @unchecked Sendable {
     /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    /// Commands for people (XEP-0050), in the order of the module list.
+    fileprivate(set) public var commands: [AdHocCommand] = []
     fileprivate var conditional: [ConditionalFeature] = []
 
     /// The features that an addressee has on a host.
@@ -92,6 +94,8 @@ public struct Registration {
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
     public typealias VisitHandler = (Visit) -> Void
+    /// Takes a request of somebody new for the account's presence, by asking for it to decide on later; false: it is none of his.
+    public typealias RequestHandler = (Stanza, Turn, _ hold: () -> LaterSubscription) -> Bool
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -113,6 +117,10 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var nodeMakers: [(Catalogue) -> [DiscoNode]] = []
+    var commands: [AdHocCommand] = []
+    var requests: [RequestHandler] = []
+    var removals: [(Turn) -> Void] = []
     var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
     var visitorFeatures: [(Visitor) -> String?] = []
 
@@ -159,9 +167,21 @@ public struct Registration {
     /// Answers disco requests for a node (XEP-0030 §3.2), and those for nodes below it when `name` ends with '#'.
     public mutating func node(_ node: DiscoNode) { nodes.append(node) }
 
+    /// The same for nodes that are made of the whole catalogue, when every module has registered.
+    public mutating func nodes(by make: @escaping (Catalogue) -> [DiscoNode]) { nodeMakers.append(make) }
+
+    /// Offers a command to people (XEP-0050).
+    public mutating func command(_ command: AdHocCommand) { commands.append(command) }
+
     /// Names something that others may ask of an account at its home (`Turn.command`, the administrator's commands). It may be asked
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
+
+    /// Sees subscription requests of those who have not asked before (RFC 6121 §3.1.3), and may decide on them instead of the owner.
+    public mutating func subscriptionRequest(by handler: @escaping RequestHandler) { requests.append(handler) }
+
+    /// Hears of an account's end while the account is still there.
+    public mutating func removal(by handler: @escaping (Turn) -> Void) { removals.append(handler) }
 
     /// Handles requests of clients that have not authenticated. A second claim stops the start.
     public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
@@ -193,6 +213,8 @@ public final class DispatchTable {
     let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
     private var visits: [Registration.VisitHandler?] = []
+    private let requests: [Registration.RequestHandler]
+    private let removals: [(Turn) -> Void]
     private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
@@ -260,8 +282,12 @@ public final class DispatchTable {
             }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.commands.append(contentsOf: registration.commands)
             catalogue.conditional.append(contentsOf: registration.conditional)
         }
+        for make in registrations.flatMap(\.nodeMakers) { catalogue.nodes.append(contentsOf: make(catalogue)) }
+        requests = registrations.flatMap(\.requests)
+        removals = registrations.flatMap(\.removals)
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
         unread = registrations.flatMap(\.unread)
@@ -294,6 +320,12 @@ public final class DispatchTable {
         let index = Int(name.index) * 2 + (isSet ? 1 : 0)
         return index < visits.count ? visits[index] : nil
     }
+
+    /// Whether a module decides on a subscription request.
+    func takes(_ request: Stanza, _ turn: Turn, _ hold: () -> LaterSubscription) -> Bool { requests.contains { $0(request, turn, hold) } }
+
+    /// Tells the modules that an account goes.
+    func accountGoes(_ turn: Turn) { for handler in removals { handler(turn) } }
 
     /// What a visitor is offered, serialised.
     public func features(for visitor: Visitor) -> [UInt8] {
