@@ -17,7 +17,7 @@ import Testing
         try juliet.post("<iq type='get' id='d' to='capulet.lit'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
         cluster.run()
         let disco = juliet.takeReceived().first { $0.contains("id='d'") }
-        return (try #require(disco), String(decoding: cluster.nodes[0].shards[0].table.streamFeatures, as: UTF8.self))
+        return (try #require(disco), String(decoding: cluster.nodes[0].shards[0].table.streamFeatures(of: "capulet.lit"), as: UTF8.self))
     }
 
     @Test func whatIsOnIsTold() throws {
