@@ -16,6 +16,7 @@ public struct Settings: Sendable, Equatable {
     public var registration = Registration()
     public var invitations = Invitations()
     public var profile = Profile()
+    public var search = Search()
     public var archive = Archive()
     public var store = Store()
     public var backup = Backup()
@@ -159,6 +160,10 @@ public struct Settings: Sendable, Equatable {
         public var componentConnections = 100
         /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
         public var commandSeconds = 600
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
+        /// Kinds of clients whose capabilities one loop remembers.
+        public var knownCapabilities = 1_000
         /// Items of one roster.
         public var rosterItems = 5_000
         /// Addresses that one account may block (XEP-0191).

@@ -27,6 +27,7 @@ public enum SettingsTable {
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("archive", "Message history, for hosts that archive."),
+        ("search", "The directory of users who want to be found."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
         ("cluster", "How nodes watch over each other."),
@@ -155,6 +156,13 @@ public enum SettingsTable {
         .integer(
             "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
             "From the start of an ad-hoc command to its last form; then it has to be started again."),
+        .integer(
+            "limits.addresses", \.limits.addresses, 0...99, "addresses",
+            "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."
+        ),
+        .integer(
+            "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds",
+            "Kinds of clients whose capabilities an event loop remembers, so that each kind is asked once."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
         .integer(
             "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,

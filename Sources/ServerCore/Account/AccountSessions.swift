@@ -257,6 +257,9 @@ extension Account {
             }
             writeRow(resource)
             if report.presenceIsFresh || isLate { tellAgain(resource) }
+            if let presence = resource.presence, resource.sawPresence {
+                shard.table.show(presence, of: resource.jid, Turn(account: self, ticket: nil))
+            }
         }
         touchInbox()
         for row in orphans where resource(ofRow: row) == nil {
