@@ -158,7 +158,8 @@ public struct Script: Sendable {
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a),
+                .drops(let a), .ends(let a, _),
                 .ignores(let a):
                 add(a)
             case .clock, .component, .stranger: break
