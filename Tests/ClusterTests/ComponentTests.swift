@@ -1,6 +1,7 @@
 import AdminLanguage
 import TestKit
 import Testing
+import XMLStream
 
 extension ClusterTests {
     /// Components (XEP-0114) of a cluster whose nodes die.
