@@ -389,7 +389,8 @@ public enum SettingsTable {
             ),
             .flag(
                 "archive", \.archive, live: true,
-                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."
+            ),
             .integer(
                 "archive_days", \.archiveDays, 0...36_500, "days", live: true,
                 "Days that archived messages of its users stay; 0: as archive.days says."),
