@@ -39,6 +39,12 @@ public final class CoreMetrics: Sendable {
     let pushesUnanswered: Counter
     /// Registrations that ended because of errors or by the service's own word.
     let pushesDisabled: Counter
+    /// Sessions that wait for their clients to resume them.
+    public let detachedSessions: Gauge
+    public let acknowledgementsIn: Counter
+    public let acknowledgementsOut: Counter
+    public let acknowledgementTimeouts: Counter
+    private let resumptions: [String: Counter]
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -110,6 +116,18 @@ public final class CoreMetrics: Sendable {
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        detachedSessions = try registry.gauge(
+            "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
+        acknowledgementsIn = try registry.counter("martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
+        acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")
+        acknowledgementTimeouts = try registry.counter(
+            "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")
+        var resumed: [String: Counter] = [:]
+        for outcome in Self.resumeOutcomes {
+            resumed[outcome] = try registry.counter(
+                "martlet_resumptions_total", help: "Attempts to resume a session (XEP-0198), by outcome.", labels: [("outcome", outcome)])
+        }
+        resumptions = resumed
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
         blockedStanzas = try registry.counter(
@@ -124,6 +142,9 @@ public final class CoreMetrics: Sendable {
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    /// How an attempt to resume comes out: where the session was, or that there was none.
+    static let resumeOutcomes = ["here", "moved", "refused"]
+    func resumed(_ outcome: String) { resumptions[outcome]?.increment() }
     public func invitation(_ event: InvitationEvent) { invitations[event]?.increment() }
     public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
 

@@ -16,6 +16,7 @@ public struct Settings: Sendable, Equatable {
     public var registration = Registration()
     public var invitations = Invitations()
     public var profile = Profile()
+    public var search = Search()
     public var archive = Archive()
     public var store = Store()
     public var backup = Backup()
@@ -159,6 +160,10 @@ public struct Settings: Sendable, Equatable {
         public var componentConnections = 100
         /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
         public var commandSeconds = 600
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
+        /// Kinds of clients whose capabilities one loop remembers.
+        public var knownCapabilities = 1_000
         /// Items of one roster.
         public var rosterItems = 5_000
         /// Addresses that one account may block (XEP-0191).
@@ -179,6 +184,31 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Seconds for which a session waits for its client to resume it (XEP-0198); 0: it ends with its socket.
+        public var resumeSeconds = 600
+        /// Stanzas to a client after which it is asked for an acknowledgement, and from a client after which one is sent unasked.
+        public var ackAfterStanzas = 10
+        /// Seconds after which a client is asked for an acknowledgement of less.
+        public var ackAfterSeconds = 10
+        /// Seconds in which it must answer.
+        public var ackTimeoutSeconds = 60
+        /// Stanzas that a client has not acknowledged at which its session ends.
+        public var unackedStanzas = 5_000
+        /// The same in bytes.
+        public var unackedBytes = 4_194_304
+        /// Sessions of one account that wait for their clients.
+        public var detachedPerAccount = 10
+        /// Sessions of one node that wait for their clients.
+        public var detachedPerNode = 50_000
+        /// Where clients should reconnect to resume, "host" or "host:port" (RFC 6120 §4.9.3.19); empty: anywhere.
+        public var location = ""
+        /// The same of single nodes, by name.
+        public var locationOfNode: [String: String] = [:]
+        /// What the clients of a node are told.
+        public func location(ofNode name: String) -> String? {
+            let location = locationOfNode[name] ?? location
+            return location.isEmpty ? nil : location
+        }
         /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
         public var inactiveHoldStanzas = 1_000
         /// The same in bytes.

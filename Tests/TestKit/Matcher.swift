@@ -37,7 +37,9 @@ enum Matcher {
         var left = Array(actual.children)
         for child in expected.children where child.local == "any" {
             guard let unwanted = child["none"] else { continue }
-            if actual.children.contains(where: { $0.local == unwanted }) { return "\(here): <\(unwanted)> was not expected" }
+            if actual.children.contains(where: { $0.local == unwanted || $0["var"] == unwanted }) {
+                return "\(here): <\(unwanted)> was not expected"
+            }
         }
         for child in expected.children where !(child.local == "any" && (child["more"] ?? child["none"]) != nil) {
             var near: String?

@@ -44,6 +44,23 @@ public enum CommandTable {
             summary: "Show what is known of an account: state, login keys, roster, stored messages, sessions.",
             examples: ["user show juliet@example.org"]),
         AdminCommand(
+            path: ["user", "devices"], arguments: [jid],
+            options: [
+                .value("revoke", "ID", .text, "Log this device out: its token is void and its sessions end."),
+                .flag("revoke-all", "Log all devices out."),
+            ],
+            effect: .writes,
+            summary: "List the devices an account logged in from, or log them out.",
+            details: [
+                "A device is a client that names its installation when it logs in (XEP-0388); its token lets it come back without the password (XEP-0484).",
+                "Who knows the password may log in again from a device that was logged out. Sessions of older clients belong to no device.",
+            ],
+            examples: [
+                "user devices juliet@example.org",
+                "user devices juliet@example.org --revoke d4565fa7-4d72-4749-b3d3-740edbf87770",
+                "user devices juliet@example.org --revoke-all",
+            ]),
+        AdminCommand(
             path: ["user", "enable"], arguments: [jid], effect: .writes,
             summary: "Let a disabled account log in again.",
             examples: ["user enable juliet@example.org"]),

@@ -78,7 +78,7 @@ extension Account {
                 }
             }
             let all = read
-            shard.enter { shard in shard.accounts[jid]?.pageRead(all, of: asked) }
+            shard.enter { shard in shard.accounts[jid]?.pageRead(all, of: asked.number) }
         }
     }
 
@@ -89,8 +89,8 @@ extension Account {
         var failure: StoreFailure?
     }
 
-    private func pageRead(_ read: PageRead, of asked: InboxPage) {
-        guard page?.number == asked.number else { return }
+    private func pageRead(_ read: PageRead, of number: Int) {
+        guard let asked = page, asked.number == number else { return }
         page = nil
         // Without its session `leave` gave the messages back.
         guard let resource = resource(of: asked.session) else { return pump() }

@@ -17,6 +17,7 @@ struct Commands: Sendable {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
         case "user delete": write(.delete, invocation, sink) { "\($0) deleted" }
+        case "user devices": devices(invocation, sink)
         case "user enable": write(.enable, invocation, sink) { "\($0) enabled" }
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
