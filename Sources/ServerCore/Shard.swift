@@ -32,6 +32,8 @@ public final class Shard: @unchecked Sendable {
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
+    /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
+    var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []
     var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
@@ -103,7 +105,7 @@ public final class Shard: @unchecked Sendable {
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
             metrics: core.metrics)
         table = try DispatchTable(
-            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
+            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts)
     }
 
     // MARK: Ticks
@@ -253,7 +255,11 @@ public final class Shard: @unchecked Sendable {
                 deliveredToNobody(session, stanza, message)
             }
         case .completed(let session, let inSeq, let half, let refusal):
-            sessions[session]?.completed(inSeq, half, refusal: refusal)
+            if let session = sessions[session] {
+                session.completed(inSeq, half, refusal: refusal)
+            } else {
+                copyCompleted(session, half, refusal: refusal)
+            }
             componentSessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
             sessions[session]?.bound(answer)

@@ -16,6 +16,7 @@ public struct Settings: Sendable, Equatable {
     public var registration = Registration()
     public var invitations = Invitations()
     public var profile = Profile()
+    public var search = Search()
     public var archive = Archive()
     public var store = Store()
     public var backup = Backup()
@@ -159,6 +160,10 @@ public struct Settings: Sendable, Equatable {
         public var componentConnections = 100
         /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
         public var commandSeconds = 600
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
+        /// Kinds of clients whose capabilities one loop remembers.
+        public var knownCapabilities = 1_000
         /// Items of one roster.
         public var rosterItems = 5_000
         /// Addresses that one account may block (XEP-0191).
@@ -232,47 +237,6 @@ public struct Settings: Sendable, Equatable {
         public var messages = 0
         /// MiB of one archive in the store; 0: no bound.
         public var mib = 0
-        public init() {}
-    }
-
-    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
-    public struct Registration: Sendable, Equatable {
-        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
-        /// Whether anybody may make an account.
-        public var open = false
-        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
-        public var redirect = ""
-        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
-        public var perAddressPerHour = 10
-        /// Usernames that nobody gets without an invitation to them.
-        public var reserved = [
-            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
-            "webmaster", "xmpp",
-        ]
-        /// What usernames may be made of.
-        public var usernames = Usernames.ascii
-        /// Bytes of a username at most.
-        public var usernameBytes = 64
-        /// Characters of a password at least, here and when it is changed.
-        public var passwordLength = 8
-        /// Whether a changed password ends the account's other sessions.
-        public var passwordChangeEndsSessions = false
-        public init() {}
-    }
-
-    /// `[invitations]`: links that give an account or a contact (XEP-0401).
-    public struct Invitations: Sendable, Equatable {
-        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
-        /// Whether there are invitations.
-        public var enabled = false
-        /// What users may invite to; administrators may all.
-        public var byUsers = ByUsers.contacts
-        /// Hours that an invitation holds where nothing else is said.
-        public var lifetimeHours = 168
-        /// Invitations of one user that wait to be used.
-        public var perUser = 10
-        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
-        public var landing = ""
         public init() {}
     }
 

@@ -27,7 +27,9 @@ extension Account {
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
         switch stanza.kind {
-        case .presence: outgoingPresence(stanza, resource, ticket)
+        case .presence:
+            let isMany = multicast(stanza, ticket) { copy, own in outgoingPresence(copy, resource, own) }
+            if !isMany { outgoingPresence(stanza, resource, ticket) }
         case .message: outgoingMessage(stanza, ticket)
         case .iq: outgoingIQ(stanza, resource, ticket)
         }
@@ -35,7 +37,12 @@ extension Account {
 
     // MARK: Messages
 
-    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket) {
+    private func outgoingMessage(_ stanza: Stanza, _ ticket: Ticket) {
+        let isMany = multicast(stanza, ticket) { copy, own in outgoingMessage(copy, own, by: ticket.session) }
+        if !isMany { outgoingMessage(stanza, ticket, by: ticket.session) }
+    }
+
+    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket, by session: SessionRef) {
         var stanza = original
         // RFC 6120 §10.3.1: without an address it is for the sender's own account.
         if stanza.to == nil { stanza.to = jid }
@@ -53,7 +60,7 @@ extension Account {
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine, resources.count > 1 { identify(&stanza, mine) }
-        if !isSecond { copySent(stanza, by: ticket.session) }
+        if !isSecond { copySent(stanza, by: session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 

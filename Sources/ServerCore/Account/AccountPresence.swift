@@ -78,6 +78,7 @@ extension Account {
             writeRow(resource)
             welcome(resource)
         }
+        shard.table.show(stanza, of: resource.jid, Turn(account: self, ticket: nil))
         if !couldReceive, resource.priority >= 0 { pump() }
     }
 
@@ -113,6 +114,8 @@ extension Account {
         let wasAvailable = resource.isAvailable
         resource.presence = nil
         resource.sawPresence = false
+        resource.announcement = nil
+        resource.capabilities = nil
         let directed = resource.directed
         resource.directed.removeAll()
         if wasAvailable {

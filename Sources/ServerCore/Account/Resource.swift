@@ -33,6 +33,9 @@ final class Resource {
     /// The last available presence, as it is broadcast; nil while the resource is not available.
     var presence: Stanza?
     var priority: Int8 = 0
+    /// What it said of what it can do (XEP-0115), and what of that is known.
+    var announcement: CapabilityAnnouncement?
+    var capabilities: DiscoInfo?
     /// Whether an initial presence was handled already.
     var sawPresence = false
     /// Whether it was ever available, so that somebody may believe it is.
@@ -49,6 +52,8 @@ final class Resource {
     var detachedSince = MonotonicTime(nanoseconds: 0)
     /// It is changing its loop.
     var move: Move?
+    /// Where it was before it did: that loop keeps it until it hears that it has arrived.
+    var movedFrom: SessionRef?
     /// How often it did.
     var moves: UInt32 = 0
 

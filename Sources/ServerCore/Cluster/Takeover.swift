@@ -101,6 +101,7 @@ extension Shard {
     func ceaseHome() {
         for account in accounts.values { account.retire() }
         accounts.removeAll()
+        copies.removeAll()
         components.removeAll()
         idle.removeAll()
         gated.removeAll()

@@ -193,6 +193,7 @@ public final class Session {
         var stanza = stanza
         stanza.from = fullJID
         presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: shard.loop.now)
+        for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: shard.loop.now) }
         let entry = inbound.add(stanza, size: size)
         shard.unhandledBytes += size
         post(entry)

@@ -102,7 +102,21 @@ extension Commands {
                 reply.fact("unhandled", ReplyValue(session.unhandled))
                 reply.fact("queue_bytes", ReplyValue(session.queuedBytes))
             }
-            endScatter(silent, sink, ok: "")
+            showCapabilities(of: jid, sink) { endScatter(silent, sink, ok: "") }
+        }
+    }
+
+    /// What the session's home knows of the client; nothing when it announced nothing, or the home does not answer.
+    private func showCapabilities(of session: JID, _ sink: ReplySink, then: @escaping @Sendable () -> Void) {
+        send(.call("capabilities.show", Array((session.resource ?? "").utf8)), to: session.bare) { result in
+            if case .value(let bytes) = result, let report = try? CapabilityReport(bytes) {
+                sink.write { reply in
+                    reply.fact("capabilities", .text(report.announced))
+                    reply.fact("client", report.client.isEmpty ? .none : .text(report.client))
+                    reply.fact("client_features", ReplyValue(report.features))
+                }
+            }
+            then()
         }
     }
 
