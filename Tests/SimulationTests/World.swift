@@ -23,12 +23,15 @@ final class Actor {
     var sent: [(id: String, to: Int, inSeq: UInt32, counted: UInt32)] = []
     /// The session as it was last known.
     private(set) var lastSession: Session?
+    /// What it heard when it could not resume.
+    private(set) var refusals: [String] = []
     /// Its stream broke, and it may come back.
     var isLost = false
     var usesManagement: Bool { management != nil }
     /// As the client counts, on whatever stream.
     var management: ClientManagement? { client.management ?? kept }
     private var kept: ClientManagement?
+    private var earlier: [MemoryClient] = []
     var nextSeq: UInt32 = 1
     var receipts: [Receipt] = []
     var errors: Set<String> = []
@@ -48,6 +51,7 @@ final class Actor {
     /// It goes on over another stream, or tries to.
     func resume(by client: MemoryClient, node: Int) {
         kept = management
+        earlier.append(self.client)
         self.client = client
         self.node = node
         isLost = false
@@ -69,7 +73,14 @@ final class Actor {
     /// Reads what arrived.
     func read() throws {
         lastSession = client.session ?? lastSession
-        if client.resumeError != nil { isOver = true }
+        // Its stream was taken from it, as it believes by itself.
+        if client.closedWith == "conflict", management?.id != nil { isLost = true }
+        if let error = client.resumeError, !isOver {
+            isOver = true
+            // Asked for before the home heard that it can be: nobody comes back to it.
+            for earlier in earlier { earlier.endAbandoned() }
+            refusals.append("\(error.condition.name) h \(error.h.map { String($0) } ?? "unknown")")
+        }
         for text in client.takeReceived() {
             let element = try Element.parse(Array(text.utf8))
             switch element.local {
@@ -126,7 +137,10 @@ final class World {
 
     private func name(_ user: Int) -> String { "user\(user)" }
     private func bare(_ user: Int) -> String { "\(name(user))@\(cluster.domain)" }
-    private func broken(_ why: String) -> Broken { Broken(description: "seed \(seed): \(why)\n" + log.suffix(400).joined(separator: "\n")) }
+    private func broken(_ why: String) -> Broken {
+        let refused = actors.filter { !$0.refusals.isEmpty }.map { "\($0.lastSession?.fullJID.description ?? "?") was refused: \($0.refusals)\n" }
+        return Broken(description: "seed \(seed): \(why)\n" + refused.joined() + log.suffix(400).joined(separator: "\n"))
+    }
 
     private func befriend() throws {
         let clients = try (0..<users).map { try cluster.connect(name($0), resource: "setup", node: 0) }
@@ -196,7 +210,11 @@ final class World {
 
     private func end() {
         guard let actor = some(where: { !$0.isOver && !$0.isLost }) else { return }
-        let reason: StreamEnd = chance.one(in: 2) ? .closedByPeer : .lost
+        // Who has no SM-ID yet could never come back to a session that waits for it.
+        let isAwaiting = actor.management.map { !$0.isEnabled } ?? false
+        // Nor could who closes a stream on which nothing is resumed yet end it.
+        let isResuming = actor.client.session == nil && actor.management?.id != nil
+        let reason: StreamEnd = isResuming ? .lost : chance.one(in: 2) || isAwaiting ? .closedByPeer : .lost
         log.append("end \(actor.client.jid) \(reason)")
         if reason == .lost, actor.management?.id != nil { actor.isLost = true } else { actor.isOver = true }
         actor.client.end(reason)
@@ -451,7 +469,7 @@ final class World {
             for shard in cluster.nodes[node].shards {
                 guard shard.sessions.isEmpty else {
                     let left = shard.sessions.values.map {
-                        "\($0.fullJID) bind \(String(describing: $0.bind)) ended \(String(describing: $0.ended)) unhandled \($0.inbound.unhandled.map { "\($0.seq) \($0.stanza.kind) sent \($0.sentEpoch) own \($0.own) theirs \($0.theirs)" }) placement \(shard.placement.epoch)"
+                        "\($0.fullJID) bind \(String(describing: $0.bind)) ended \(String(describing: $0.ended)) leaving \(String(describing: $0.leaving)) \($0.isHandedOver) detached \($0.isDetached) unhandled \($0.inbound.unhandled.map { "\($0.seq) \($0.stanza.kind) sent \($0.sentEpoch) own \($0.own) theirs \($0.theirs)" }) placement \(shard.placement.epoch)"
                     }
                     throw broken("node \(node) still holds \(left)")
                 }

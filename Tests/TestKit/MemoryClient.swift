@@ -85,7 +85,12 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     private func arrive(_ elements: [String]) {
         for text in elements {
-            guard management?.isEnabled == true, let element = try? Element.parse(Array(text.utf8)) else {
+            guard management != nil, let element = try? Element.parse(Array(text.utf8)) else {
+                received.append(text)
+                continue
+            }
+            if element.namespace == NS.streamManagement, element.local == "enabled" {
+                management?.enabled(element)
                 received.append(text)
                 continue
             }
@@ -126,6 +131,12 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
 
     /// The client is elsewhere by now: what comes here it does not read, and the server does not know.
     public func abandon() { if closedWith == nil { closedWith = "abandoned" } }
+
+    /// The stream that was abandoned is closed after all.
+    public func endAbandoned() {
+        guard closedWith == "abandoned" else { return }
+        shard.enter { _ in if self.session?.connection === self { self.session?.streamClosed(.closedByPeer) } }
+    }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
     public func setReading(_ on: Bool) { isReading = on }
@@ -184,11 +195,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
                 if isFirst, let wish {
                     let grant = session.enableManagement(resumable: wish.resume, maxSeconds: wish.max)
                     StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &answer)
-                    if let enabled = try? Element.parse(answer.bytes) { self.management?.enabled(enabled) }
                 } else {
                     StreamWriting.managementFailed(wish == nil ? .badRequest : .unexpectedRequest, into: &answer)
                 }
-                self.received.append(String(decoding: answer.bytes, as: UTF8.self))
+                let text = String(decoding: answer.bytes, as: UTF8.self)
+                if self.isStalled || !self.stuck.isEmpty { self.stuck.append(text) } else { self.arrive([text]) }
             }
         }
     }

@@ -128,6 +128,21 @@ public final class MemoryCluster {
         }
     }
 
+    /// Runs some of the nodes, and what they send each other, as if the others stood still.
+    public func run(nodes some: [Int]) {
+        let ids = Set(some.map { nodes[$0].id })
+        var busy = true
+        while busy {
+            busy = false
+            for index in some where nodes[index].isAlive {
+                for loop in nodes[index].loops { if loop.runOne() { busy = true } }
+            }
+            if readers.runOne() { busy = true }
+            if switchboard.deliverAll(among: ids) { busy = true }
+            volume.releaseCommits()
+        }
+    }
+
     /// Does the regular chores once on every loop, as if their time had come.
     public func doChores() {
         for node in nodes where node.isAlive { for shard in node.shards { shard.enter { $0.doChores() } } }

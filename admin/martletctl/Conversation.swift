@@ -65,6 +65,11 @@ struct Conversation: ~Copyable {
             outgoing += try Terminal.password() + [UInt8(ascii: "\n")]
             lastHeard = monotonicMilliseconds()
             return nil
+        case .prompt(.consent):
+            bar.clear()
+            outgoing += Array((Terminal.consent() ? "yes" : "no").utf8) + [UInt8(ascii: "\n")]
+            lastHeard = monotonicMilliseconds()
+            return nil
         case .prompt(.lines):
             isSendingLines = true
             return nil

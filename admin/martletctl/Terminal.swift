@@ -12,6 +12,13 @@ enum Terminal {
         return first
     }
 
+    /// Whether the person says yes. Where standard input is no terminal nobody is asked: a script says `--yes`.
+    static func consent() -> Bool {
+        guard isatty(STDIN_FILENO) == 1 else { return false }
+        Output.error("Go on? Write yes: ")
+        return (try? firstLine()) == Array("yes".utf8)
+    }
+
     private static func firstLine() throws(Failure) -> [UInt8] {
         var line: [UInt8] = []
         var byte: UInt8 = 0

@@ -104,6 +104,8 @@ extension Account {
         guard let state else { return leave(resource) }
         let ref = SessionRef(shard: new.shard, id: new.id, key: old.key)
         resource.session = ref
+        resource.movedFrom = old
+        resource.moves = state.moves &+ 1
         if page?.session == old { page?.session = ref }
         writeRow(resource)
         shard.post(.adopt(session: new.id, from: old, epoch: shard.placement.epoch, state: state), to: new.shard)

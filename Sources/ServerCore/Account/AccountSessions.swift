@@ -146,7 +146,11 @@ extension Account {
             departing[session] = nil
             for message in held { _ = inbox.giveBack(message) }
         }
-        for resource in resources where resource.session.shard.node == node { leave(resource) }
+        for resource in resources where resource.session.shard.node == node {
+            // It may not have arrived: its old loop has what nobody else keeps.
+            if let old = resource.movedFrom { shard.post(.end(session: old.id, .nodeLost), to: old.shard) }
+            leave(resource)
+        }
         for resource in resources where resource.move?.isFor(node) == true {
             if resource.move?.next?.session.shard.node == node { resource.move?.next = nil }
             if resource.move?.to.shard.node == node { cancelMove(of: resource) }

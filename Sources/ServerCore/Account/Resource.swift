@@ -52,6 +52,8 @@ final class Resource {
     var detachedSince = MonotonicTime(nanoseconds: 0)
     /// It is changing its loop.
     var move: Move?
+    /// Where it was before it did: that loop keeps it until it hears that it has arrived.
+    var movedFrom: SessionRef?
     /// How often it did.
     var moves: UInt32 = 0
 

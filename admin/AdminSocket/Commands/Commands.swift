@@ -13,6 +13,9 @@ struct Commands: Sendable {
             context.log.notice(
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
+        guard !invocation.isAboutFiles else {
+            return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
+        }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
@@ -40,6 +43,7 @@ struct Commands: Sendable {
         case "node stop": stopNode(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
+        case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
