@@ -24,6 +24,7 @@ struct Commands: Sendable {
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
+        case "user restore": restoreUser(invocation, sink)
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
