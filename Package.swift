@@ -72,7 +72,7 @@ let package = Package(
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Store", "Stanzas", nio, nioPosix, log],
+            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Settings", "Store", "Stanzas", nio, nioPosix, log],
             path: "admin/AdminSocket"),
         // Floor 4: assembly.
         room(

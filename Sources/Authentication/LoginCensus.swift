@@ -53,6 +53,8 @@ public final class LoginCensus: Sendable {
     public struct Host: Sendable {
         /// What may be offered.
         public var hashes: Set<SCRAMHash>
+        /// What is allowed and not offered, since some account lacks it: worth an upgrade (XEP-0480).
+        public var lacked: Set<SCRAMHash>
         /// What stands in for accounts that do not exist.
         public var fake: FakeCredentials
     }
@@ -107,7 +109,8 @@ public final class LoginCensus: Sendable {
     private func make(_ tally: LoginTally) -> Host {
         let fake =
             tally.majority.map { FakeCredentials(secret: secret, shapes: $0) } ?? FakeCredentials(secret: secret, iterations: iterations)
-        return Host(hashes: tally.offered(of: allowed), fake: fake)
+        let offered = tally.offered(of: allowed)
+        return Host(hashes: offered, lacked: allowed.subtracting(offered), fake: fake)
     }
 }
 

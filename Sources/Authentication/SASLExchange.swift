@@ -33,6 +33,8 @@ public final class SASLExchange {
     public private(set) var user: String?
     /// The secret of the token that was proved.
     public private(set) var token: String?
+    /// What the store knows of the account, once it was asked.
+    public private(set) var known: Credentials?
 
     private enum State {
         case idle
@@ -105,6 +107,7 @@ public final class SASLExchange {
     public func credentials(_ credentials: Credentials?, disabled: Bool, tokens: [LoginToken] = [], now: Int64 = 0) -> Step {
         guard case .waitingForCredentials(let first) = state, let user else { return fail(.malformedRequest) }
         isDisabled = disabled
+        known = credentials
         // The fake keys are made for real accounts too: the time is the same.
         switch first {
         case .plain(let password):

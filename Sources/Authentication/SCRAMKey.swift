@@ -38,7 +38,12 @@ public struct SCRAMKey: Sendable, Equatable {
         guard Self.acceptedIterations.contains(iterations) else {
             throw .iterations(iterations, allowed: Self.acceptedIterations)
         }
-        let salted = try hash.hi(password, salt: salt, iterations: iterations)
+        try self.init(
+            hash: hash, saltedPassword: try hash.hi(password, salt: salt, iterations: iterations), salt: salt, iterations: iterations)
+    }
+
+    /// Makes the keys of what PBKDF2 made of a password (RFC 5802 §3).
+    init(hash: SCRAMHash, saltedPassword salted: [UInt8], salt: [UInt8], iterations: Int) throws(CredentialsError) {
         let clientKey = try hash.hmac(key: salted, Array("Client Key".utf8))
         try self.init(
             hash: hash, salt: salt, iterations: iterations, storedKey: try hash.digest(clientKey),

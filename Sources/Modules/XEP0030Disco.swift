@@ -24,13 +24,8 @@ public final class Discovery: Module {
             if let node = request.payload["node"], !node.isEmpty {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
             }
-            let catalogue = turn.catalogue
-            let host = (request.stanza.to ?? turn.account.jid).domain
-            let forms = catalogue.forms(of: addressee, host: host)
-            let features = catalogue.features(of: addressee, host: turn.host(host))
-            return addressee == .server
-                ? Self.answer(catalogue.serverIdentities, features, forms)
-                : Self.answer(catalogue.accountIdentities, features, forms)
+            let info = turn.catalogue.info(of: addressee, host: (request.stanza.to ?? turn.account.jid).domain)
+            return .result { info.write(into: &$0) }
         }
         registration.iq(.get, Self.items, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
             guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
@@ -60,17 +55,5 @@ public final class Discovery: Module {
 
     private static func mayAsk(_ request: Request, _ turn: Turn) -> Bool {
         request.from.bare == turn.account.jid || request.stanza.to?.local == nil || turn.account.isVisible(to: request.from.bare)
-    }
-
-    private static func answer(_ identities: [Identity], _ features: [String], _ forms: [[UInt8]]) -> IQReply {
-        .result { xml in
-            xml.element("query", xmlns: NS.discoInfo) { xml in
-                for identity in identities {
-                    xml.empty("identity", ("category", identity.category), ("type", identity.type), ("name", identity.name))
-                }
-                for feature in features { xml.empty("feature", ("var", feature)) }
-                for form in forms { xml.raw(form) }
-            }
-        }
     }
 }

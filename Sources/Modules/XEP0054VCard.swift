@@ -16,9 +16,11 @@ public final class VCards: Module {
     private static let set = "vcard.set"
     private let bound: Int
     private let admins: [String: Set<String>]
+    private let hasDirectory: Bool
 
     public init(_ context: ModuleContext) {
         bound = context.settings.profile.vCardBytes
+        hasDirectory = context.settings.search.enabled
         admins = Dictionary(context.settings.hosts.map { ($0.domain, Set($0.admins)) }) { first, _ in first }
     }
 
@@ -33,15 +35,15 @@ public final class VCards: Module {
         }
         // §3.2.
         registration.iq(.set, Self.card, to: .otherAccount, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
-        let (bound, admins) = (bound, admins)
+        let (bound, admins, hasDirectory) = (bound, admins, hasDirectory)
         registration.iq(.set, Self.card, to: .ownAccount) { request, turn in
-            guard let card = Self.written(in: request) else {
-                turn.account.forget(.vcard, "")
-                return .done
-            }
-            guard card.count <= bound else { return .error(Self.tooLarge(bound)) }
-            turn.account.keep(.vcard, "", card)
-            return .done
+            let card = Self.written(in: request)
+            guard (card?.count ?? 0) <= bound else { return .error(Self.tooLarge(bound)) }
+            if let card { turn.account.keep(.vcard, "", card) } else { turn.account.forget(.vcard, "") }
+            guard hasDirectory, DirectoryEntry.isListed(turn.account) else { return .done }
+            let answer = turn.later(request)
+            DirectoryEntry(card, of: turn.account).list(turn) { answer.reply($0) }
+            return .later
         }
         registration.iq(.get, Self.card, to: .server) { request, turn in
             Self.askHost(.call(Self.get, []), request, turn)

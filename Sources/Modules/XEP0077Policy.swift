@@ -34,11 +34,14 @@ struct RegistrationWish {
 /// What the operator allows, and what is told of it.
 struct RegistrationPolicy {
     let settings: Settings.Registration
+    /// Whether an invitation opens what is closed.
+    let takesInvitations: Bool
     /// By domain, the localparts that are spoken for.
     private let reserved: [String: Set<String>]
 
     init(_ all: Settings) {
         settings = all.registration
+        takesInvitations = all.invitations.enabled
         let common = Set(all.registration.reserved.compactMap { try? JID.prepareUsername($0) })
         var reserved: [String: Set<String>] = [:]
         for host in all.hosts { reserved[host.domain] = common }
@@ -50,7 +53,7 @@ struct RegistrationPolicy {
     }
 
     /// Whether visitors are told anything but that registration is closed.
-    var answersVisitors: Bool { settings.open || !settings.redirect.isEmpty }
+    var answersVisitors: Bool { settings.open || takesInvitations || !settings.redirect.isEmpty }
 
     /// The account that is wished for, or why it cannot be.
     ///
@@ -58,19 +61,24 @@ struct RegistrationPolicy {
     func account(_ wish: RegistrationWish, at domain: String, isReserved: Bool = false) -> Result<JID, StanzaError> {
         guard let username = try? JID.prepareUsername(wish.username), let jid = try? JID(local: username, domain: domain, resource: nil)
         else { return .failure(StanzaError(.notAcceptable, text: "The username has characters that a username cannot have")) }
-        if !isReserved {
-            guard username.utf8.count <= settings.usernameBytes else {
-                return .failure(StanzaError(.notAcceptable, text: "The username is longer than \(settings.usernameBytes) bytes"))
-            }
-            guard settings.usernames == .any || username.utf8.allSatisfy(Self.isPlain) else {
-                return .failure(StanzaError(.notAcceptable, text: "The username may have a-z, 0-9 and - _ . alone"))
-            }
-            guard reserved[domain]?.contains(username) != true else {
-                return .failure(StanzaError(.conflict, text: "The name is reserved"))
-            }
+        if !isReserved, let fault = fault(inUsername: username, at: domain) {
+            return .failure(StanzaError(fault, text: fault == .conflict ? "The name is reserved" : usernameRule))
         }
         if let fault = fault(inPassword: wish.password) { return .failure(StanzaError(.notAcceptable, text: fault)) }
         return .success(jid)
+    }
+
+    /// What usernames have to be.
+    var usernameRule: String {
+        "The username may have \(settings.usernameBytes) bytes" + (settings.usernames == .ascii ? ", of a-z, 0-9 and - _ . alone" : "")
+    }
+
+    /// Why strangers do not get a prepared username: it is not what it must be, or spoken for; nil when they do.
+    func fault(inUsername username: String, at domain: String) -> StanzaError.Condition? {
+        guard username.utf8.count <= settings.usernameBytes, settings.usernames == .any || username.utf8.allSatisfy(Self.isPlain) else {
+            return .notAcceptable
+        }
+        return reserved[domain]?.contains(username) == true ? .conflict : nil
     }
 
     private static func isPlain(_ byte: UInt8) -> Bool {

@@ -13,7 +13,8 @@ public final class InBandRegistration: Module {
     public static let name = "register"
     public static let implements = [XEP(77, "2.4", "In-Band Registration")]
     private static let query = Name("query", NS.register)
-    static let admission = "register admission"
+    private static let admission = "register admission"
+    private static let settlement = "register settlement"
     /// What a visitor is remembered for: it made an account.
     private static let done = "register done"
 
@@ -36,9 +37,13 @@ public final class InBandRegistration: Module {
         }
         registration.visit(.get, Self.query) { visit in self.fields(visit) }
         registration.visit(.set, Self.query) { visit in self.begin(visit) }
-        registration.call(Self.admission) { argument, turn, result in
-            let prefix = String(decoding: argument, as: UTF8.self)
-            result.reply(.done(self.attempts.admit(prefix, now: turn.now) ? 1 : 0))
+        registration.call(Self.admission) { argument, turn, result in result.reply(self.admit(argument, turn)) }
+        registration.call(Self.settlement) { argument, turn, result in
+            if let claim = Claim(argument) {
+                InvitationBook(account: turn.account, now: turn.now, metrics: self.metrics).settle(
+                    claim.token, id: claim.id, isUsed: claim.isUsed)
+            }
+            result.reply(.done(1))
         }
     }
 
@@ -119,16 +124,18 @@ public final class InBandRegistration: Module {
     /// Whether a visitor may make an account, or why not.
     private func refusal(_ visitor: Visitor) -> StanzaError? {
         guard visitor.isProtected else { return StanzaError(.notAuthorized, text: "Registration needs TLS") }
-        guard policy.settings.open else {
+        guard policy.settings.open || visitor.notes[Invitations.note] != nil else {
             metrics.registration(.closed)
-            return StanzaError(.serviceUnavailable, text: "Registration is closed")
+            return StanzaError(
+                .serviceUnavailable, text: policy.takesInvitations ? "Registration needs an invitation" : "Registration is closed")
         }
         // §3.1.1
         return visitor.notes[Self.done] == nil ? nil : StanzaError(.notAcceptable, text: "This stream has made an account already")
     }
 
     private func fields(_ visit: Visit) {
-        if visit.visitor.isProtected, !policy.settings.open, !policy.settings.redirect.isEmpty {
+        let isInvited = visit.visitor.notes[Invitations.note] != nil
+        if visit.visitor.isProtected, !policy.settings.open, !isInvited, !policy.settings.redirect.isEmpty {
             return visit.reply(.result { self.policy.writeRedirect(into: &$0) })
         }
         if let refusal = refusal(visit.visitor) { return visit.reply(.error(refusal.withCode)) }
@@ -146,82 +153,108 @@ public final class InBandRegistration: Module {
         case .failure(let error): return visit.reply(.error(error.withCode))
         case .success(let read): wish = read
         }
+        let token = visit.visitor.notes[Invitations.note]
         let jid: JID
-        switch policy.account(wish, at: visit.visitor.domain) {
+        // What an invitation keeps a name for is known at the host's account alone; it judges such names again.
+        switch policy.account(wish, at: visit.visitor.domain, isReserved: token != nil) {
         case .success(let judged): jid = judged
         case .failure(let error):
             metrics.registration(error.condition == .conflict ? .conflict : .unacceptable)
             return visit.reply(.error(error.withCode))
         }
-        guard let host = try? JID(visit.visitor.domain) else { return visit.reply(.error(StanzaError(.internalServerError).withCode)) }
-        visit.command(.call(Self.admission, Array(visit.visitor.address.utf8)), for: host) { result in
+        guard let host = try? JID(visit.visitor.domain), let username = jid.local else {
+            return visit.reply(.error(StanzaError(.internalServerError).withCode))
+        }
+        let attempt = Attempt(
+            prefix: visit.visitor.address, username: username, token: token, claim: UInt64.random(in: 1 ... .max))
+        visit.command(.call(Self.admission, attempt.bytes), for: host) { result in
             switch result {
-            case .done(1): self.derive(visit, jid, wish.password)
-            case .done:
-                self.metrics.registration(.limited)
-                visit.reply(.error(StanzaError(.resourceConstraint, type: .wait, text: "Too many attempts from your address").withCode))
-            default: self.fail(visit)
+            case .done: self.derive(visit, jid, wish.password, nil)
+            case .value(let bytes):
+                guard let invitation = Invitation(bytes) else { return self.fail(visit) }
+                self.derive(visit, jid, wish.password, (invitation, attempt.claim))
+            case .exists: self.refuse(visit, .conflict, StanzaError(.conflict, text: "The name is reserved"))
+            case .notFound: self.refuse(visit, .closed, StanzaError(.itemNotFound, text: "The invitation cannot be used any more"))
+            case .failed(Self.tooMany):
+                self.refuse(
+                    visit, .limited, StanzaError(.resourceConstraint, type: .wait, text: "Too many attempts from your address"))
+            case .failed(Self.notPlain): self.refuse(visit, .unacceptable, StanzaError(.notAcceptable, text: self.policy.usernameRule))
+            case .failed: self.fail(visit)
             }
         }
     }
 
-    private func derive(_ visit: Visit, _ jid: JID, _ password: String) {
+    private func refuse(_ visit: Visit, _ outcome: RegistrationOutcome, _ error: StanzaError) {
+        metrics.registration(outcome)
+        visit.reply(.error(error.withCode))
+    }
+
+    // MARK: At the host's account
+
+    static let tooMany = "too many attempts"
+    static let notPlain = "a name that is not allowed"
+
+    /// Counts an attempt, and holds a use of the invitation. Answers `done`, or the invitation.
+    private func admit(_ argument: [UInt8], _ turn: Turn) -> CommandResult {
+        guard let attempt = Attempt(argument) else { return .failed("the attempt cannot be read") }
+        let book = InvitationBook(account: turn.account, now: turn.now, metrics: metrics)
+        guard !book.isReserved(attempt.username, except: attempt.token) else { return .exists }
+        if let token = attempt.token {
+            guard let invitation = book.claim(token, id: attempt.claim) else { return .notFound }
+            // The name it keeps is nobody else's; any other is judged as a stranger's.
+            if invitation.username == attempt.username { return .value(invitation.bytes) }
+            let fault = invitation.username == nil ? policy.fault(inUsername: attempt.username, at: turn.account.jid.domain) : .conflict
+            guard let fault else { return .value(invitation.bytes) }
+            book.settle(token, id: attempt.claim, isUsed: false)
+            return fault == .conflict ? .exists : .failed(Self.notPlain)
+        }
+        return attempts.admit(attempt.prefix, now: turn.now) ? .done(1) : .failed(Self.tooMany)
+    }
+
+    // MARK: Making it
+
+    private typealias Held = (invitation: Invitation, claim: UInt64)
+
+    private func derive(_ visit: Visit, _ jid: JID, _ password: String, _ held: Held?) {
         visit.deriveKeys(of: password) { result in
             switch result {
-            case .success(let credentials): self.make(visit, jid, credentials)
-            case .failure(let refusal): visit.reply(.error(self.error(refusal)))
+            case .success(let credentials): self.make(visit, jid, credentials, held)
+            case .failure(let refusal):
+                self.settle(visit, held, isUsed: false)
+                visit.reply(.error(self.error(refusal)))
             }
         }
     }
 
-    private func make(_ visit: Visit, _ jid: JID, _ credentials: [UInt8]) {
+    private func make(_ visit: Visit, _ jid: JID, _ credentials: [UInt8], _ held: Held?) {
         visit.command(.create(credentials: credentials), for: jid) { result in
-            switch result {
-            case .done:
-                self.metrics.registration(.made)
+            if case .done = result {
+                self.metrics.registration(held == nil ? .made : .invited)
                 visit.visitor.notes[Self.done] = jid.description
-                visit.reply(.done)
-            case .exists:
-                self.metrics.registration(.conflict)
-                visit.reply(.error(StanzaError(.conflict, text: "The name is taken").withCode))
-            case .notFound, .failed, .value: self.fail(visit)
+                return self.finish(visit, jid, held)
             }
+            self.settle(visit, held, isUsed: false)
+            guard case .exists = result else { return self.fail(visit) }
+            self.refuse(visit, .conflict, StanzaError(.conflict, text: "The name is taken"))
         }
+    }
+
+    /// The account is there: the invitation is used up, and inviter and invitee are contacts, before the client hears of it.
+    private func finish(_ visit: Visit, _ jid: JID, _ held: Held?) {
+        settle(visit, held, isUsed: true)
+        guard let held, held.invitation.befriends, let inviter = held.invitation.inviter else { return visit.reply(.done) }
+        visit.command(.call(Invitations.befriendCall, Array(inviter.description.utf8)), for: jid) { _ in
+            visit.command(.call(Invitations.befriendCall, Array(jid.description.utf8)), for: inviter) { _ in visit.reply(.done) }
+        }
+    }
+
+    private func settle(_ visit: Visit, _ held: Held?, isUsed: Bool) {
+        guard let held, let host = try? JID(visit.visitor.domain) else { return }
+        let claim = Claim(token: held.invitation.token, id: held.claim, isUsed: isUsed)
+        visit.command(.call(Self.settlement, claim.bytes), for: host) { _ in }
     }
 
     private func fail(_ visit: Visit) {
-        metrics.registration(.failed)
-        visit.reply(.error(StanzaError(.resourceConstraint, type: .wait, text: "The account cannot be made at the moment").withCode))
-    }
-}
-
-/// Attempts by address prefix within the last hour. Confined to the loop of a host's account, bounded in memory: under a flood from very
-/// many prefixes the oldest are forgotten.
-final class AttemptCounts {
-    private static let hour: Int64 = 3_600_000_000
-    private static let maximumPrefixes = 65_536
-    private let limit: Int
-    private var recent: [String: [Int64]] = [:]
-    private var older: [String: [Int64]] = [:]
-    private var turned: Int64 = 0
-
-    /// - Parameter limit: attempts of one prefix in an hour; 0: no bound.
-    init(limit: Int) { self.limit = limit }
-
-    /// Counts an attempt, unless there were too many. One that is refused does not count.
-    ///
-    /// - Parameter now: wall clock µs.
-    func admit(_ prefix: String, now: Int64) -> Bool {
-        guard limit > 0 else { return true }
-        if now &- turned >= Self.hour || recent.count >= Self.maximumPrefixes / 2 {
-            older = recent
-            recent = [:]
-            turned = now
-        }
-        var moments = (recent[prefix] ?? older.removeValue(forKey: prefix) ?? []).filter { now &- $0 < Self.hour }
-        let isAdmitted = moments.count < limit
-        if isAdmitted { moments.append(now) }
-        recent[prefix] = moments
-        return isAdmitted
+        refuse(visit, .failed, StanzaError(.resourceConstraint, type: .wait, text: "The account cannot be made at the moment"))
     }
 }

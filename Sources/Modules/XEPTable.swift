@@ -15,6 +15,7 @@ public enum XEPTable {
     public static let core: [Row] = [
         Row(xep: XEP(114, "1.6", "Jabber Component Protocol"), place: "components"),
         Row(xep: XEP(160, "1.0.1", "Best Practices for Handling Offline Messages"), place: "core"),
+        Row(xep: XEP(198, "1.6.3", "Stream Management"), place: "core"),
         Row(xep: XEP(203, "2.0", "Delayed Delivery"), place: "core"),
         Row(xep: XEP(334, "1.0.0", "Message Processing Hints (storage)"), place: "core"),
         Row(xep: XEP(368, "1.1.0", "SRV records for XMPP over TLS (direct TLS)"), place: "streams"),
@@ -22,6 +23,7 @@ public enum XEPTable {
         Row(xep: XEP(388, "1.0.4", "Extensible SASL Profile"), place: "streams"),
         Row(xep: XEP(440, "1.0.0", "SASL Channel-Binding Type Capability"), place: "streams"),
         Row(xep: XEP(478, "0.2.0", "Stream Limits Advertisement"), place: "streams"),
+        Row(xep: XEP(480, "0.2.0", "SASL Upgrade Tasks"), place: "streams"),
         Row(xep: XEP(484, "0.2.0", "Fast Authentication Streamlining Tokens"), place: "streams"),
     ]
 

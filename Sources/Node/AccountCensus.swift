@@ -65,7 +65,10 @@ final class AccountCensus: Sendable {
 
     /// An account was made, changed or removed through this node.
     func changed(_ command: AccountCommand, _ account: JID) {
-        if case .kick = command { return }
+        switch command {
+        case .kick, .call: return
+        default: break
+        }
         // What a new account lacks must not be offered to it for a moment.
         if case .create(let bytes) = command, let credentials = try? Credentials.decode(bytes) {
             logins.add(credentials, to: account.domain)

@@ -267,7 +267,9 @@ public final class Node: Sendable {
                             epoch: shard.placement.epoch
                         ).bytes
                     case .stop: stop()
-                    case .advanceClock(let seconds): core.clock.advance(seconds: seconds)
+                    case .advanceClock(let seconds):
+                        core.clock.advance(seconds: seconds)
+                        for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

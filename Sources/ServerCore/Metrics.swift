@@ -9,6 +9,7 @@ public final class CoreMetrics: Sendable {
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     private let registrations: [RegistrationOutcome: Counter]
+    private let invitations: [InvitationEvent: Counter]
     /// How long effects waited for their commit, in microseconds.
     public let commitLatency: Histogram
     public let failedCommits: Counter
@@ -38,6 +39,12 @@ public final class CoreMetrics: Sendable {
     let pushesUnanswered: Counter
     /// Registrations that ended because of errors or by the service's own word.
     let pushesDisabled: Counter
+    /// Sessions that wait for their clients to resume them.
+    public let detachedSessions: Gauge
+    public let acknowledgementsIn: Counter
+    public let acknowledgementsOut: Counter
+    public let acknowledgementTimeouts: Counter
+    private let resumptions: [String: Counter]
     /// Components that are connected here.
     let components: Gauge
     let componentStanzasIn: Counter
@@ -69,6 +76,12 @@ public final class CoreMetrics: Sendable {
                 labels: [("outcome", outcome.rawValue)])
         }
         self.registrations = registrations
+        var invitations: [InvitationEvent: Counter] = [:]
+        for event in InvitationEvent.allCases {
+            invitations[event] = try registry.counter(
+                "martlet_invitations_total", help: "What became of invitations.", labels: [("event", event.rawValue)])
+        }
+        self.invitations = invitations
         commitLatency = try registry.histogram(
             "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
@@ -103,6 +116,18 @@ public final class CoreMetrics: Sendable {
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        detachedSessions = try registry.gauge(
+            "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
+        acknowledgementsIn = try registry.counter("martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
+        acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")
+        acknowledgementTimeouts = try registry.counter(
+            "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")
+        var resumed: [String: Counter] = [:]
+        for outcome in Self.resumeOutcomes {
+            resumed[outcome] = try registry.counter(
+                "martlet_resumptions_total", help: "Attempts to resume a session (XEP-0198), by outcome.", labels: [("outcome", outcome)])
+        }
+        resumptions = resumed
         carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
         blockedStanzas = try registry.counter(
@@ -117,6 +142,10 @@ public final class CoreMetrics: Sendable {
         takeovers = try registry.counter("martlet_takeovers_total", help: "Times a loop of this process began to serve as home.")
     }
 
+    /// How an attempt to resume comes out: where the session was, or that there was none.
+    static let resumeOutcomes = ["here", "moved", "refused"]
+    func resumed(_ outcome: String) { resumptions[outcome]?.increment() }
+    public func invitation(_ event: InvitationEvent) { invitations[event]?.increment() }
     public func registration(_ outcome: RegistrationOutcome) { registrations[outcome]?.increment() }
 
     func sessionsEnded(_ reason: EndReason) { sessionsEnded[reason.label]?.increment() }
@@ -142,4 +171,9 @@ public enum RegistrationOutcome: String, Sendable, CaseIterable {
     case unacceptable
     /// The store, or the threads for passwords, could not do it.
     case failed
+}
+
+/// What happens to invitations (XEP-0401).
+public enum InvitationEvent: String, Sendable, CaseIterable {
+    case made, used, revoked, expired
 }

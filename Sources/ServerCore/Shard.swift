@@ -19,6 +19,12 @@ public final class Shard: @unchecked Sendable {
 
     var sessions: [UInt64: Session] = [:]
     var accounts: [JID: Account] = [:]
+    /// Sessions of this loop that can be resumed, by SM-ID.
+    var resumable: [String: UInt64] = [:]
+    /// Sessions without a socket, the oldest first; some of them are attached again, or gone.
+    var detached: Deque<UInt64> = []
+    /// Sessions that clients here asked the homes for, by the number they will have.
+    var resuming: [UInt64: Resumption] = [:]
     /// Homes of components' domains, and the components whose sockets are here.
     var components: [String: ComponentHome] = [:]
     var componentSessions: [UInt64: ComponentSession] = [:]
@@ -26,6 +32,8 @@ public final class Shard: @unchecked Sendable {
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
+    /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
+    var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []
     var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
@@ -97,7 +105,7 @@ public final class Shard: @unchecked Sendable {
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
             metrics: core.metrics)
         table = try DispatchTable(
-            modules.map { $0.init(context) }, core: CoreRequests.register, catalogue: catalogue, hosts: core.hosts.keys)
+            modules.map { $0.init(context) }, core: CoreRequests.register, catalogue: catalogue, hosts: core.hosts)
     }
 
     // MARK: Ticks
@@ -235,7 +243,7 @@ public final class Shard: @unchecked Sendable {
 
     func receive(_ letter: Letter, from: ShardAddress) {
         switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .sleeps, .refused:
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .activity, .refused, .managed, .resume, .moved:
             receiveAtHome(letter, from: from)
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
@@ -247,11 +255,26 @@ public final class Shard: @unchecked Sendable {
                 deliveredToNobody(session, stanza, message)
             }
         case .completed(let session, let inSeq, let half, let refusal):
-            sessions[session]?.completed(inSeq, half, refusal: refusal)
+            if let session = sessions[session] {
+                session.completed(inSeq, half, refusal: refusal)
+            } else {
+                copyCompleted(session, half, refusal: refusal)
+            }
             componentSessions[session]?.completed(inSeq, half, refusal: refusal)
         case .bound(let session, let answer):
             sessions[session]?.bound(answer)
             componentSessions[session]?.bound(answer)
+        case .detach(let session, let account, let to, let epoch):
+            if epoch >= placement.epoch { handOver(session, of: account, to: to) }
+        case .stay(let session, let epoch):
+            if epoch >= placement.epoch { sessions[session]?.stay() }
+        case .forget(let session):
+            sessions[session]?.vanish()
+        case .adopt(let session, let from, let epoch, let state):
+            // From a home that died: the next one asks anew.
+            if epoch >= placement.epoch { adopt(state, as: session, from: from) }
+        case .resumeRefused(let session, let refusal):
+            resumeRefused(session, refusal)
         case .end(let session, let reason):
             sessions[session]?.end(reason)
             componentSessions[session]?.end(reason)
@@ -300,7 +323,10 @@ public final class Shard: @unchecked Sendable {
         case .acked(let jid, let session, let messages): account(jid).receive(.acked(session, messages))
         case .returned(let jid, let session, let stanzas): account(jid).receive(.returned(session, stanzas))
         case .refused(let jid, let session, let error): account(jid).receive(.refused(session, error))
-        case .sleeps(let jid, let session, let flags): account(jid).receive(.sleeps(session, flags))
+        case .activity(let jid, let session, let isActive): account(jid).receive(.activity(session, isActive: isActive))
+        case .managed(let jid, let session, let note): account(jid).receive(.managed(session, note))
+        case .resume(let request): account(request.account).receive(.resume(request))
+        case .moved(let jid, let from, let to, let state): account(jid).receive(.moved(from: from, to: to, state))
         case .command(let command): account(command.account).receive(.command(command))
         default: break
         }

@@ -30,6 +30,9 @@ public final class Turn {
         account.shard.core.settings.components.filter { !$0.name.isEmpty }.map { ($0.domain, $0.name) }
     }
 
+    /// Whether stanzas for a domain can be sent: it is a host or a component's.
+    public func isReached(_ domain: String) -> Bool { account.shard.core.serves(domain) }
+
     /// Settings of a host served here; of the account's own when no domain is given.
     public func host(_ domain: String? = nil) -> Settings.Host? { account.shard.core.hosts[domain ?? account.jid.domain] }
 

@@ -12,6 +12,15 @@ extension Settings {
         public init() {}
     }
 
+    /// `[search]`: the directory of a host's users (XEP-0055).
+    public struct Search: Sendable, Equatable {
+        /// Whether there is one. In it stands who asks for it.
+        public var enabled = false
+        /// Users in one answer.
+        public var results = 50
+        public init() {}
+    }
+
     /// URIs at which people reach those who run a host (XEP-0157 §3), and where they learn of its outages (XEP-0455 §2.1).
     public struct Contacts: Sendable, Equatable {
         public var abuse: [String] = []
@@ -36,6 +45,10 @@ extension SettingsTable {
             "profile.private_bytes", \.profile.privateBytes, 1_024...16_777_216, "bytes",
             "All private XML of an account together, as bookmarks and notes of older clients."),
         .integer("profile.private_items", \.profile.privateItems, 1...10_000, "elements", "Elements of private XML of an account."),
+        .flag(
+            "search.enabled", \.search.enabled,
+            "Whether users can search for others of their host, by name and mail address. Only who asks to be listed is found."),
+        .integer("search.results", \.search.results, 1...1_000, "users", "Users in one answer; who wants others must search more closely."),
     ]
 
     static let contacts: [Setting<Settings.Host>] = [

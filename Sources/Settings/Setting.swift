@@ -28,6 +28,8 @@ public enum SettingShape: Equatable, Sendable {
     case bareJID
     /// `HH:MM`.
     case timeOfDay
+    /// A host, with a port or without (RFC 6120 §4.9.3.19); empty: none.
+    case location
     /// An address of the web; empty: none.
     case link
     /// A URI with its scheme.
@@ -103,6 +105,7 @@ extension SettingShape {
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
         case .timeOfDay: "a time of day from \"00:00\" to \"23:59\""
+        case .location: "a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
         case .link: "an address, as \"https://example.org/join\", or nothing"
         case .uri: "a URI, as \"mailto:abuse@example.org\", \"xmpp:admin@example.org\" or \"https://example.org/help\""
         }
@@ -119,6 +122,7 @@ extension SettingShape {
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
         case .timeOfDay: Settings.Backup.minuteOfDay(text) == nil ? nil : text
+        case .location: text.isEmpty || TextShape.isLocation(text) ? text : nil
         case .link: text.isEmpty || TextShape.isLink(text) ? text : nil
         case .uri: TextShape.isURI(text) ? text : nil
         }

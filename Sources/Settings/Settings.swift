@@ -14,7 +14,9 @@ public struct Settings: Sendable, Equatable {
     public var offline = Offline()
     public var push = Push()
     public var registration = Registration()
+    public var invitations = Invitations()
     public var profile = Profile()
+    public var search = Search()
     public var archive = Archive()
     public var store = Store()
     public var backup = Backup()
@@ -156,6 +158,12 @@ public struct Settings: Sendable, Equatable {
         public var nodeUnhandledBytes = 268_435_456
         /// Connections of components to one node, those that have not proved who they are among them; 0: no bound.
         public var componentConnections = 100
+        /// Seconds that an execution of an ad-hoc command may take (XEP-0050).
+        public var commandSeconds = 600
+        /// Addresses of one stanza to several (XEP-0033); 0: there is no such service.
+        public var addresses = 50
+        /// Kinds of clients whose capabilities one loop remembers.
+        public var knownCapabilities = 1_000
         /// Items of one roster.
         public var rosterItems = 5_000
         /// Addresses that one account may block (XEP-0191).
@@ -176,6 +184,31 @@ public struct Settings: Sendable, Equatable {
         public var resourcesPerAccount = 20
         /// Seconds without a byte from a client before the server looks whether it still lives (whitespace keepalive); 0: never.
         public var keepaliveSeconds = 120
+        /// Seconds for which a session waits for its client to resume it (XEP-0198); 0: it ends with its socket.
+        public var resumeSeconds = 600
+        /// Stanzas to a client after which it is asked for an acknowledgement, and from a client after which one is sent unasked.
+        public var ackAfterStanzas = 10
+        /// Seconds after which a client is asked for an acknowledgement of less.
+        public var ackAfterSeconds = 10
+        /// Seconds in which it must answer.
+        public var ackTimeoutSeconds = 60
+        /// Stanzas that a client has not acknowledged at which its session ends.
+        public var unackedStanzas = 5_000
+        /// The same in bytes.
+        public var unackedBytes = 4_194_304
+        /// Sessions of one account that wait for their clients.
+        public var detachedPerAccount = 10
+        /// Sessions of one node that wait for their clients.
+        public var detachedPerNode = 50_000
+        /// Where clients should reconnect to resume, "host" or "host:port" (RFC 6120 §4.9.3.19); empty: anywhere.
+        public var location = ""
+        /// The same of single nodes, by name.
+        public var locationOfNode: [String: String] = [:]
+        /// What the clients of a node are told.
+        public func location(ofNode name: String) -> String? {
+            let location = locationOfNode[name] ?? location
+            return location.isEmpty ? nil : location
+        }
         /// Stanzas that wait for an inactive client (XEP-0352) before all are written; 0: none waits, and it is not offered.
         public var inactiveHoldStanzas = 1_000
         /// The same in bytes.
@@ -204,31 +237,6 @@ public struct Settings: Sendable, Equatable {
         public var messages = 0
         /// MiB of one archive in the store; 0: no bound.
         public var mib = 0
-        public init() {}
-    }
-
-    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
-    public struct Registration: Sendable, Equatable {
-        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
-        /// Whether anybody may make an account.
-        public var open = false
-        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
-        public var redirect = ""
-        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
-        public var perAddressPerHour = 10
-        /// Usernames that nobody gets without an invitation to them.
-        public var reserved = [
-            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
-            "webmaster", "xmpp",
-        ]
-        /// What usernames may be made of.
-        public var usernames = Usernames.ascii
-        /// Bytes of a username at most.
-        public var usernameBytes = 64
-        /// Characters of a password at least, here and when it is changed.
-        public var passwordLength = 8
-        /// Whether a changed password ends the account's other sessions.
-        public var passwordChangeEndsSessions = false
         public init() {}
     }
 

@@ -67,7 +67,7 @@ struct SettingsReader {
         }
     }
 
-    /// `[node.NAME]`: the listeners of one node.
+    /// `[node.NAME]`: the listeners of one node, and where its clients come back to.
     private mutating func readNode(_ table: TOMLTable, _ header: TOMLTable.Entry) {
         guard Settings.isNodeName(header.key) else {
             problem(header.position, "node.\(header.key)", "is no name of a node: write \(SettingShape.nodeName.words)")
@@ -75,13 +75,17 @@ struct SettingsReader {
         }
         for entry in table.entries {
             let key = "node.\(header.key).\(entry.key)"
-            guard entry.key == "c2s" else {
-                unknown(entry, key, among: ["c2s"])
+            switch entry.key {
+            case "c2s":
+                guard case .texts(let addresses)? = accept(entry, .texts(.address), key) else { continue }
+                settings.listen.c2sOfNode[header.key] = addresses
+            case "location":
+                guard case .text(let location)? = accept(entry, .text(.location), key) else { continue }
+                settings.sessions.locationOfNode[header.key] = location
+            default:
+                unknown(entry, key, among: ["c2s", "location"])
                 continue
             }
-            let kind = SettingKind.texts(.address)
-            guard case .texts(let addresses)? = accept(entry, kind, key) else { continue }
-            settings.listen.c2sOfNode[header.key] = addresses
             lines[key] = entry.position.line
         }
     }

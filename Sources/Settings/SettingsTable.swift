@@ -5,7 +5,7 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + profile + push + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -20,9 +20,14 @@ public enum SettingsTable {
             "registration",
             "Accounts that people make and change with their clients (XEP-0077). Whoever has an account may always change its password and give it up."
         ),
+        (
+            "invitations",
+            "Links that give an account, though registration is closed, or the inviter as a contact (XEP-0401). The console and the admins of a host make all of them."
+        ),
         ("profile", "What an account may keep with the server beside its messages and contacts."),
         ("push", "Push services (XEP-0357): what wakes a phone whose client is not connected, or sleeps."),
         ("archive", "Message history, for hosts that archive."),
+        ("search", "The directory of users who want to be found."),
         ("store", "Where accounts, rosters and messages are kept: one directory for all nodes on this machine, written by one of them."),
         ("backup", "Copies of the store, taken while it runs by the node that keeps it: store backup takes one at any time."),
         ("cluster", "How nodes watch over each other."),
@@ -148,6 +153,16 @@ public enum SettingsTable {
         .integer(
             "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
+        .integer(
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "From the start of an ad-hoc command to its last form; then it has to be started again."),
+        .integer(
+            "limits.addresses", \.limits.addresses, 0...99, "addresses",
+            "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."
+        ),
+        .integer(
+            "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds",
+            "Kinds of clients whose capabilities an event loop remembers, so that each kind is asked once."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
         .integer(
             "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
@@ -172,6 +187,33 @@ public enum SettingsTable {
         .integer(
             "sessions.keepalive_seconds", \.sessions.keepaliveSeconds, 0...86_400, "seconds", live: true,
             "Silence of a client after which the server sends white space, to learn whether the connection still stands; 0: never."),
+        .integer(
+            "sessions.resume_seconds", \.sessions.resumeSeconds, 0...86_400, "seconds", live: true,
+            "How long a session waits for its client after the connection broke, if the client can resume it (XEP-0198); 0: not at all."),
+        .integer(
+            "sessions.ack_after_stanzas", \.sessions.ackAfterStanzas, 1...10_000, "stanzas", live: true,
+            "Stanzas to a client after which it is asked what it received, and stanzas from a client after which it is told unasked."),
+        .integer(
+            "sessions.ack_after_seconds", \.sessions.ackAfterSeconds, 1...3600, "seconds", live: true,
+            "After this time a client is asked what it received of fewer stanzas."),
+        .integer(
+            "sessions.ack_timeout_seconds", \.sessions.ackTimeoutSeconds, 1...3600, "seconds", live: true,
+            "A client that was asked and is silent for so long has lost its connection."),
+        .integer(
+            "sessions.unacked_stanzas", \.sessions.unackedStanzas, 500...1_000_000, "stanzas", live: true,
+            "Stanzas that a client has not acknowledged; above it the session is ended. What is kept is not lost."),
+        .integer(
+            "sessions.unacked_bytes", \.sessions.unackedBytes, 65_536...33_554_432, "bytes", live: true, "The same in bytes."),
+        .integer(
+            "sessions.detached_per_account", \.sessions.detachedPerAccount, 1...10_000, "sessions", live: true,
+            "Sessions of one account that wait for their clients; of more, the oldest ends."),
+        .integer(
+            "sessions.detached_per_node", \.sessions.detachedPerNode, 1...10_000_000, "sessions", live: true,
+            "Sessions of one node that wait for their clients; of more, the oldest ends."),
+        .text(
+            "sessions.location", \.sessions.location, .text(.location), live: true,
+            "Where clients are told to reconnect when they resume; empty: where they like, since any node will do. location below [node.NAME] is for one node."
+        ),
         .integer(
             "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
             "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
@@ -200,33 +242,6 @@ public enum SettingsTable {
         .integer(
             "archive.mib", \.archive.mib, 0...1_048_576, "MiB", live: true,
             "Size of one account's archive; beyond, the oldest messages go. 0: no bound."),
-    ]
-
-    private static let registration: [Setting<Settings>] = [
-        .flag(
-            "registration.open", \.registration.open,
-            "Whether anybody may make an account, over TLS or on loopback. Open servers attract spammers: mind per_address_per_hour, and rather invite."
-        ),
-        .text(
-            "registration.redirect", \.registration.redirect, .text(.link),
-            "A page where accounts are made while open is false, told to clients that ask; empty: none."),
-        .integer(
-            "registration.per_address_per_hour", \.registration.perAddressPerHour, 0...1_000_000, "attempts",
-            "Attempts from one address (IPv6: one /64) within an hour, counted in the whole cluster; 0: no bound."),
-        .texts(
-            "registration.reserved", \.registration.reserved, .texts(.line),
-            "Usernames that nobody can take. The admins of a host are always among them."),
-        .choice(
-            "registration.usernames", \.registration.usernames,
-            "\"ascii\": a-z, 0-9 and the signs - _ . alone, so that no name looks like another one. \"any\": all that addresses may have."),
-        .integer("registration.username_bytes", \.registration.usernameBytes, 1...1023, "bytes", "Length of a username at most."),
-        .integer(
-            "registration.password_length", \.registration.passwordLength, 1...256, "characters",
-            "Length of a password at least, for a new account and for a new password."),
-        .flag(
-            "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
-            "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
-        ),
     ]
 
     private static let push: [Setting<Settings>] = [
@@ -329,7 +344,8 @@ public enum SettingsTable {
             ),
             .flag(
                 "archive", \.archive, live: true,
-                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."
+            ),
             .integer(
                 "archive_days", \.archiveDays, 0...36_500, "days", live: true,
                 "Days that archived messages of its users stay; 0: as archive.days says."),
@@ -365,6 +381,7 @@ extension Settings {
             if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
         }
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
+        if sessions.locationOfNode != new.sessions.locationOfNode { live.append("node.NAME.location") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }
         for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()

@@ -86,6 +86,15 @@ enum TextShape {
         return String(decoding: text.utf8.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 + 0x20 : $0 }, as: UTF8.self)
     }
 
+    /// A domain or an address, IPv6 in brackets, with a port or without.
+    static func isLocation(_ text: String) -> Bool {
+        if ListenAddress(text) != nil || ListenAddress(text + ":1") != nil { return true }
+        let parts = text.utf8.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
+        guard parts.count <= 2, let host = parts.first, domain(String(Substring(host))) != nil else { return false }
+        guard parts.count == 2 else { return true }
+        return parts[1].count <= 5 && UInt16(String(Substring(parts[1]))).map { $0 > 0 } == true
+    }
+
     /// `local@domain`, neither with the characters RFC 7622 §3.3.1 keeps out of a localpart.
     static func isBareJID(_ text: String) -> Bool {
         guard let at = text.utf8.firstIndex(of: UInt8(ascii: "@")) else { return false }

@@ -44,6 +44,8 @@ public enum NS {
     public static let register = "jabber:iq:register"
     /// XEP-0379 and XEP-0445.
     public static let preAuthentication = "urn:xmpp:pars:0"
+    /// XEP-0445, the stream feature.
+    public static let inBandRegistrationToken = "urn:xmpp:ibr-token:0"
     /// XEP-0401.
     public static let invite = "urn:xmpp:invite"
     /// XEP-0124.

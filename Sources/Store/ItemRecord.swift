@@ -18,11 +18,15 @@ public enum ItemKind: UInt8, CaseIterable, Sendable {
     case report = 6
     /// How large the account's private XML is (XEP-0049); one item without a name.
     case privateIndex = 16
+    /// The account wants to be found in the directory of its host (XEP-0055); one item without a name.
+    case listed = 17
 
     /// The vCard (XEP-0054); its name is empty.
     case vcard = 128
     /// Private XML (XEP-0049); the name is local name and namespace of the element.
     case privateXML = 129
+    /// Who is listed in the directory of a host (XEP-0055), kept with the host; the name is the bare JID.
+    case directory = 144
 
     /// Whether items of this kind are loaded with their account.
     public var isResident: Bool { rawValue < 128 }
@@ -94,5 +98,25 @@ public struct AccountRows: Sendable {
             return items.count < limit
         }
         return items
+    }
+
+    /// Up to `limit` items of a kind behind the key where the page before ended, and where this one ends; nil: there are no more. One that
+    /// cannot be read is left out.
+    public func page(_ kind: ItemKind, after: Key?, limit: Int, in snapshot: any Snapshot) throws(StoreFailure) -> ([ItemRecord], Key?) {
+        var items: [ItemRecord] = []
+        var seen = 0
+        var next: Key?
+        try snapshot.scan(prefix: Keys.prefix(partition, account: number, items: kind), from: after, through: nil, reverse: false) {
+            (raw, value) throws(StoreFailure) in
+            guard let key = Key(raw), key != after else { return true }
+            if let item = try? ItemRecord.decode(value, key: raw) { items.append(item) }
+            seen += 1
+            guard seen < limit else {
+                next = key
+                return false
+            }
+            return true
+        }
+        return (items, next)
     }
 }

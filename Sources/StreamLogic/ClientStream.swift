@@ -27,6 +27,8 @@ public struct ClientStream: ~Copyable {
         case completing
         /// The home grants a resource.
         case binding(id: String)
+        /// The home looks for the session to resume.
+        case resuming
         /// A request of one who has not authenticated is being worked on.
         case visiting(id: String)
         /// Stanzas flow.
@@ -42,6 +44,9 @@ public struct ClientStream: ~Copyable {
     var headerSent = false
     var authenticationFailures = 0
     var bindFailures = 0
+    var managementFailures = 0
+    /// Stream management is enabled.
+    var isManaged = false
     var visitFailures = 0
     /// The `from` of the last header that came over a protected connection.
     var claimed: JID?
@@ -76,7 +81,7 @@ public struct ClientStream: ~Copyable {
     public var wantsInput: Bool {
         switch state {
         case .header, .negotiating, .authenticating(challenged: true), .tasking(.offered), .tasking(.asked), .ready, .closing: true
-        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .visiting, .closed: false
+        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .resuming, .visiting, .closed: false
         }
     }
 

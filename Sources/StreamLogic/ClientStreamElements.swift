@@ -41,6 +41,8 @@ extension ClientStream {
         case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
+        /// An element of stream management.
+        case management(Management)
         /// Write the end.
         case fail(Closing)
         /// Nothing is to be done.
@@ -56,7 +58,7 @@ extension ClientStream {
         case .closing, .closed, .securing: return .ignore
         case .header: return .fail(fail(StreamError(.badFormat)))
         case .ready: return receiveReady(element)
-        case .negotiating, .authenticating, .tasking, .completing, .binding, .visiting: break
+        case .negotiating, .authenticating, .tasking, .completing, .binding, .resuming, .visiting: break
         }
         // The client's own stream error ends the stream (§4.9.1.1).
         if element.is(Self.streamError) { return .fail(fail(nil)) }
@@ -64,6 +66,7 @@ extension ClientStream {
         if element.is(Self.startTLS) { return receiveStartTLS(element, followed: followed) }
         if element.namespace == NS.sasl2 { return receiveExtensible(element) }
         if element.namespace == NS.sasl { return receiveSASL(element) }
+        if element.namespace == NS.streamManagement, state == .negotiating { return managed(element) }
         if StanzaKind(element) != nil { return receiveEarlyStanza(element) }
         return .fail(fail(unexpected(element)))
     }
@@ -71,6 +74,7 @@ extension ClientStream {
     private mutating func receiveReady(_ element: Element) -> Received {
         guard let kind = StanzaKind(element) else {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
+            if element.namespace == NS.streamManagement { return managed(element) }
             // Also where it is not offered: a client may have learnt it before the configuration changed, and it does no harm.
             if element.is(Self.active) { return .clientState(active: true) }
             if element.is(Self.inactive) { return .clientState(active: false) }
@@ -81,6 +85,10 @@ extension ClientStream {
             return .stanza
         }
         return .refuse(id: id, StanzaError(.notAllowed), nil)
+    }
+
+    private mutating func managed(_ element: Element) -> Received {
+        .management(receiveManagement(element))
     }
 
     private func unexpected(_ element: Element) -> StreamError {
@@ -287,10 +295,11 @@ extension ClientStream {
     public enum Submission: Sendable {
         /// Hand it to the session.
         case submit(Stanza)
-        /// Write these bytes: an error.
-        case bounce([UInt8])
+        /// This answers it.
+        case bounce(Stanza)
         /// Write the end.
         case fail(Closing)
+        /// There is nothing to answer.
         case ignore
     }
 
@@ -317,9 +326,11 @@ extension ClientStream {
         case .badRequest: error = StanzaError(.badRequest)
         case .toMalformed: error = StanzaError(.jidMalformed)
         }
-        guard shape.mayBeAnswered else { return .ignore }
-        var writer = XMLWriter()
-        StreamWriting.bounce(shape, error, domain: domain ?? policy.domain, client: client, into: &writer)
-        return .bounce(writer.bytes)
+        guard shape.mayBeAnswered, let kind = shape.kind else { return .ignore }
+        // An address that could not be read cannot be repeated: the domain answers (§8.3.1).
+        return .bounce(
+            Stanza(
+                kind: kind, type: .error, id: shape.id, from: try? JID(domain ?? policy.domain), to: client,
+                payload: Payload(written: error.bytes)))
     }
 }

@@ -27,6 +27,8 @@ public struct StreamPolicy: Sendable, Equatable {
     public var authenticationFailures: Int
     /// Refused resources after which the stream is closed (RFC 6120 §7.7.3: 5 to 10 retries).
     public var bindFailures: Int
+    /// Errors in stream management after which the stream is closed (XEP-0198 §6).
+    public var managementFailures = 10
     /// Refused requests of a client that has not authenticated after which the stream is closed.
     public var visitFailures: Int
 

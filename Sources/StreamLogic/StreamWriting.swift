@@ -100,16 +100,4 @@ public enum StreamWriting {
     public static func refusal(_ error: StanzaError, id: String, into writer: inout XMLWriter) {
         writer.element("iq", ("type", "error"), ("id", id)) { error.write(into: &$0) }
     }
-
-    /// The error that answers an element which is nearly a stanza (RFC 6120 §8.3.1).
-    ///
-    /// - Parameters:
-    ///   - domain: who answers: an address that could not be read cannot be repeated.
-    ///   - client: full JID of the client.
-    public static func bounce(_ shape: StanzaShapeError, _ error: StanzaError, domain: String, client: JID, into writer: inout XMLWriter) {
-        guard let kind = shape.kind else { return }
-        writer.element(kind.name, ("type", "error"), ("id", shape.id), ("from", domain), ("to", client.description)) {
-            error.write(into: &$0)
-        }
-    }
 }

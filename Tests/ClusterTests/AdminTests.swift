@@ -55,6 +55,12 @@ extension ClusterTests {
             let admin = try cluster.admin(1)
             try admin.demand("user", "add", jid, secret: ["first"])
             #expect(try admin.ask(["user", "add", jid], secret: ["other"]).error == .exists)
+            // Without TLS nobody names a device; what is done with those there are is told beside the logins themselves.
+            #expect(try admin.demand("user", "devices", jid).rows.isEmpty)
+            #expect(try admin.ask(["user", "devices", jid, "--revoke", "d4565fa7-4d72-4749-b3d3-740edbf87770"]).error == .notFound)
+            #expect(try admin.ask(["user", "devices", jid, "--revoke", "x", "--revoke-all"]).error == .usage)
+            #expect(try admin.ask(["user", "devices", "nobody@\(cluster.domain)"]).error == .notFound)
+            try admin.demand("user", "devices", jid, "--revoke-all")
             let login = { (node: Int, password: String) in
                 try XMPPClient(port: cluster.ports[node], domain: cluster.domain, user: "juliet", resource: nil, password: password)
             }

@@ -9,7 +9,6 @@ import Testing
     /// Extensions without a script of their own number, each with the place of its proof.
     private static let provenElsewhere: [Int: String] = [
         128: "Tests/Scripts/0030-disco.xmpp",
-        160: "Tests/Scripts/6121-offline.xmpp",
         203: "Tests/Scripts/6121-offline.xmpp",
         334: "Tests/Scripts/6121-offline.xmpp",
         297: "Tests/Scripts/0280-carbons.xmpp",
@@ -19,6 +18,7 @@ import Testing
         388: "Tests/TransportsTests/SASL2Tests.swift",
         440: "Tests/StreamLogicTests/HeaderTests.swift",
         478: "Tests/TransportsTests/SASL2Tests.swift",
+        480: "Tests/TransportsTests/SASL2Tests.swift",
         484: "Tests/TransportsTests/TokenTests.swift",
     ]
     private static let begin = "<!-- xep-table: what martletd --xep-table prints -->\n"

@@ -268,6 +268,67 @@ import XMLStream
         #expect(try messageRows(stage) == 0)
     }
 
+    // MARK: Retraction
+
+    /// Nobody can pile up searches, and what waits for them goes on when the last is done, or never.
+    @Test func searchesWaitForEachOtherAndAreBounded() throws {
+        var queue = RetractionQueue()
+        var ran = 0
+        func search(_ number: Int) throws -> RetractionSearch {
+            RetractionSearch(
+                from: try JID("a@x"), to: try JID("b@x"), peer: 1, id: "\(number)", originIDHash: 0, tombstone: .empty, below: 10)
+        }
+        #expect(queue.add(try search(0)))
+        for number in 1..<100 { #expect(!queue.add(try search(number))) }
+        queue.waiting.append { ran += 1 }
+        var left = 0
+        while !queue.isEmpty {
+            #expect(ran == 0)
+            for body in queue.removeFirst() { body() }
+            left += 1
+        }
+        #expect(ran == 1 && left == 64)
+        #expect(queue.removeFirst().isEmpty)
+        let generation = queue.generation
+        #expect(queue.add(try search(1)))
+        queue.waiting.append { ran += 1 }
+        queue.forgetAll()
+        #expect(queue.isEmpty && queue.waiting.isEmpty && queue.generation > generation && ran == 1)
+    }
+
+    /// A commit that fails while a search is under way: the account goes on, and the next retraction is honoured.
+    @Test func aRetractionSurvivesAFailedCommit() throws {
+        let stage = try Stage()
+        let romeo = try stage.online("romeo", "orchard")
+        let juliet = try stage.online("juliet", "balcony")
+        func retract(_ id: String) throws {
+            try romeo.post(
+                "<message type='chat' to='juliet@capulet.lit' id='r\(id)'><retract xmlns='\(NS.retraction)' id='\(id)'/></message>")
+        }
+        for text in ["one", "two"] { try romeo.post(Stage.say(text, to: "juliet@capulet.lit")) }
+        stage.cluster.run()
+        stage.cluster.volume.failNext(1)
+        try retract("one")
+        stage.cluster.run()
+        stage.cluster.advance(seconds: 2)
+        try retract("two")
+        stage.cluster.run()
+        for name in ["romeo", "juliet"] {
+            let bodies = try archive(stage, name).map(\.body)
+            #expect(bodies.first == "one")
+            #expect(bodies.dropFirst().first?.hasPrefix("<retracted ") == true)
+        }
+        juliet.end(.closedByPeer)
+        stage.cluster.run()
+        // What waits for searches goes on.
+        try romeo.post(Stage.say("three", to: "juliet@capulet.lit"))
+        stage.cluster.run()
+        let again = try stage.cluster.connect("juliet", resource: "balcony", node: 0)
+        try again.post("<presence/>")
+        stage.cluster.run()
+        #expect(try again.bodies() == ["three"])
+    }
+
     // MARK: Retention
 
     @Test func whatIsTooOldGoesInItsTime() throws {

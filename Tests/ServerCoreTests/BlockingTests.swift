@@ -118,6 +118,26 @@ import XMLStream
         #expect(account.resources.first?.flags.contains(.blocklist) == true)
     }
 
+    /// What waited of somebody who is blocked since is owed no more, and does not stand in the way of others.
+    @Test func whatWaitsOfTheBlockedIsSettled() throws {
+        let stage = try Stage(people: ["romeo", "juliet", "tybalt"])
+        let romeo = try stage.online("romeo", "orchard")
+        let tybalt = try stage.online("tybalt", "square")
+        for number in 0..<3 {
+            try romeo.post(Stage.say("r\(number)", to: "juliet@capulet.lit"))
+            try tybalt.post(Stage.say("t\(number)", to: "juliet@capulet.lit"))
+            stage.cluster.run()
+        }
+        let juliet = try stage.cluster.connect("juliet", resource: "balcony", node: 0)
+        try block(["romeo@capulet.lit"], stage)
+        try juliet.post("<presence/>")
+        stage.cluster.run()
+        #expect(try juliet.bodies() == ["t0", "t1", "t2"])
+        stage.cluster.doChores()
+        #expect(try stage.account("juliet")?.inbox.owed == 0)
+        #expect(try stage.account("juliet")?.resources.first?.inFlight.isEmpty == true)
+    }
+
     /// A domain covers a contact after the contact itself was unblocked.
     @Test func unblockingOneItemLeavesWhatOthersCover() throws {
         let stage = try Stage()

@@ -122,6 +122,39 @@ import XMLStream
         #expect(try copies(attic).isEmpty)
     }
 
+    /// Inside a copy stands the id under which this account archived the message; what is sent again is copied once.
+    @Test func copiesCarryTheArchiveId() throws {
+        let stage = try Stage(modules: [Carbons.self]) { $0.hosts[0].archive = true }
+        let romeo = try stage.online("romeo", "orchard")
+        let balcony = try stage.online("juliet", "balcony")
+        let chamber = try stage.online("juliet", "chamber", priority: -1)
+        enable(chamber, stage)
+        func ids(_ client: MemoryClient) throws -> [[String]] {
+            try client.elements().filter { $0.local == "message" }.map { message in
+                let original = message.children.first { $0.namespace == NS.carbons }?.first(local: "forwarded", namespace: NS.forward)?
+                    .first(local: "message", namespace: NS.client)
+                return (original ?? message).children.filter { $0.local == "stanza-id" }.map { "\($0["by"] ?? "") \($0["id"] ?? "")" }
+            }
+        }
+        try romeo.post(Stage.say("in", to: "juliet@capulet.lit"))
+        stage.cluster.run()
+        let delivered = try ids(balcony)
+        #expect(delivered.count == 1 && delivered[0].count == 1 && delivered[0][0].hasPrefix("juliet@capulet.lit "))
+        #expect(try ids(chamber) == delivered)
+        let sent = "<message to='romeo@capulet.lit' type='chat' id='o'><body>out</body><origin-id xmlns='urn:xmpp:sid:0' id='o'/></message>"
+        try balcony.post(sent)
+        stage.cluster.run()
+        let copied = try ids(chamber)
+        #expect(copied.count == 1 && copied[0].count == 1 && copied[0][0].hasPrefix("juliet@capulet.lit "))
+        // The recipient has an id of its own account alone.
+        let got = try ids(romeo)
+        #expect(got.count == 1 && got[0].count == 1 && got[0][0].hasPrefix("romeo@capulet.lit "))
+        try balcony.post(sent)
+        stage.cluster.run()
+        #expect(try ids(chamber).isEmpty)
+        #expect(try ids(romeo).isEmpty)
+    }
+
     @Test func theMemoryOfCopiesIsBounded() throws {
         var memory = CarbonMemory()
         let peer = try JID("romeo@montague.lit/orchard")

@@ -130,6 +130,49 @@ import XMLStream
         #expect(try juliet.elements().count == 1)
     }
 
+    /// Of each address the last presence and the last chat state; a message takes along what waits of its sender, but no chat state that
+    /// it ends; what others sent waits on. In the end everything comes in the order of the last of each.
+    @Test func onlyTheLastIsKeptAndOnlyTheSendersGoAlong() throws {
+        let stage = try Stage(people: ["romeo", "juliet", "tybalt"])
+        let romeo = try stage.online("romeo", "orchard")
+        let tybalt = try stage.online("tybalt", "square")
+        let juliet = try stage.online("juliet", "balcony")
+        try stage.befriend(romeo, juliet)
+        try stage.befriend(tybalt, juliet)
+        func composing(_ state: String) -> String {
+            "<message to='juliet@capulet.lit' type='chat'><\(state) xmlns='http://jabber.org/protocol/chatstates'/></message>"
+        }
+        /// What arrived: the status of presence, the body or the chat state of messages.
+        func arrived() throws -> [String] {
+            try juliet.elements().map { stanza in
+                let who = stanza["from"].map { String($0.prefix { $0 != "@" }) } ?? ""
+                let child = stanza.children.first { ["status", "body"].contains($0.local) || $0.namespace == NS.chatStates }
+                return who + " " + (child.map { $0.text.isEmpty ? $0.local : $0.text } ?? "")
+            }
+        }
+        try juliet.post("<inactive xmlns='urn:xmpp:csi:0'/>")
+        stage.cluster.run()
+        func play(_ lines: [(MemoryClient, String)]) throws {
+            for (client, xml) in lines {
+                try client.post(xml)
+                stage.cluster.run()
+            }
+        }
+        try play([
+            (romeo, "<presence><status>r1</status></presence>"), (tybalt, composing("composing")), (romeo, composing("composing")),
+            (tybalt, "<presence><status>t1</status></presence>"), (romeo, "<presence><status>r2</status></presence>"),
+            (romeo, Stage.say("hello", to: "juliet@capulet.lit")), (romeo, composing("composing")), (romeo, composing("paused")),
+            (tybalt, composing("paused")),
+        ])
+        #expect(try arrived() == ["romeo r2", "romeo hello"])
+        #expect(juliet.session?.stanzasHeld == 3)
+        try juliet.post("<active xmlns='urn:xmpp:csi:0'/>")
+        stage.cluster.run()
+        #expect(try arrived() == ["tybalt t1", "romeo paused", "tybalt paused"])
+        try play([(romeo, composing("active"))])
+        #expect(try arrived() == ["romeo active"])
+    }
+
     @Test func aFullHoldIsEmptied() throws {
         let (stage, romeo, juliet) = try inactive { $0.sessions.inactiveHoldStanzas = 3 }
         let event =

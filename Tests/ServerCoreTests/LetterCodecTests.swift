@@ -26,7 +26,7 @@ import Testing
         ]
         let ends: [EndReason] = [
             .closed, .lost, .replaced, .kicked(text: nil), .accountGone, .credentialsChanged, .overrun,
-            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome,
+            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome, .expired,
         ]
         let results: [CommandResult] = [.done(3), .exists, .notFound, .failed("why")]
         return [
@@ -38,7 +38,7 @@ import Testing
                     account: juliet, resource: "r", session: session, terms: BindTerms(device: "d", replacesDevice: true, carbons: true))),
             .unbind(account: juliet, session: session, bind: bind, reason: .lost, unacked: [1, .max]),
             .acked(account: juliet, session: session, messages: []),
-            .sleeps(account: juliet, session: session, flags: 12),
+            .activity(account: juliet, session: session, isActive: true),
             .returned(account: juliet, session: session, stanzas: [stanza, stanza]),
             .refused(account: juliet, session: session, error: stanza),
             .deliver(session: 1, epoch: 2, message: 3, stanza: stanza), .completed(session: 1, inSeq: 2, half: .theirs, refusal: error),
@@ -53,7 +53,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 43)
+        #expect(Self.everyKind.count == 44)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

@@ -89,7 +89,8 @@ import XMLStream
         let context = ModuleContext(
             settings: Settings(), clock: WallClock(standingAt: 0), software: Software(version: "", system: ""), started: 0,
             catalogue: Catalogue(), metrics: try CoreMetrics(Registry()))
-        return try DispatchTable((0..<count).map { _ in Claims(context) }, core: RosterRequests.register, catalogue: Catalogue(), hosts: [])
+        return try DispatchTable(
+            (0..<count).map { _ in Claims(context) }, core: RosterRequests.register, catalogue: Catalogue(), hosts: [:])
     }
 
     @Test func aSecondClaimStopsTheStart() throws {

@@ -49,7 +49,7 @@ import Testing
                 other = .integer(.integer(wanted) == value ? min(range.upperBound, wanted + 500) : wanted)
             case (.choice(let texts), .text(let text)): other = .text(try #require(texts.first { $0 != text }))
             case (.choices(let texts), _): other = .texts([texts[1]])
-            case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _): other = .text("x\(index)")
+            case (.text(.line), _), (.text(.path), _), (.text(.nodeName), _), (.text(.location), _): other = .text("x\(index)")
             case (.text(.link), _): other = .text("https://x\(index)")
             case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
@@ -83,10 +83,12 @@ import Testing
             c2s = ["127.0.0.1:5222", "[::1]:5222"]
             [node.b]
             c2s = ["127.0.0.1:5322"]
+            location = "xmpp2.example.org:5222"
             [authentication]
             mechanisms = ["SCRAM-SHA-256"]
             [sessions]
             conflict = "rename"
+            location = "[2001:db8::1]"
             [[host]]
             domain = "Example.ORG"
             certificate = "tls/cert.pem"
@@ -104,6 +106,8 @@ import Testing
         #expect(settings.listen.c2sOfNode == ["b": ["127.0.0.1:5322"]])
         #expect(settings.authentication.mechanisms == ["SCRAM-SHA-256"])
         #expect(settings.sessions.conflict == .rename)
+        #expect(settings.sessions.location(ofNode: "a") == "[2001:db8::1]")
+        #expect(settings.sessions.location(ofNode: "b") == "xmpp2.example.org:5222")
         #expect(settings.hosts.map(\.domain) == ["example.org", "exämple.net"])
         #expect(settings.hosts[0].certificate == "/srv/m/tls/cert.pem")
         #expect(settings.hosts[0].key == "/etc/key.pem")
@@ -148,6 +152,12 @@ import Testing
             ["2: listen.c2s: has an integer in it: write an array, each of it an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""]
         ),
         ("[listen]\nc2s = [\"127.0.0.1:5222\", \"127.0.0.1:5222\"]", ["2: listen.c2s: \"127.0.0.1:5222\" stands twice: keep one"]),
+        (
+            "[sessions]\nlocation = \"here:there\"",
+            [
+                "2: sessions.location: \"here:there\" is not a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
+            ]
+        ),
         ("[listen]\nc2s = []", ["2: listen.c2s: nothing is listened on: write an address, as \"127.0.0.1:5222\""]),
         (
             "[listen]\nc2s = [\"127.0.0.1:5222\"]\n[node.b]\nc2s = [\"127.0.0.1:5222\"]",

@@ -16,10 +16,22 @@ final class Actor {
     }
 
     let user: Int
-    let client: MemoryClient
-    let node: Int
-    /// Ids of what it sent, by the number its session gives them.
-    var sent: [(id: String, to: Int, inSeq: UInt32)] = []
+    /// Its stream; another one after a resumption.
+    var client: MemoryClient
+    var node: Int
+    /// Ids of what it sent, by the number its session gives them, and by the number it has in stream management (0: before that).
+    var sent: [(id: String, to: Int, inSeq: UInt32, counted: UInt32)] = []
+    /// The session as it was last known.
+    private(set) var lastSession: Session?
+    /// What it heard when it could not resume.
+    private(set) var refusals: [String] = []
+    /// Its stream broke, and it may come back.
+    var isLost = false
+    var usesManagement: Bool { management != nil }
+    /// As the client counts, on whatever stream.
+    var management: ClientManagement? { client.management ?? kept }
+    private var kept: ClientManagement?
+    private var earlier: [MemoryClient] = []
     var nextSeq: UInt32 = 1
     var receipts: [Receipt] = []
     var errors: Set<String> = []
@@ -36,6 +48,23 @@ final class Actor {
 
     var isBound: Bool { !isOver && client.session?.bind != nil && client.closedWith == nil }
 
+    /// It goes on over another stream, or tries to.
+    func resume(by client: MemoryClient, node: Int) {
+        kept = management
+        earlier.append(self.client)
+        self.client = client
+        self.node = node
+        isLost = false
+    }
+
+    /// Whether the server said that it has handled what stands at this place of `sent`.
+    func isHandled(_ index: Int) -> Bool {
+        let (_, _, inSeq, counted) = sent[index]
+        if counted != 0 { return management.map { $0.acknowledged >= counted } ?? false }
+        guard let handled = lastSession?.inbound.handledThrough else { return false }
+        return Int32(bitPattern: handled &- inSeq) >= 0
+    }
+
     func send(_ xml: String) throws {
         nextSeq &+= 1
         try client.post(xml)
@@ -43,6 +72,15 @@ final class Actor {
 
     /// Reads what arrived.
     func read() throws {
+        lastSession = client.session ?? lastSession
+        // Its stream was taken from it, as it believes by itself.
+        if client.closedWith == "conflict", management?.id != nil { isLost = true }
+        if let error = client.resumeError, !isOver {
+            isOver = true
+            // Asked for before the home heard that it can be: nobody comes back to it.
+            for earlier in earlier { earlier.endAbandoned() }
+            refusals.append("\(error.condition.name) h \(error.h.map { String($0) } ?? "unknown")")
+        }
         for text in client.takeReceived() {
             let element = try Element.parse(Array(text.utf8))
             switch element.local {
@@ -81,6 +119,7 @@ final class World {
     private var actors: [Actor] = []
     private var messages = 0
     private var kills = 0
+    private var ticks = 0
     private let maximumKills: Int
     private var log: [String] = []
 
@@ -98,7 +137,10 @@ final class World {
 
     private func name(_ user: Int) -> String { "user\(user)" }
     private func bare(_ user: Int) -> String { "\(name(user))@\(cluster.domain)" }
-    private func broken(_ why: String) -> Broken { Broken(description: "seed \(seed): \(why)\n" + log.suffix(400).joined(separator: "\n")) }
+    private func broken(_ why: String) -> Broken {
+        let refused = actors.filter { !$0.refusals.isEmpty }.map { "\($0.lastSession?.fullJID.description ?? "?") was refused: \($0.refusals)\n" }
+        return Broken(description: "seed \(seed): \(why)\n" + refused.joined() + log.suffix(400).joined(separator: "\n"))
+    }
 
     private func befriend() throws {
         let clients = try (0..<users).map { try cluster.connect(name($0), resource: "setup", node: 0) }
@@ -130,9 +172,11 @@ final class World {
 
     private func act() throws {
         switch chance.below(100) {
-        case 0..<18: try connect()
-        case 18..<26: end()
-        case 26..<74: try talk()
+        case 0..<14: try connect()
+        case 14..<21: end()
+        case 21..<27: try manage()
+        case 27..<35: try resume()
+        case 35..<74: try talk()
         case 74..<88: try changePresence()
         case 88..<92:
             if let actor = some(where: \.isBound) {
@@ -141,6 +185,9 @@ final class World {
         case 92..<95: cluster.step(&chance)
         case 95..<98: try killOne()
         default:
+            // Fewer seconds in all than a letter may be under way.
+            ticks += 1
+            if ticks <= 8 { cluster.tick(seconds: 1) }
             cluster.clock.advance(seconds: 1)
             for node in alive { for shard in cluster.nodes[node].shards { shard.enter { $0.doChores() } } }
         }
@@ -162,11 +209,50 @@ final class World {
     }
 
     private func end() {
-        guard let actor = some(where: { !$0.isOver }) else { return }
-        let reason: StreamEnd = chance.one(in: 2) ? .closedByPeer : .lost
+        guard let actor = some(where: { !$0.isOver && !$0.isLost }) else { return }
+        // Who has no SM-ID yet could never come back to a session that waits for it.
+        let isAwaiting = actor.management.map { !$0.isEnabled } ?? false
+        // Nor could who closes a stream on which nothing is resumed yet end it.
+        let isResuming = actor.client.session == nil && actor.management?.id != nil
+        let reason: StreamEnd = isResuming ? .lost : chance.one(in: 2) || isAwaiting ? .closedByPeer : .lost
         log.append("end \(actor.client.jid) \(reason)")
-        actor.isOver = true
+        if reason == .lost, actor.management?.id != nil { actor.isLost = true } else { actor.isOver = true }
         actor.client.end(reason)
+    }
+
+    /// Enables stream management, or acknowledges, or asks.
+    private func manage() throws {
+        guard let actor = some(where: \.isBound) else { return }
+        guard let management = actor.management else {
+            log.append("\(actor.client.jid) enables")
+            return try actor.client.post("<enable xmlns='urn:xmpp:sm:3' resume='\(!chance.one(in: 5))'/>")
+        }
+        guard management.isEnabled else { return }
+        if chance.one(in: 2) {
+            try actor.read()
+            log.append("\(actor.client.jid) acknowledges \(actor.management?.received ?? 0)")
+            try actor.client.post("<a xmlns='urn:xmpp:sm:3' h='\(actor.management?.received ?? 0)'/>")
+        } else {
+            try actor.client.post("<r xmlns='urn:xmpp:sm:3'/>")
+        }
+    }
+
+    /// Somebody whose stream broke, or who believes so, comes back at any loop of any node.
+    private func resume() throws {
+        guard let actor = some(where: { !$0.isOver && $0.management?.id != nil && ($0.isLost || chance.one(in: 4)) }) else { return }
+        try resume(actor)
+    }
+
+    private func resume(_ actor: Actor) throws {
+        try actor.read()
+        guard !actor.isOver, let id = actor.management?.id, actor.client.closedWith == nil || actor.isLost else { return }
+        // What the old stream still writes nobody reads; the server may not know.
+        if chance.one(in: 2) { actor.client.end(.lost) } else { actor.client.abandon() }
+        let node = alive[chance.below(alive.count)]
+        let loop = chance.below(cluster.nodes[node].shards.count)
+        log.append("resume \(name(actor.user)) \(actor.lastSession?.fullJID.description ?? "") at \(node)/\(loop) h \(actor.management?.received ?? 0)")
+        let client = try cluster.beginResume(name(actor.user), id, continuing: actor.management, node: node, loop: loop)
+        actor.resume(by: client, node: node)
     }
 
     private func talk() throws {
@@ -175,8 +261,9 @@ final class World {
             messages += 1
             let to = chance.below(users)
             let id = "m\(messages)"
-            actor.sent.append((id, to, actor.nextSeq))
+            let inSeq = actor.nextSeq
             try actor.send("<message to='\(bare(to))' type='chat' id='\(id)'><body>\(id)</body></message>")
+            actor.sent.append((id, to, inSeq, actor.management?.sent ?? 0))
             log.append("\(actor.client.jid) sends \(id) to \(name(to))")
         }
     }
@@ -208,7 +295,10 @@ final class World {
         for actor in actors { try actor.read() }
         let wasKeeper = victim == cluster.keeper
         cluster.killUnruly(victim, &chance)
-        for actor in actors where actor.node == victim { actor.isOver = true }
+        for actor in actors where actor.node == victim && !actor.isOver {
+            // Who can resume tries it elsewhere: where the session was somewhere else, it lives.
+            if actor.management?.id != nil { actor.isLost = true } else { actor.isOver = true }
+        }
         if wasKeeper {
             let next = alive[chance.below(alive.count)]
             log.append("keeper \(next)")
@@ -219,6 +309,12 @@ final class World {
     private func quiet() throws {
         cluster.isUnruly = false
         for actor in actors where !actor.isOver { actor.client.unstall() }
+        cluster.run()
+        for actor in actors {
+            try actor.read()
+            if actor.client.closedWith != nil, !actor.isLost { actor.isOver = true }
+            if actor.isLost { try resume(actor) }
+        }
         for _ in 0..<3 {
             cluster.run()
             cluster.doChores()
@@ -227,7 +323,10 @@ final class World {
         for actor in actors {
             try actor.read()
             if actor.client.closedWith != nil { actor.isOver = true }
+            if let asked = actor.management, asked.isEnabled, !actor.isOver { try actor.client.post("<r xmlns='urn:xmpp:sm:3'/>") }
         }
+        cluster.run()
+        for actor in actors { try actor.read() }
     }
 
     // MARK: The reckoning
@@ -238,6 +337,9 @@ final class World {
             guard actor.isBound else { throw broken("\(actor.client.jid) of user \(actor.user) was never bound") }
             guard actor.client.session?.unhandled == 0 else {
                 throw broken("\(actor.client.jid) waits for \(actor.client.session?.unhandled ?? 0) completions")
+            }
+            if let management = actor.management, management.acknowledged != management.sent {
+                throw broken("\(actor.client.jid) was told of \(management.acknowledged) of \(management.sent) stanzas")
             }
             guard actor.client.isReading else { throw broken("\(actor.client.jid) is paused for ever") }
         }
@@ -280,13 +382,16 @@ final class World {
         var receipts: [String: [Actor]] = [:]
         for actor in actors { for receipt in actor.receipts { receipts[receipt.id, default: []].append(actor) } }
         for sender in actors {
-            guard let handled = sender.client.session?.inbound.handledThrough else { continue }
-            for (id, to, inSeq) in sender.sent {
+            for (index, (id, to, _, _)) in sender.sent.enumerated() {
                 let got = receipts[id] ?? []
-                let isHandled = Int32(bitPattern: handled &- inSeq) >= 0
-                if isHandled, got.isEmpty, !sender.errors.contains(id) { throw broken("\(id) to \(name(to)) was handled and is lost") }
+                if sender.isHandled(index), got.isEmpty, !sender.errors.contains(id) { throw broken("\(id) to \(name(to)) was handled and is lost") }
                 if got.contains(where: { $0.user != to }) { throw broken("\(id) reached somebody else") }
-                if kills == 0, got.count > 1 { throw broken("\(id) came \(got.count) times and nobody died") }
+                guard kills == 0, got.count > 1 else { continue }
+                // Only what a client had and never acknowledged comes to another.
+                if Set(got.map(ObjectIdentifier.init)).count < got.count { throw broken("\(id) came twice to the same session") }
+                if got.count(where: { !$0.usesManagement }) > 1 { throw broken("\(id) came \(got.count) times and nobody died") }
+                let late = got.flatMap(\.receipts).filter { $0.id == id && $0.isDelayed }
+                if late.count < got.count - 1 { throw broken("\(id) came again without its time") }
             }
         }
         // By session, not by address: two sessions of one resource follow each other on ways of their own.
@@ -316,7 +421,7 @@ final class World {
             guard let handled = sender.client.session?.inbound.handledThrough else { continue }
             // What somebody sends to himself is archived when it comes in, so behind what he sent on at the same moment.
             var last = [[Int]](repeating: [-1, -1], count: users)
-            for (id, to, inSeq) in sender.sent {
+            for (id, to, inSeq, _) in sender.sent {
                 let isHandled = Int32(bitPattern: handled &- inSeq) >= 0
                 for user in Set([sender.user, to]) {
                     guard let place = archives[user].firstIndex(where: { $0.id == id }) else {
@@ -364,11 +469,12 @@ final class World {
             for shard in cluster.nodes[node].shards {
                 guard shard.sessions.isEmpty else {
                     let left = shard.sessions.values.map {
-                        "\($0.fullJID) bind \(String(describing: $0.bind)) ended \(String(describing: $0.ended)) unhandled \($0.inbound.unhandled.map { "\($0.seq) \($0.stanza.kind) sent \($0.sentEpoch) own \($0.own) theirs \($0.theirs)" }) placement \(shard.placement.epoch)"
+                        "\($0.fullJID) bind \(String(describing: $0.bind)) ended \(String(describing: $0.ended)) leaving \(String(describing: $0.leaving)) \($0.isHandedOver) detached \($0.isDetached) unhandled \($0.inbound.unhandled.map { "\($0.seq) \($0.stanza.kind) sent \($0.sentEpoch) own \($0.own) theirs \($0.theirs)" }) placement \(shard.placement.epoch)"
                     }
                     throw broken("node \(node) still holds \(left)")
                 }
                 guard shard.unhandledBytes == 0 else { throw broken("node \(node) still counts \(shard.unhandledBytes) unhandled bytes") }
+                guard shard.resuming.isEmpty, shard.resumable.isEmpty else { throw broken("node \(node) still resumes") }
                 for account in shard.accounts.values {
                     guard account.resources.isEmpty, account.departing.isEmpty, account.gate.isEmpty, account.heldBack.isEmpty,
                         !account.isPumping

@@ -124,11 +124,11 @@ struct StanzaFlowTests {
         ]
         for (xml, condition) in cases {
             var stream = try Given.ready()
-            guard case .bounce(let bytes) = try submit(xml, &stream) else {
+            guard case .bounce(let bounced) = try submit(xml, &stream) else {
                 Issue.record("not bounced: \(xml)")
                 continue
             }
-            let answer = try Element.parse(bytes)
+            let answer = try Element.parse(bounced.xml)
             #expect(answer["type"] == "error" && answer["id"] == "1" && answer["to"] == "juliet@example.com/balcony")
             #expect(answer.children.first { _ in true }?.first(local: condition, namespace: NS.stanzas) != nil)
             #expect(stream.isReady == true)

@@ -37,7 +37,9 @@ enum Matcher {
         var left = Array(actual.children)
         for child in expected.children where child.local == "any" {
             guard let unwanted = child["none"] else { continue }
-            if actual.children.contains(where: { $0.local == unwanted }) { return "\(here): <\(unwanted)> was not expected" }
+            if actual.children.contains(where: { $0.local == unwanted || $0["var"] == unwanted }) {
+                return "\(here): <\(unwanted)> was not expected"
+            }
         }
         for child in expected.children where !(child.local == "any" && (child["more"] ?? child["none"]) != nil) {
             var near: String?
@@ -65,9 +67,12 @@ enum Matcher {
     }
 
     private static func capture(_ value: String, _ wanted: String, _ captured: inout [String: String]) -> Bool {
-        guard wanted.hasPrefix("{:"), wanted.hasSuffix("}") else { return false }
-        let name = String(wanted.dropFirst(2).dropLast())
-        return (captured.updateValue(value, forKey: name) ?? value) == value
+        guard let open = wanted.firstRange(of: "{:"), let close = wanted[open.upperBound...].firstIndex(of: "}") else { return false }
+        // Text may stand before and behind it.
+        let (before, behind) = (wanted[..<open.lowerBound], wanted[wanted.index(after: close)...])
+        guard value.count >= before.count + behind.count, value.hasPrefix(before), value.hasSuffix(behind) else { return false }
+        let caught = String(value.dropFirst(before.count).dropLast(behind.count))
+        return (captured.updateValue(caught, forKey: String(wanted[open.upperBound..<close])) ?? caught) == caught
     }
 
     private static func trim(_ text: String) -> String {

@@ -1,5 +1,6 @@
 public import ServerCore
 public import Stanzas
+import StreamLogic
 import XMLStream
 
 /// A client without a socket: what the server writes is cut into stanzas, what it sends is read like from the wire.
@@ -9,6 +10,10 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     private let cluster: MemoryCluster
     public private(set) var session: Session?
     public private(set) var bindError: StanzaError?
+    public private(set) var management: ClientManagement?
+    /// Why the session could not be resumed.
+    public private(set) var resumeError: ResumeRefusal?
+    private var resumption: Resumption?
     private var received: [String] = []
     public private(set) var closedWith: String?
     public private(set) var isReading = true
@@ -36,6 +41,32 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
         }
     }
 
+    /// Asks for the session of another client, whose stream may still stand.
+    ///
+    /// - Parameter h: Stanzas it says to have; nil: what it counted.
+    func resume(_ account: JID, _ previd: String, continuing earlier: ClientManagement?, h: UInt32?) {
+        let said = h ?? earlier?.received ?? 0
+        shard.enter { shard in
+            guard self.closedWith == nil else { return }
+            self.resumption = shard.resume(account: account, previd: previd, h: said, connection: self) { result in
+                self.resumption = nil
+                switch result {
+                case .failure(let refusal):
+                    self.resumeError = refusal
+                    if let error = refusal.streamError { self.close(error) }
+                case .success(let resumed):
+                    self.session = resumed.session
+                    self.management = earlier
+                    self.management?.rewind(to: said)
+                    resumed.session.resend()
+                    // Its own part: what the server has not handled goes out again.
+                    guard let answer = try? Element.parse(Array("<resumed h='\(resumed.h)'/>".utf8)) else { return }
+                    for stanza in self.management?.resumed(answer) ?? [] { try? self.submit(stanza) }
+                }
+            }
+        }
+    }
+
     // MARK: The server's side
 
     public func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
@@ -47,9 +78,26 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             stuck += arrived
             return
         }
-        received += arrived
+        arrive(arrived)
         // As a socket with room does: the kernel has it before the call returns.
         session?.written(through: mark)
+    }
+
+    private func arrive(_ elements: [String]) {
+        for text in elements {
+            guard management != nil, let element = try? Element.parse(Array(text.utf8)) else {
+                received.append(text)
+                continue
+            }
+            if element.namespace == NS.streamManagement, element.local == "enabled" {
+                management?.enabled(element)
+                received.append(text)
+                continue
+            }
+            if management?.take(element) == true { continue }
+            management?.noteReceived()
+            received.append(text)
+        }
     }
 
     /// What was written, as whole elements.
@@ -75,10 +123,19 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
         isStalled = false
         shard.enter { _ in
             guard !self.isStalled, self.closedWith == nil else { return }
-            self.received += self.stuck
+            self.arrive(self.stuck)
             self.stuck = []
             self.session?.written(through: self.stalledMark)
         }
+    }
+
+    /// The client is elsewhere by now: what comes here it does not read, and the server does not know.
+    public func abandon() { if closedWith == nil { closedWith = "abandoned" } }
+
+    /// The stream that was abandoned is closed after all.
+    public func endAbandoned() {
+        guard closedWith == "abandoned" else { return }
+        shard.enter { _ in if self.session?.connection === self { self.session?.streamClosed(.closedByPeer) } }
     }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
@@ -93,7 +150,11 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             let element = try Element.parse(bytes)
             return (try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }, bytes.count)
         }
-        shard.enter { _ in for (stanza, size) in stanzas { self.session?.submit(stanza, size: size) } }
+        for xml in all { management?.noteSent(xml) }
+        shard.enter { _ in
+            guard self.closedWith == nil else { return }
+            for (stanza, size) in stanzas { self.session?.submit(stanza, size: size) }
+        }
     }
 
     /// Sends one stanza; the cluster works it off when it runs.
@@ -105,8 +166,42 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
             let isActive = element.local == "active"
             return shard.enter { _ in self.session?.setActive(isActive) }
         }
+        if element.namespace == NS.streamManagement { return manage(element) }
         let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
-        shard.enter { _ in self.session?.submit(stanza, size: bytes.count) }
+        management?.noteSent(xml)
+        shard.enter { _ in if self.closedWith == nil { self.session?.submit(stanza, size: bytes.count) } }
+    }
+
+    /// Sends again, without counting it anew.
+    private func submit(_ xml: String) throws {
+        let bytes = Array(xml.utf8)
+        let element = try Element.parse(bytes)
+        let stanza = try bytes.withUnsafeBytes { source in try Stanza(element, source: source, streamLang: nil) }
+        session?.submit(stanza, size: bytes.count)
+    }
+
+    /// What the stream would do with an element of stream management.
+    private func manage(_ element: Element) {
+        let isFirst = element.local == "enable" && management == nil && ClientStream.managementWish(element) != nil
+        if isFirst { management = ClientManagement() }
+        let (local, wish, h) = (element.local, ClientStream.managementWish(element), element["h"].flatMap { UInt32($0) })
+        shard.enter { _ in
+            guard self.closedWith == nil, let session = self.session else { return }
+            switch local {
+            case "r": session.acknowledgementAsked()
+            case "a": if let h { session.acknowledged(through: h) }
+            default:
+                var answer = XMLWriter()
+                if isFirst, let wish {
+                    let grant = session.enableManagement(resumable: wish.resume, maxSeconds: wish.max)
+                    StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &answer)
+                } else {
+                    StreamWriting.managementFailed(wish == nil ? .badRequest : .unexpectedRequest, into: &answer)
+                }
+                let text = String(decoding: answer.bytes, as: UTF8.self)
+                if self.isStalled || !self.stuck.isEmpty { self.stuck.append(text) } else { self.arrive([text]) }
+            }
+        }
     }
 
     public func send(_ xml: String) async throws { try post(xml) }
@@ -120,7 +215,10 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public func end(_ reason: StreamEnd) {
         guard closedWith == nil else { return }
         closedWith = "closed"
-        shard.enter { _ in self.session?.streamClosed(reason) }
+        shard.enter { _ in
+            self.resumption?.streamClosed()
+            self.session?.streamClosed(reason)
+        }
     }
 
     public func leave() async throws { end(.closedByPeer) }
@@ -164,6 +262,19 @@ public final class MemoryTheatre: Theatre {
         let node = alive[next % alive.count]
         next += 1
         return try cluster.connectComponent(name, node: node)
+    }
+
+    public func resume(_ name: String, from player: any Player, h: Int?) async throws -> (player: (any Player)?, refusal: String?) {
+        let alive = cluster.nodes.indices.filter { cluster.nodes[$0].isAlive }
+        let node = alive[next % alive.count]
+        next += 1
+        guard let before = player as? MemoryClient else { return (nil, nil) }
+        let client = try cluster.resume(name, from: before, node: node, h: h.flatMap { before.management?.count(visible: $0) })
+        guard let refusal = client.resumeError else { return (client, nil) }
+        if let error = refusal.streamError { return (nil, "<error><\(error.condition.rawValue)/></error>") }
+        var writer = XMLWriter()
+        StreamWriting.managementFailed(refusal.condition, h: refusal.h, into: &writer)
+        return (nil, String(decoding: writer.bytes, as: UTF8.self))
     }
 
     public func advanceClock(seconds: Int64) async throws { cluster.advance(seconds: seconds) }

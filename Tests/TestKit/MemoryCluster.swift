@@ -128,11 +128,29 @@ public final class MemoryCluster {
         }
     }
 
+    /// Runs some of the nodes, and what they send each other, as if the others stood still.
+    public func run(nodes some: [Int]) {
+        let ids = Set(some.map { nodes[$0].id })
+        var busy = true
+        while busy {
+            busy = false
+            for index in some where nodes[index].isAlive {
+                for loop in nodes[index].loops { if loop.runOne() { busy = true } }
+            }
+            if readers.runOne() { busy = true }
+            if switchboard.deliverAll(among: ids) { busy = true }
+            volume.releaseCommits()
+        }
+    }
+
     /// Does the regular chores once on every loop, as if their time had come.
     public func doChores() {
         for node in nodes where node.isAlive { for shard in node.shards { shard.enter { $0.doChores() } } }
         run()
     }
+
+    /// Lets time pass; what is due is done when its turn comes.
+    public func tick(seconds: UInt64) { time.advance(seconds: seconds) }
 
     public func advance(seconds: Int64) {
         clock.advance(seconds: seconds)
@@ -152,6 +170,22 @@ public final class MemoryCluster {
     public func connect(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
         let client = try begin(name, resource: resource, node: node, loop: loop)
         run()
+        return client
+    }
+
+    /// Resumes the session of another client at a node.
+    public func resume(_ name: String, from other: MemoryClient, node: Int, loop: Int = 0, h: UInt32? = nil) throws -> MemoryClient {
+        let client = try beginResume(name, other.management?.id ?? "", continuing: other.management, node: node, loop: loop, h: h)
+        run()
+        return client
+    }
+
+    /// As `resume`, but the cluster does not run, and the SM-ID is said.
+    public func beginResume(
+        _ name: String, _ previd: String, continuing management: ClientManagement? = nil, node: Int, loop: Int = 0, h: UInt32? = nil
+    ) throws -> MemoryClient {
+        let client = MemoryClient(shard: nodes[node].shards[loop], cluster: self)
+        client.resume(try JID(local: name, domain: domain, resource: nil), previd, continuing: management, h: h)
         return client
     }
 

@@ -16,6 +16,8 @@ public final class ProcessTheatre: Theatre {
     private var anchors: [ProcessPlayer] = []
     private var next = 0
     private var fence = 0
+    /// Accounts between which no fence comes through.
+    private var parted: [Set<String>] = []
 
     /// - Parameter suffix: The one the play was made with.
     public init(_ cluster: ProcessCluster, suffix: String) throws {
@@ -43,6 +45,18 @@ public final class ProcessTheatre: Theatre {
         return ProcessPlayer(try cluster.connect(name, resource: resource, node: node))
     }
 
+    public func resume(_ name: String, from player: any Player, h: Int?) async throws -> (player: (any Player)?, refusal: String?) {
+        guard let before = player as? ProcessPlayer, let management = before.client.management else { return (nil, nil) }
+        let node = next % cluster.names.count
+        next += 1
+        let client = try XMPPClient(
+            port: cluster.ports[node], domain: domain, user: name, resuming: management, jid: before.jid,
+            h: h.map { management.count(visible: $0) })
+        guard let refusal = client.refusal else { return (ProcessPlayer(client), nil) }
+        client.drop()
+        return (nil, refusal)
+    }
+
     public func visit() async throws -> any Player {
         let node = next % cluster.names.count
         next += 1
@@ -58,6 +72,14 @@ public final class ProcessTheatre: Theatre {
     }
 
     public let patience = Duration.seconds(10)
+
+    public func part(_ name: String, _ other: String) { parted.append([name, other]) }
+
+    /// Whether one player's fence reaches another. Where it does not, the answers of their accounts still tell when all is done.
+    private func reaches(_ player: ProcessPlayer, _ other: ProcessPlayer) -> Bool {
+        func account(_ player: ProcessPlayer) -> String { String(player.jid.prefix { $0 != "@" }) }
+        return !parted.contains([account(player), account(other)])
+    }
 
     public func settle(_ players: [any Player]) async throws {
         let visitors = players.compactMap { $0 as? ProcessVisitor }
@@ -86,7 +108,8 @@ public final class ProcessTheatre: Theatre {
             while player.look() == nil {
                 // One whose stream ended has left its fences behind.
                 let wanted =
-                    all.indices.filter { all[$0].end == nil }.map { "\(fence)-\($0)" } + known.indices.map { "\(fence)-account\($0)" }
+                    all.indices.filter { all[$0].end == nil && reaches(all[$0], player) }.map { "\(fence)-\($0)" }
+                    + known.indices.map { "\(fence)-account\($0)" }
                 if wanted.allSatisfy(player.fences.contains) { break }
                 guard !deadline.isOver else {
                     let missing = wanted.filter { !player.fences.contains($0) }
@@ -128,6 +151,7 @@ public final class ProcessPlayer: Player {
     public func leave() async throws { try client.close() }
     public func drop() async throws { client.drop() }
     public func endCondition() async throws -> String? { look() }
+    public var management: ClientManagement? { client.management }
 
     /// Sends if the stream still stands.
     func post(_ xml: String) {

@@ -13,11 +13,16 @@
 ///
 /// Lines that begin with white space continue the line before. `{romeo}` is a bare JID, `{romeo/orchard}` a full one,
 /// `{domain}` the domain; in what is received `{any}` stands for any value of an attribute or any text, and `<any/>` for one
-/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no such one. `{:name}` takes the value that stands there when it is first received, and is that value from then on.
+/// element of any kind; `<any more='yes'/>` stands for any others and `<any none='stanza-id'/>` for no element of that name (or `var`). `{:name}` takes the value that stands there when it is first received, and is that value from then on.
 /// `setting search.enabled = true`, `setting host.archive = true` before the first step ask for a server with other
 /// settings than the default ones. After `component plays` there is an actor `plays`, which speaks for the domain `{plays}` and for
 /// addresses as `{puck@plays}` (XEP-0114). What is received must be the oldest that is left of its sender. When an actor binds its resource again,
 /// the session before is called `romeo/orchard!`.
+///
+/// Stream management (XEP-0198): an actor enables it by sending `<enable/>`. `<a/>` and `<r/>` are no stanzas and not shown;
+/// `romeo/orchard asks 3` asks, and three of its stanzas must be handled; `romeo/orchard acknowledges 2` is for the first two it saw,
+/// without a number for all. `romeo/orchard resumes 2` says on a new stream, at the next node, that it has the first two;
+/// `romeo/orchard resumes <failed …/>` is refused.
 public struct Script: Sendable {
     public enum Action: Sendable, Equatable {
         /// Both subscribe to each other and approve.
@@ -40,10 +45,18 @@ public struct Script: Sendable {
         /// Forgets what an actor received and did not look at.
         case ignores(String)
         case clock(seconds: Int64)
+        /// From now on nothing that one sends reaches the other: a theatre does not wait for it.
+        case parted(String, String)
         /// Answers the request that was received last with a result that has this in it.
         case answers(String, xml: String)
         /// Answers it with an error.
         case refuses(String, xml: String)
+        /// Asks what is handled: so many of its stanzas are.
+        case asks(String, handled: Int)
+        /// Acknowledges the first of what it received, or everything.
+        case acknowledges(String, visible: Int?)
+        /// Resumes its session over another stream, or hears why not.
+        case resumes(String, visible: Int?, refusal: String?)
         /// A component connects.
         case component(String)
     }
@@ -113,6 +126,9 @@ public struct Script: Sendable {
         case "stranger":
             guard rest.count == 2 else { throw malformed("stranger needs a name") }
             return .stranger(rest[1])
+        case "parted":
+            guard rest.count == 3 else { throw malformed("parted needs two names") }
+            return .parted(rest[1], rest[2])
         case "online": return .online(Array(rest.dropFirst()))
         case "component":
             guard rest.count == 2 else { throw malformed("component needs one name") }
@@ -134,6 +150,16 @@ public struct Script: Sendable {
         case "leaves": return .leaves(first)
         case "drops": return .drops(first)
         case "ends": return .ends(first, condition: argument)
+        case "asks":
+            guard let handled = Int(argument) else { throw malformed("asks needs the number of stanzas that are handled") }
+            return .asks(first, handled: handled)
+        case "acknowledges":
+            guard argument.isEmpty || Int(argument) != nil else { throw malformed("acknowledges needs a number, or nothing") }
+            return .acknowledges(first, visible: Int(argument))
+        case "resumes":
+            let number = argument.prefix { $0.isNumber }
+            let answer = argument.dropFirst(number.count).drop(while: \.isWhitespace)
+            return .resumes(first, visible: Int(number), refusal: answer.isEmpty ? nil : String(answer))
         case "ignores": return .ignores(first)
         default: throw malformed("nobody knows how to “\(words[1])”")
         }
@@ -154,12 +180,12 @@ public struct Script: Sendable {
         }
         for step in steps {
             switch step.action {
-            case .contacts(let a, let b):
+            case .contacts(let a, let b), .parted(let a, let b):
                 add(a)
                 add(b)
             case .online(let all), .bound(let all): for actor in all { add(actor) }
-            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a), .drops(let a), .ends(let a, _),
-                .ignores(let a):
+            case .sends(let a, _), .receives(let a, _), .answers(let a, _), .refuses(let a, _), .receivesNothing(let a), .leaves(let a),
+                .drops(let a), .ends(let a, _), .ignores(let a), .asks(let a, _), .acknowledges(let a, _), .resumes(let a, _, _):
                 add(a)
             case .clock, .component, .stranger: break
             }

@@ -68,6 +68,16 @@ final class Switchboard: Sendable {
         return true
     }
 
+    /// Delivers what nodes of a group sent each other. Returns false when nothing waited.
+    func deliverAll(among ids: Set<UInt64>) -> Bool {
+        var delivered = false
+        while let index = state.withLock({ $0.order.firstIndex { ids.contains($0.from.node) && ids.contains($0.to.node) } }) {
+            deliver(index)
+            delivered = true
+        }
+        return delivered
+    }
+
     /// A node dies: the first `arrives` batches of each of its links are there, the rest is lost, and so is what was sent to it.
     func cut(_ node: UInt64, arrives: Int) {
         let arrived: [(Link, [UInt8])] = state.withLock { state in

@@ -11,12 +11,23 @@ public protocol Theatre: AnyObject {
     func visit() async throws -> any Player
     /// Connects the component `name.domain`, one of those that every theatre is configured for.
     func connectComponent(_ name: String) async throws -> any Player
+    /// Connects a client of an account to another node and resumes the session of a player (XEP-0198 §5).
+    ///
+    /// - Parameter h: what it says to have received, as the script counts; nil: everything.
+    /// - Returns: the player on the new stream, or what the server answered instead of `<resumed/>`.
+    func resume(_ name: String, from player: any Player, h: Int?) async throws -> (player: (any Player)?, refusal: String?)
     func advanceClock(seconds: Int64) async throws
     /// How long something may still come after `settle`: what other threads than loops work on, a read of the store or a password, is
     /// behind no fence.
     var patience: Duration { get }
+    /// From now on nothing that one of two accounts sends reaches the other.
+    func part(_ name: String, _ other: String)
     /// Returns when everything that the players sent so far has had all its consequences.
     func settle(_ players: [any Player]) async throws
+}
+
+extension Theatre {
+    public func part(_ name: String, _ other: String) {}
 }
 
 /// One client in a theatre.
@@ -30,6 +41,12 @@ public protocol Player: AnyObject {
     func drop() async throws
     /// The condition of the stream error that ended the stream, "closed" when it was closed without one, nil while it stands.
     func endCondition() async throws -> String?
+    /// Stream management, once it is enabled.
+    var management: ClientManagement? { get }
+}
+
+extension Player {
+    public var management: ClientManagement? { nil }
 }
 
 /// What a play found wrong.
@@ -118,7 +135,15 @@ public final class Play {
             guard found == condition else {
                 throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)")
             }
+        case .asks(let actor, let handled): try await ask(actor, handled)
+        case .acknowledges(let actor, let visible):
+            try await settle()
+            guard let management = try player(actor).management else { throw PlayFailure(description: "\(actor) has no stream management") }
+            try await player(actor).send("<a xmlns='urn:xmpp:sm:3' h='\(management.count(visible: visible))'/>")
+            dirty = true
+        case .resumes(let actor, let visible, let refusal): try await resume(actor, visible, refusal)
         case .component(let name): enter(name, try await theatre.connectComponent(name))
+        case .parted(let a, let b): theatre.part(a + suffix, b + suffix)
         case .clock(let seconds):
             try await theatre.advanceClock(seconds: seconds)
             dirty = true
@@ -132,6 +157,39 @@ public final class Play {
         let player = try await theatre.connect(parts[0] + suffix, resource: parts[1])
         enter(actor, player)
         return player
+    }
+
+    /// Asks what the server has handled. It answers at once, and again as more is handled.
+    private func ask(_ actor: String, _ handled: Int) async throws {
+        try await settle()
+        let player = try player(actor)
+        let before = player.management?.answers ?? 0
+        try await player.send("<r xmlns='urn:xmpp:sm:3'/>")
+        dirty = true
+        try await settle()
+        guard let management = player.management, management.answers > before else {
+            throw PlayFailure(description: "\(actor) has no answer to its request")
+        }
+        guard management.visiblyAcknowledged == handled else {
+            throw PlayFailure(description: "\(management.visiblyAcknowledged) stanzas of \(actor) are handled instead of \(handled)")
+        }
+    }
+
+    private func resume(_ actor: String, _ visible: Int?, _ refusal: String?) async throws {
+        let person = String(actor.split(separator: "/").first ?? "") + suffix
+        let before = try player(actor)
+        let (after, answer) = try await theatre.resume(person, from: before, h: visible)
+        dirty = true
+        if let after {
+            if refusal != nil { throw PlayFailure(description: "\(actor) is resumed") }
+            return enter(actor, after)
+        }
+        let actual = try Element.parse(Array((answer ?? "<nothing/>").utf8))
+        guard let refusal else { throw PlayFailure(description: "\(actor) is not resumed: \(answer ?? "")") }
+        let expected = try Element.parse(Array(try fill(refusal).utf8))
+        if let reason = Matcher.difference(actual, expected, account: bare(String(person.dropLast(suffix.count))), captured: &captured) {
+            throw PlayFailure(description: "\(reason)\n    in \(answer ?? "")")
+        }
     }
 
     private func enter(_ actor: String, _ player: any Player) {

@@ -24,6 +24,13 @@ public final class XMPPClient {
     /// The id that the server gave the stream.
     private var streamID: String?
 
+    /// Stream management, once it is enabled.
+    public private(set) var management: ClientManagement?
+    /// Whether it answers the server's `<r/>` by itself.
+    public var answersRequests = false
+    /// What the server said instead of `<resumed/>`.
+    public private(set) var refusal: String?
+
     /// Full JID, once bound; the domain of a component.
     public private(set) var jid = ""
     /// How the stream ended: the condition of a stream error, "closed" when it was closed without one, "lost" when the socket
@@ -59,6 +66,56 @@ public final class XMPPClient {
                 local: "jid", namespace: "urn:ietf:params:xml:ns:xmpp-bind")
         else { throw ProcessFailure("\(user) cannot bind: \(text)") }
         jid = bound.text
+    }
+
+    /// Connects, authenticates, and resumes a session (XEP-0198 §5). What the server has not handled is sent again.
+    ///
+    /// - Parameters:
+    ///   - previous: the session as its client knows it.
+    ///   - jid: the full JID that it has.
+    ///   - h: what it says to have received; nil: what it counted.
+    ///
+    /// When the server refuses, `refusal` says how, and the stream stands without a resource.
+    public init(
+        port: UInt16, domain: String, user: String, resuming previous: ClientManagement, jid: String, h: UInt32? = nil,
+        within patience: Duration = .seconds(20)
+    ) throws {
+        self.domain = domain
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
+        let deadline = Deadline(in: patience)
+        try open(port)
+        try begin(by: deadline)
+        try authenticate(user, Self.password, by: deadline)
+        try begin(by: deadline)
+        said = h ?? previous.received
+        try write("<resume xmlns='urn:xmpp:sm:3' previd='\(previous.id ?? "")' h='\(said)'/>", by: deadline)
+        // What comes behind it counts already, and may have come with it.
+        awaited = previous
+        while !isAnswered {
+            guard end == nil, !deadline.isOver else { throw ProcessFailure("\(user) is not resumed: \(end ?? "nothing came in time")") }
+            wait(by: deadline)
+        }
+        guard refusal == nil else { return }
+        self.jid = jid
+        let again = management?.unacknowledged ?? []
+        if !again.isEmpty { try write(again.joined(), by: deadline) }
+    }
+
+    /// The session that is being resumed, until the server answers.
+    private var awaited: ClientManagement?
+    private var said: UInt32 = 0
+    private var isAnswered: Bool { awaited == nil }
+
+    /// Enables stream management.
+    public func enableManagement(resume: Bool = true, within patience: Duration = .seconds(20)) throws {
+        try send("<enable xmlns='urn:xmpp:sm:3' resume='\(resume)'/>", within: patience)
+        let deadline = Deadline(in: patience)
+        while management?.isEnabled != true {
+            guard end == nil, !deadline.isOver else { throw ProcessFailure("\(jid): stream management is not enabled") }
+            wait(by: deadline)
+        }
+        stanzas.removeAll { $0.hasPrefix("<enabled") }
     }
 
     /// Connects and opens a stream that is not authenticated.
@@ -133,6 +190,7 @@ public final class XMPPClient {
 
     /// Sends one stanza or several; returns when the socket has taken all of it.
     public func send(_ xml: String, within patience: Duration = .seconds(20)) throws {
+        if management != nil { noteSent(xml) } else if xml.hasPrefix("<enable ") { management = ClientManagement() }
         try write(xml, by: Deadline(in: patience))
     }
 
@@ -319,7 +377,49 @@ public final class XMPPClient {
 
     private var streamError: String?
 
+    /// What was sent stays in mind until the server has handled it.
+    private func noteSent(_ xml: String) {
+        Array(xml.utf8).withUnsafeBytes { bytes in
+            for stanza in MemoryClient.cut(bytes) where !stanza.contains("urn:xmpp:sm:3") {
+                management?.noteSent(stanza, isVisible: !stanza.contains(ProcessPlayer.mark))
+            }
+        }
+    }
+
+    /// Takes what belongs to stream management. True when nobody else sees it.
+    private func manage(_ text: String) -> Bool {
+        guard text.contains("urn:xmpp:sm:3"), let element = try? Element.parse(Array(text.utf8)), element.namespace == "urn:xmpp:sm:3" else {
+            if management != nil { management?.noteReceived(isVisible: !text.contains(ProcessPlayer.mark)) }
+            return false
+        }
+        switch element.local {
+        case "enabled":
+            management?.enabled(element)
+            return false
+        case "resumed":
+            management = awaited
+            management?.rewind(to: said)
+            _ = management?.resumed(element)
+            awaited = nil
+            return true
+        case "failed":
+            guard awaited != nil else { return false }
+            refusal = text
+            awaited = nil
+            return true
+        default:
+            let asked = management?.requests ?? 0
+            guard management?.take(element) == true else { return false }
+            if answersRequests, let management, management.requests > asked {
+                outgoing.append(contentsOf: Array("<a xmlns='urn:xmpp:sm:3' h='\(management.received)'/>".utf8))
+                flush()
+            }
+            return true
+        }
+    }
+
     private func take(_ stanza: String) {
+        if manage(stanza) { return }
         guard stanza.hasPrefix("<stream:error") else {
             stanzas.append(stanza)
             return

@@ -1,4 +1,7 @@
+import Authentication
+import COpenSSL
 import Glibc
+import ServerCore
 import Settings
 import Testing
 
@@ -193,6 +196,88 @@ struct SASL2Tests {
                     + "<presence/><iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
             #expect(try client.success().contains("<bound"))
             try client.expect("id='roster'")
+        }
+    }
+
+    // MARK: Upgrades (XEP-0480)
+
+    /// A server with one account that has keys of SHA-1 alone.
+    private func withOldAccount(_ body: (TestServer) async throws -> Void) async throws {
+        try await withServer { server in
+            let keys = try Credentials.derive(password: TestServer.password, iterations: 4_096, hashes: [.sha1])
+            #expect(try await server.command(.create(credentials: keys.encode()), "old@tls.example") == .done(1))
+            server.census.add(keys, to: "tls.example")
+            try await body(server)
+        }
+    }
+
+    private func upgrade(_ tasks: String...) -> String {
+        tasks.map { "<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-\($0)</upgrade>" }.joined()
+    }
+
+    /// Does the task that was just offered.
+    private func answer(_ client: TestClient, _ task: String, _ function: OpaquePointer?, _ length: Int) throws {
+        client.send("<next xmlns='urn:xmpp:sasl:2' task='\(task)'/>")
+        try client.expect("<task-data xmlns='urn:xmpp:sasl:2'><salt xmlns='urn:xmpp:scram-upgrade:0' iterations='4096'>")
+        let salt = try client.decoded(String(try client.expect("</salt></task-data>").dropLast("</salt></task-data>".utf8.count)))
+        var salted = [UInt8](repeating: 0, count: length)
+        PKCS5_PBKDF2_HMAC(
+            TestServer.password, CInt(TestServer.password.utf8.count), salt, CInt(salt.count), 4_096, function, CInt(length), &salted)
+        client.send("<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>\(client.base64(salted))</hash></task-data>")
+    }
+
+    @Test func accountsGetTheHashesTheyLack() async throws {
+        try await withOldAccount { server in
+            let (client, features) = try TestClient.secure(server)
+            #expect(features.contains("<upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade><upgrade"))
+            #expect(features.contains("UPGR-SCRAM-SHA-256<") && !features.contains("UPGR-SCRAM-SHA-1<"))
+            client.send(
+                client.plainRequest(
+                    "old", upgrade("SCRAM-SHA-256", "SCRAM-SHA-512", "SCRAM-SHA-1", "BLOOP") + "<bind xmlns='urn:xmpp:bind:0'/>"))
+            #expect(try client.expect("</continue>").contains("<tasks><task>UPGR-SCRAM-SHA-256</task></tasks></continue>"))
+            try answer(client, "UPGR-SCRAM-SHA-256", EVP_sha256(), 32)
+            #expect(try client.expect("</continue>").contains("<tasks><task>UPGR-SCRAM-SHA-512</task></tasks></continue>"))
+            try answer(client, "UPGR-SCRAM-SHA-512", EVP_sha512(), 64)
+            #expect(try client.success().contains("<bound"))
+            // Whoever has them all is not asked.
+            let (again, _) = try TestClient.secure(server)
+            again.send(again.plainRequest("old", upgrade("SCRAM-SHA-256")))
+            _ = try again.success()
+            let (juliet, _) = try TestClient.secure(server)
+            juliet.send(juliet.plainRequest("juliet", upgrade("SCRAM-SHA-256")))
+            _ = try juliet.success()
+            // The new keys are those of the password.
+            let keys = try await server.credentials("old@tls.example")
+            #expect(keys.keys.count == 3 && keys.verify(TestServer.password))
+            #expect(try Credentials([#require(keys.keys[.sha256])]).verify(TestServer.password))
+        }
+    }
+
+    @Test func upgradesThatFailChangeNothing() async throws {
+        try await withOldAccount { server in
+            for (task, data, condition) in [
+                ("UPGR-SCRAM-SHA-512", "", "malformed-request"), ("UPGR-SCRAM-SHA-256", "AAAA", "malformed-request"),
+            ] {
+                let (client, _) = try TestClient.secure(server)
+                client.send(client.plainRequest("old", upgrade("SCRAM-SHA-256")))
+                try client.expect("</continue>")
+                client.send("<next xmlns='urn:xmpp:sasl:2' task='\(task)'/>")
+                if !data.isEmpty {
+                    try client.expect("</task-data>")
+                    client.send(
+                        "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>\(data)</hash></task-data>")
+                }
+                #expect(try client.expect("</failure>").contains("<\(condition)"))
+            }
+            // The password was changed meanwhile.
+            let (client, _) = try TestClient.secure(server)
+            client.send(client.plainRequest("old", upgrade("SCRAM-SHA-256")))
+            try client.expect("</continue>")
+            let other = try Credentials.derive(password: "other", iterations: 4_096, hashes: [.sha1])
+            #expect(try await server.command(.setCredentials(other.encode()), "old@tls.example") == .done(1))
+            try answer(client, "UPGR-SCRAM-SHA-256", EVP_sha256(), 32)
+            #expect(try client.expect("</failure>").contains("temporary-auth-failure"))
+            #expect(try await server.credentials("old@tls.example") == other)
         }
     }
 

@@ -22,6 +22,7 @@ final class TestServer: Sendable {
     let census: LoginCensus
     let registry = Registry()
     let clock = WallClock()
+    private let volume = MemoryVolume()
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
@@ -43,30 +44,30 @@ final class TestServer: Sendable {
 
     private struct Accounts: CredentialSource {
         let credentials: Credentials
-        let names: Set<String>
         let volume: MemoryVolume
         func credentials(of user: JID, device: String?, on loop: any Loop, completion: @escaping @Sendable (CredentialLookup) -> Void) {
             let found: CredentialLookup =
                 switch user.local {
                 case "broken": .failed
                 case "disabled": .account(credentials, isEnabled: false)
-                case let name? where names.contains(name): .account(credentials, isEnabled: true, tokens: tokens(of: user, device))
-                default: .unknown
+                default: stored(user, device)
                 }
             loop.execute { completion(found) }
         }
 
-        private func tokens(of user: JID, _ device: String?) -> [LoginToken] {
-            guard let device else { return [] }
+        private func stored(_ user: JID, _ device: String?) -> CredentialLookup {
             let identity = volume.identity
-            let record = try? volume.read { snapshot in
+            let found = try? volume.read { snapshot in
                 guard let account = try AccountRecord.find(user.description, in: snapshot, identity: identity) else {
-                    return nil as DeviceRecord?
+                    return CredentialLookup.unknown
                 }
                 let rows = AccountRows(partition: identity.partition(of: account.jid), number: account.number, identity: identity)
-                return try rows.device(device, in: snapshot)
+                let tokens = try device.flatMap { try rows.device($0, in: snapshot) }?.tokens ?? []
+                return .account(
+                    try Credentials.decode(account.credentials), isEnabled: account.isEnabled,
+                    tokens: tokens.map { LoginToken(secret: $0.secret, mechanism: $0.mechanism, expires: $0.expires) })
             }
-            return record?.tokens.map { LoginToken(secret: $0.secret, mechanism: $0.mechanism, expires: $0.expires) } ?? []
+            return found ?? .failed
         }
     }
 
@@ -93,7 +94,6 @@ final class TestServer: Sendable {
         adjust(&settings)
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
-        let volume = MemoryVolume()
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
             passwords: NoKeys(),
@@ -109,7 +109,7 @@ final class TestServer: Sendable {
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
-            census: census, credentials: Accounts(credentials: credentials, names: accounts, volume: volume),
+            census: census, credentials: Accounts(credentials: credentials, volume: volume),
             metrics: try ClientMetrics(registry), log: log
         )
         let bytes = credentials.encode()
@@ -131,6 +131,14 @@ final class TestServer: Sendable {
         return await withCheckedContinuation { continuation in
             shard.enter { $0.command(command, for: jid) { continuation.resume(returning: $0) } }
         }
+    }
+
+    /// What the store has of an account.
+    func credentials(_ jid: String) async throws -> Credentials {
+        let jid = try JID(jid)
+        let record = try volume.read { try AccountRecord.find(jid.description, in: $0, identity: volume.identity) }
+        guard let record else { throw TestTrouble("no \(jid)") }
+        return try Credentials.decode(record.credentials)
     }
 
     func start() async throws { try await transports.start() }

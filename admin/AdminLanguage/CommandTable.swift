@@ -1,7 +1,7 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + [userRestore] + sessions + components + reports + nodes + store + server
+    public static let all: [AdminCommand] = users + [userRestore] + invitations + sessions + components + reports + nodes + store + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -44,6 +44,23 @@ public enum CommandTable {
             summary: "Show what is known of an account: state, login keys, roster, stored messages, sessions.",
             examples: ["user show juliet@example.org"]),
         AdminCommand(
+            path: ["user", "devices"], arguments: [jid],
+            options: [
+                .value("revoke", "ID", .text, "Log this device out: its token is void and its sessions end."),
+                .flag("revoke-all", "Log all devices out."),
+            ],
+            effect: .writes,
+            summary: "List the devices an account logged in from, or log them out.",
+            details: [
+                "A device is a client that names its installation when it logs in (XEP-0388); its token lets it come back without the password (XEP-0484).",
+                "Who knows the password may log in again from a device that was logged out. Sessions of older clients belong to no device.",
+            ],
+            examples: [
+                "user devices juliet@example.org",
+                "user devices juliet@example.org --revoke d4565fa7-4d72-4749-b3d3-740edbf87770",
+                "user devices juliet@example.org --revoke-all",
+            ]),
+        AdminCommand(
             path: ["user", "enable"], arguments: [jid], effect: .writes,
             summary: "Let a disabled account log in again.",
             examples: ["user enable juliet@example.org"]),
@@ -64,6 +81,37 @@ public enum CommandTable {
                 "Empty lines are skipped. A line that is refused is named with its number and the reason; the others are done. The exit status is 3 when any was refused.",
             ],
             examples: ["user import < accounts.txt", "user import --keys < keys.txt"]),
+    ]
+
+    private static let host = AdminCommand.Option.value("host", "HOST", .host, "The host; needed only where there are several.")
+
+    private static let invitations: [AdminCommand] = [
+        AdminCommand(
+            path: ["invite", "create"],
+            options: [
+                host,
+                .value("user", "NAME", .text, "The username that is kept for the invitee, who chooses one otherwise."),
+                .value("contact", "JID", .bareJID, "An account that becomes a contact of the invitee."),
+                .value("expires", "DURATION", .duration, "How long it holds, as 2h or 7d; as [invitations] lifetime_hours says when not given."),
+                .value("uses", "N", .integer(1...100_000), "How many accounts can be made with it; 1 when not given."),
+            ],
+            effect: .writes,
+            summary: "Make a link that gives an account, also while registration is closed.",
+            details: [
+                "Whoever has the link can use it: send it like a password. It is shown this once.",
+                "It needs [invitations] enabled = true. With [invitations] landing there is a link for browsers as well.",
+            ],
+            examples: ["invite create", "invite create --user juliet --expires 2d", "invite create --uses 30 --contact nurse@example.org"]),
+        AdminCommand(
+            path: ["invite", "list"], options: [host], effect: .reads,
+            summary: "List the invitations that can still be used, those of users too.",
+            examples: ["invite list", "--json invite list --host example.org"]),
+        AdminCommand(
+            path: ["invite", "revoke"],
+            arguments: [.init(name: "NAME", kind: .text, summary: "The invitation, as `invite list` names it.")], options: [host],
+            effect: .writes,
+            summary: "Take an invitation back.",
+            examples: ["invite revoke k4zq2f"]),
     ]
 
     private static let sessions: [AdminCommand] = [

@@ -18,15 +18,18 @@ public final class Account {
         case returned(SessionRef, [Stanza])
         case refused(SessionRef, Stanza)
         case command(CommandLetter)
-        case sleeps(SessionRef, UInt8)
+        case activity(SessionRef, isActive: Bool)
+        case managed(SessionRef, ManagementNote)
+        case resume(ResumeRequest)
+        case moved(from: SessionRef, to: SessionRef, SessionState?)
         case claim([SessionReport], orphans: [SessionRow], isLate: Bool)
         case nodeLost(UInt64)
 
         /// Whether it says what happened, so that it waits as long as the store cannot be read; a question is refused instead.
         var isNotice: Bool {
             switch self {
-            case .submit, .incoming, .bind, .command: false
-            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: true
+            case .submit, .incoming, .bind, .resume, .command: false
+            case .managed, .moved, .unbind, .acked, .returned, .activity, .refused, .claim, .nodeLost: true
             }
         }
     }
@@ -57,6 +60,8 @@ public final class Account {
     /// Sessions that were ended from here and have not left yet, with what they held: they may still acknowledge it.
     var departing: [SessionRef: Set<UInt64>] = [:]
     var inbox = Inbox()
+    /// What is left of sessions that could be resumed.
+    var endedSessions = EndedSessions()
     /// Messages acknowledged but still in the store.
     var spent = SpentMessages()
     var inboxTouched = false
@@ -185,7 +190,9 @@ public final class Account {
             case .bind(let request): emit(.bound(session: request.session.id, .refused(error)), to: request.session.shard)
             case .command(let letter):
                 emit(.commandResult(id: letter.id, .failed("the store cannot read \(jid): \(failure)")), to: letter.replyTo)
-            case .unbind, .acked, .returned, .sleeps, .refused, .claim, .nodeLost: break
+            case .resume(let request):
+                shard.post(.resumeRefused(session: request.session.id, ResumeRefusal(.resourceConstraint)), to: request.session.shard)
+            case .unbind, .acked, .returned, .activity, .refused, .managed, .moved, .claim, .nodeLost: break
             }
         }
     }
@@ -208,9 +215,12 @@ public final class Account {
         case .acked(let session, let messages): acknowledged(session, messages)
         case .returned(let session, let stanzas): takeBack(stanzas, from: session)
         case .refused(let session, let error): copyRefusal(error, by: session)
+        case .managed(let session, let note): noteManagement(session, note)
+        case .resume(let request): resume(request)
+        case .moved(let old, let new, let state): moved(from: old, to: new, state)
         case .nodeLost(let node): dropSessions(ofNode: node)
         case .command(let letter): obey(letter)
-        case .sleeps(let session, let flags): noteSleep(session, Resource.Flags(rawValue: flags))
+        case .activity(let session, let isActive): noteActivity(session, isActive: isActive)
         case .claim(let reports, let orphans, let isLate): claim(reports, orphans: orphans, isLate: isLate)
         }
     }
@@ -290,6 +300,8 @@ public final class Account {
                     to: ticket.session.shard)
             case .letter(.commandResult(let id, _), let to):
                 shard.post(.commandResult(id: id, .failed("the store refused to write; see the log of the keeper")), to: to)
+            // Nor does the move of a session.
+            case .letter(let letter, let to) where letter.isOfMove: shard.post(letter, to: to)
             // A binding stands on nothing that is stored.
             case .letter(.bound(let session, let answer), let to): shard.post(.bound(session: session, answer), to: to)
             case .letter(.deliver(let session, let epoch, let message, let stanza), let to):
@@ -302,6 +314,7 @@ public final class Account {
             case .letter, .perform: break
             }
         }
+        dropHeldAfterFailedCommit()
         abandonPage()
         wrote = max(wrote, shard.durableBatch)
         reached = shard.durableBatch
@@ -313,7 +326,7 @@ public final class Account {
 
     /// Whether a stanza for one of the sessions says only what somebody else is or answers, so that it holds without this account's
     /// memory, and nobody would say it again.
-    private func saysOthers(_ stanza: Stanza) -> Bool {
+    func saysOthers(_ stanza: Stanza) -> Bool {
         guard stanza.from?.bare != jid else { return stanza.kind == .presence }
         switch stanza.kind {
         case .presence: return [.none, .unavailable, .error].contains(stanza.type)

@@ -5,7 +5,7 @@ import XMLStream
 /// Copies of messages to the account's other sessions (XEP-0280).
 ///
 /// They leave through the gate behind the commit of the original and in order with it, and are owed to nobody: a copy that a dying
-/// session did not take is in the archive. A node's death may bring a copy twice, as it may the message.
+/// session did not take, or that a dying home did not send, is in the archive.
 extension Account {
     /// Turns copies on or off for one of the account's sessions. Returns false when it is gone.
     @discardableResult
@@ -13,6 +13,13 @@ extension Account {
         guard let resource = resource(jid: session) else { return false }
         if on { resource.flags.insert(.carbons) } else { resource.flags.remove(.carbons) }
         return true
+    }
+
+    /// Whether a message was archived before and comes again: from its session, after a takeover, or from a client that heard no
+    /// acknowledgement. The others had their copy then, or find it in the archive; another would not carry its id.
+    func wasSent(_ stanza: Stanza, _ ticket: Ticket) -> Bool {
+        guard resources.contains(where: { $0.flags.contains(.carbons) }) else { return false }
+        return recent.isRepeated(ticket) || recent.contains(origin: originHash(of: stanza, to: stanza.to))
     }
 
     /// What one of the account's sessions sent, to the others (§8).

@@ -87,6 +87,7 @@ extension Account {
     func remove(_ record: AccountRecord, asker: Resource? = nil, answer: Stanza? = nil) {
         for resource in resources where resource !== asker { endSession(resource, .accountGone) }
         if let asker { leave(asker) }
+        shard.table.removing(Turn(account: self, ticket: nil))
         sayGoodbyeToContacts()
         delete(Keys.account(partition, core.identity.hash128(jid.description)))
         put(
@@ -114,11 +115,13 @@ extension Account {
     func retire() {
         _ = gate.takeAll()
         abandonPage()
-        dropRequests()
         delayed.removeAll()
         phase = .absent
         isRetired = true
+        for resource in resources { resource.move?.timer?.cancel() }
         resources.removeAll()
+        // Behind all that: who waited may look at what is left of the account.
+        dropRequests()
         departing.removeAll()
         inboxTouched = false
     }

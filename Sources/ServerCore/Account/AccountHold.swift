@@ -37,7 +37,9 @@ extension Account {
         let choice = DeliveryRules.choose(
             type: stanza.type, resource: stanza.to?.resource, hasPayload: stanza.mayBeKept,
             sessions: resources.map(DeliveryRules.Candidate.init))
-        guard case .sessions(let indexes) = choice else { return Attention(isUnattended: true, asleep: asleep { $0.flags.contains(.carbons) }) }
+        guard case .sessions(let indexes) = choice else {
+            return Attention(isUnattended: true, asleep: asleep { $0.flags.contains(.carbons) })
+        }
         let chosen = indexes.map { resources[$0] }
         return Attention(
             isUnattended: chosen.allSatisfy(\.isAsleep),
@@ -57,13 +59,10 @@ extension Account {
     /// A message has been placed: whoever calls sleepers looks at it.
     func hold(_ stanza: inout Stanza, _ turn: Turn) { _ = shard.table.pass(.hold, .incoming, &stanza, turn) }
 
-    /// A session says whether somebody attends to it.
-    func noteSleep(_ session: SessionRef, _ flags: Resource.Flags) {
+    /// A session says whether its client is active.
+    func noteActivity(_ session: SessionRef, isActive: Bool) {
         guard let resource = resource(of: session) else { return }
-        let before = resource.flags
-        resource.flags = before.subtracting(.sleep).union(flags.intersection(.sleep))
-        // Without its socket: what its client did not acknowledge waits, and nobody was told.
-        if flags.contains(.detached), !before.contains(.detached) { leftUnread(resource) }
+        if isActive { resource.flags.remove(.inactive) } else { resource.flags.insert(.inactive) }
     }
 
     /// A session cannot hand over what it holds: unless somebody attends to another, the sleepers are called.

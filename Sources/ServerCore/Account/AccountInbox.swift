@@ -33,9 +33,12 @@ extension Account {
     /// Whether a session that was told to end still holds messages. They may wait again in a moment, and nothing newer goes before them.
     var isHeldByDeparting: Bool { departing.values.contains { !$0.isEmpty } }
 
-    /// RFC 6121 §8.5.2.1.1: the session with the highest priority that is not negative.
+    /// RFC 6121 §8.5.2.1.1: the session with the highest priority that is not negative; one that is there before one that waits for
+    /// its client.
     func bestForInbox() -> Resource? {
-        resources.filter { $0.isAvailable && $0.priority >= 0 }.max { ($0.priority, $1.bind) < ($1.priority, $0.bind) }
+        resources.filter { $0.isAvailable && $0.priority >= 0 }.max {
+            ($0.isDetached ? 0 : 1, $0.priority, $1.bind) < ($1.isDetached ? 0 : 1, $1.priority, $0.bind)
+        }
     }
 
     /// Forgets the page that is being read; what is in it waits again.
@@ -78,7 +81,7 @@ extension Account {
                 }
             }
             let all = read
-            shard.enter { shard in shard.accounts[jid]?.pageRead(all, of: asked) }
+            shard.enter { shard in shard.accounts[jid]?.pageRead(all, of: asked.number) }
         }
     }
 
@@ -89,8 +92,8 @@ extension Account {
         var failure: StoreFailure?
     }
 
-    private func pageRead(_ read: PageRead, of asked: InboxPage) {
-        guard page?.number == asked.number else { return }
+    private func pageRead(_ read: PageRead, of number: Int) {
+        guard let asked = page, asked.number == number else { return }
         page = nil
         // Without its session `leave` gave the messages back.
         guard let resource = resource(of: asked.session) else { return pump() }

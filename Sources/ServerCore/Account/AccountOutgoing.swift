@@ -22,11 +22,14 @@ extension Account {
             }
             return complete(ticket, .whole)
         }
+        resource.management?.note(settled: ticket.settled)
         var stanza = stanza
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
         switch stanza.kind {
-        case .presence: outgoingPresence(stanza, resource, ticket)
+        case .presence:
+            let isMany = multicast(stanza, ticket) { copy, own in outgoingPresence(copy, resource, own) }
+            if !isMany { outgoingPresence(stanza, resource, ticket) }
         case .message: outgoingMessage(stanza, ticket)
         case .iq: outgoingIQ(stanza, resource, ticket)
         }
@@ -34,7 +37,12 @@ extension Account {
 
     // MARK: Messages
 
-    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket) {
+    private func outgoingMessage(_ stanza: Stanza, _ ticket: Ticket) {
+        let isMany = multicast(stanza, ticket) { copy, own in outgoingMessage(copy, own, by: ticket.session) }
+        if !isMany { outgoingMessage(stanza, ticket, by: ticket.session) }
+    }
+
+    private func outgoingMessage(_ original: Stanza, _ ticket: Ticket, by session: SessionRef) {
         var stanza = original
         // RFC 6120 §10.3.1: without an address it is for the sender's own account.
         if stanza.to == nil { stanza.to = jid }
@@ -47,11 +55,12 @@ extension Account {
             }
         }
         cutForgedStanzaIDs(&stanza)
+        let isSecond = wasSent(stanza, ticket)
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
-        if let mine { identify(&stanza, mine) }
-        copySent(stanza, by: ticket.session)
+        if let mine, resources.count > 1 { identify(&stanza, mine) }
+        if !isSecond { copySent(stanza, by: session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }
 
@@ -142,6 +151,11 @@ extension Account {
     func deliver(_ stanza: Stanza, to resource: Resource?, message: UInt64 = 0) {
         guard let resource else { return }
         if message != 0 { resource.inFlight.insert(message) }
+        if let move = resource.move {
+            // It is changing its loop: said when it has arrived.
+            move.held.append((stanza, message))
+            return
+        }
         emit(
             .deliver(session: resource.session.id, epoch: shard.placement.epoch, message: message, stanza: stanza),
             to: resource.session.shard)

@@ -27,4 +27,21 @@ extension Account {
         remove(record, asker: asker, answer: Stanza(kind: .iq, type: .result, id: stanza.id, from: stanza.to ?? jid, to: asker.jid))
         return .sent
     }
+
+    /// Both subscriptions stand from now on, because both sides are known to want them. The other side does the same for itself.
+    public func befriend(_ contact: JID) {
+        guard case .live = phase, record != nil, !isHost, contact != jid, contact.isBare else { return }
+        var entry = roster[contact] ?? Contact(jid: contact)
+        let both = SubscriptionState(outgoing: .subscribed, incoming: .subscribed)
+        guard entry.state != both || !entry.isListed else { return }
+        forgetRequest(of: contact)
+        entry.state = both
+        entry.isListed = true
+        entry.isRemoved = false
+        store(entry, pushed: true)
+        sendPresence(to: contact)
+        for resource in resources where resource.isAvailable {
+            route(Stanza(kind: .presence, type: .probe, from: resource.jid, to: contact), nil)
+        }
+    }
 }

@@ -78,6 +78,7 @@ extension Account {
             writeRow(resource)
             welcome(resource)
         }
+        shard.table.show(stanza, of: resource.jid, Turn(account: self, ticket: nil))
         if !couldReceive, resource.priority >= 0 { pump() }
     }
 
@@ -113,6 +114,8 @@ extension Account {
         let wasAvailable = resource.isAvailable
         resource.presence = nil
         resource.sawPresence = false
+        resource.announcement = nil
+        resource.capabilities = nil
         let directed = resource.directed
         resource.directed.removeAll()
         if wasAvailable {
@@ -139,10 +142,13 @@ extension Account {
     }
 
     /// To every contact that may see it: one letter for each loop that is home to some of them.
-    func broadcast(_ stanza: Stanza) {
+    func broadcast(_ stanza: Stanza) { fanOut(stanza, to: roster.presenceSubscribers.filter { !isBlocked($0) }) }
+
+    /// To local accounts, this one excepted.
+    func fanOut(_ stanza: Stanza, to contacts: [JID]) {
         var byHome: [ShardAddress: [JID]] = [:]
-        for contact in roster.presenceSubscribers {
-            guard core.serves(contact.domain), contact != jid, !isBlocked(contact) else { continue }
+        for contact in contacts {
+            guard core.serves(contact.domain), contact != jid else { continue }
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }

@@ -19,6 +19,7 @@ enum RosterRequests {
         registration.streamFeature("<ver xmlns='\(NS.rosterVersioning)'/>")
         registration.streamFeature("<sub xmlns='\(NS.preApproval)'/>")
         Account.registerDevices(in: &registration)
+        Account.registerCredentials(in: &registration)
     }
 }
 

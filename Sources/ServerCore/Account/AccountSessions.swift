@@ -30,6 +30,8 @@ extension Account {
         }
         let settings = core.settings.sessions
         let isTaken = isHeld(request.resource)
+        // Who waits for a client makes room for one that is here.
+        if resources.count >= settings.resourcesPerAccount, !isTaken, let waiting = oldestDetached { endSession(waiting, .expired) }
         let places = settings.resourcesPerAccount + (isTaken && settings.conflict == .replace ? 1 : 0)
         guard resources.count < places else {
             return refuse(request, StanzaError(.resourceConstraint, type: .wait, text: "The account has too many sessions"))
@@ -55,13 +57,14 @@ extension Account {
     }
 
     private func isHeld(_ name: String?) -> Bool {
-        guard let name else { return false }
-        return resource(named: name) != nil
+        guard let name, let holder = resource(named: name) else { return false }
+        // A client that does not resume its session has given it up.
+        return !holder.isDetached
     }
 
     /// The resource that a client gets: its own choice, unless a session holds it that is to stay.
     private func grantedName(_ wanted: String?) -> String {
-        if let wanted, core.settings.sessions.conflict != .rename || resource(named: wanted) == nil { return wanted }
+        if let wanted, core.settings.sessions.conflict != .rename || !isHeld(wanted) { return wanted }
         var name = ""
         repeat { name = wanted.map(Self.renamed) ?? Self.randomResource() } while resource(named: name) != nil
         return name
@@ -118,11 +121,14 @@ extension Account {
     func leave(_ resource: Resource) {
         guard let index = resources.firstIndex(where: { $0 === resource }) else { return }
         resources.remove(at: index)
+        let unsaid = abandonMove(of: resource)
+        rememberEnd(of: resource)
         forgetRow(resource.session.key)
         leftUnread(resource)
         for message in resource.inFlight { _ = inbox.giveBack(message) }
         resource.inFlight.removeAll()
         announceGone(resource)
+        for stanza in unsaid { incomingAgain(stanza) }
         if !resources.contains(where: { $0.isAvailable && $0.priority >= 0 }) { releaseHeldBack() }
         pump()
         shard.noteIdle(self)
@@ -131,7 +137,7 @@ extension Account {
     /// Whether a node's death concerns the account, as far as it knows yet.
     func knowsSessions(ofNode node: UInt64) -> Bool {
         if !phase.isLive { return true }
-        return resources.contains { $0.session.shard.node == node } || departing.keys.contains { $0.shard.node == node }
+        return resources.contains { $0.session.shard.node == node || $0.move?.isFor(node) == true } || departing.keys.contains { $0.shard.node == node }
     }
 
     /// Every session of a node that died.
@@ -140,7 +146,15 @@ extension Account {
             departing[session] = nil
             for message in held { _ = inbox.giveBack(message) }
         }
-        for resource in resources where resource.session.shard.node == node { leave(resource) }
+        for resource in resources where resource.session.shard.node == node {
+            // It may not have arrived: its old loop has what nobody else keeps.
+            if let old = resource.movedFrom { shard.post(.end(session: old.id, .nodeLost), to: old.shard) }
+            leave(resource)
+        }
+        for resource in resources where resource.move?.isFor(node) == true {
+            if resource.move?.next?.session.shard.node == node { resource.move?.next = nil }
+            if resource.move?.to.shard.node == node { cancelMove(of: resource) }
+        }
         pump()
     }
 
@@ -207,9 +221,14 @@ extension Account {
             for report in reports { shard.post(.end(session: report.session.id, .accountGone), to: report.session.shard) }
             return
         }
-        for report in reports.sorted(by: { $0.bind > $1.bind }) {
+        for report in reports.sorted(by: { ($0.bind, $0.moves) > ($1.bind, $1.moves) }) {
             // Asked twice, it answered twice.
             guard resource(of: report.session) == nil, departing[report.session] == nil else { continue }
+            if let twin = resources.first(where: { $0.session.key == report.session.key }) {
+                // It was changing its loop when the old home died, and both ends have it.
+                settle(twin, report)
+                continue
+            }
             // Two sessions claim one resource: the higher binding stays.
             let holder = resource(named: report.resource)
             guard holder.map({ $0.bind < report.bind }) ?? true, let full = try? jid.with(resource: report.resource) else {
@@ -224,6 +243,10 @@ extension Account {
             resource.flags = Resource.Flags(rawValue: report.flags)
             resource.wasAvailable = true
             resource.directed = Set(report.directed)
+            resource.management = report.management
+            resource.moves = report.moves
+            if resource.isDetached { resource.detachedSince = shard.loop.now }
+            if report.isLeaving { shard.post(.stay(session: report.session.id, epoch: shard.placement.epoch), to: report.session.shard) }
             for message in report.acked { _ = settle(message) }
             for message in report.unacked {
                 inbox.claim(message)
@@ -238,6 +261,9 @@ extension Account {
             }
             writeRow(resource)
             if report.presenceIsFresh || isLate { tellAgain(resource) }
+            if let presence = resource.presence, resource.sawPresence {
+                shard.table.show(presence, of: resource.jid, Turn(account: self, ticket: nil))
+            }
         }
         touchInbox()
         for row in orphans where resource(ofRow: row) == nil {

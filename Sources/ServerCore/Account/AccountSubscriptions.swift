@@ -1,10 +1,10 @@
 import Settings
-import Stanzas
+public import Stanzas
 import Store
 
 /// Subscriptions (RFC 6121 §3): `SubscriptionState` decides, this carries out, in the order in which its answer is written.
 extension Account {
-    func outgoingSubscription(_ original: Stanza, to contact: JID, _ ticket: Ticket) {
+    func outgoingSubscription(_ original: Stanza, to contact: JID, _ ticket: Ticket?) {
         // §3.1.2: from the bare JID, whatever session sent it; nobody subscribes to oneself.
         var stanza = original
         stanza.from = jid
@@ -24,10 +24,24 @@ extension Account {
     }
 
     func incomingSubscription(_ stanza: Stanza, _ ticket: Ticket?) {
-        guard let from = stanza.from?.bare, from != jid, let change = (roster[from] ?? Contact(jid: from)).state.inbound(stanza.type) else {
-            return complete(ticket, .theirs)
+        guard let from = stanza.from?.bare, from != jid else { return complete(ticket, .theirs) }
+        if stanza.type == .subscribe, (roster[from] ?? Contact(jid: from)).state.incoming == SubscriptionState.Incoming.none,
+            shard.table.takes(
+                stanza, Turn(account: self, ticket: ticket), { LaterSubscription(account: self, request: stanza, ticket: ticket) })
+        {
+            return
         }
-        let entry = roster[from] ?? Contact(jid: from)
+        receiveSubscription(stanza, from: from, ticket)
+    }
+
+    /// - Parameter isGranted: the request is granted before anybody sees it.
+    func receiveSubscription(_ stanza: Stanza, from: JID, _ ticket: Ticket?, isGranted: Bool = false) {
+        var entry = roster[from] ?? Contact(jid: from)
+        if isGranted, !entry.state.hasFrom {
+            forgetRequest(of: from)
+            entry.state.incoming = .preApproved
+        }
+        guard let change = entry.state.inbound(stanza.type) else { return complete(ticket, .theirs) }
         var delivered = stanza
         delivered.from = from
         delivered.to = jid
@@ -84,4 +98,41 @@ extension Account {
             for type in change.sends { route(Stanza(kind: .presence, type: type, from: jid, to: contact.jid), nil) }
         }
     }
+}
+
+/// A subscription request that waits for a module's decision. Forgotten, it goes to the owner like any other.
+public final class LaterSubscription {
+    private let account: Account
+    private let request: Stanza
+    private let ticket: Ticket?
+    private var isOpen = true
+
+    init(account: Account, request: Stanza, ticket: Ticket?) {
+        self.account = account
+        self.request = request
+        self.ticket = ticket
+        account.reads += 1
+    }
+
+    /// Bare JID of who asks.
+    public var contact: JID? { request.from?.bare }
+
+    /// Decides, on the account's loop. A second call is ignored.
+    ///
+    /// - Parameter isGranted: the contact gets the account's presence and is asked for his own; otherwise the owner decides.
+    public func decide(isGranted: Bool) {
+        guard isOpen else { return }
+        isOpen = false
+        account.reads -= 1
+        guard !account.isRetired, let contact else { return }
+        // Read anew after a failed commit, or gone: whatever it is then answers.
+        guard account.phase.isLive else { return account.receive(.incoming(request, ticket)) }
+        let hasRoom = account.roster[contact] != nil || account.roster.count < account.core.settings.limits.rosterItems
+        account.receiveSubscription(request, from: contact, ticket, isGranted: isGranted && hasRoom)
+        if isGranted, hasRoom, account.roster[contact]?.state.outgoing == SubscriptionState.Outgoing.none {
+            account.outgoingSubscription(Stanza(kind: .presence, type: .subscribe, from: account.jid, to: contact), to: contact, nil)
+        }
+    }
+
+    deinit { decide(isGranted: false) }
 }

@@ -11,11 +11,8 @@ final class Resource {
         static let carbons = Flags(rawValue: 2)
         /// Its client said that nobody looks at it (XEP-0352).
         static let inactive = Flags(rawValue: 4)
-        /// It has no socket and may be resumed (XEP-0198).
-        static let detached = Flags(rawValue: 8)
-        static let sleep: Flags = [.inactive, .detached]
         /// Asked for the block list, so it hears of changes (XEP-0191 §3.3).
-        static let blocklist = Flags(rawValue: 16)
+        static let blocklist = Flags(rawValue: 8)
     }
 
     /// Addresses one session may send directed presence to and be remembered for; beyond, the presence is refused.
@@ -27,7 +24,8 @@ final class Resource {
 
     let name: String
     let jid: JID
-    let session: SessionRef
+    /// Where the session is; it changes when the session moves.
+    var session: SessionRef
     let bind: BindID
     /// The installation of the client (`BindTerms.device`).
     let device: String?
@@ -35,6 +33,9 @@ final class Resource {
     /// The last available presence, as it is broadcast; nil while the resource is not available.
     var presence: Stanza?
     var priority: Int8 = 0
+    /// What it said of what it can do (XEP-0115), and what of that is known.
+    var announcement: CapabilityAnnouncement?
+    var capabilities: DiscoInfo?
     /// Whether an initial presence was handled already.
     var sawPresence = false
     /// Whether it was ever available, so that somebody may believe it is.
@@ -45,9 +46,22 @@ final class Resource {
     /// More than `flightBound` were in flight: what comes now waits in the store, in order.
     var isLagging = false
 
+    /// Stream management, once its client enabled it.
+    var management: ManagementNote?
+    /// When its socket was lost, while it waits for its client.
+    var detachedSince = MonotonicTime(nanoseconds: 0)
+    /// It is changing its loop.
+    var move: Move?
+    /// Where it was before it did: that loop keeps it until it hears that it has arrived.
+    var movedFrom: SessionRef?
+    /// How often it did.
+    var moves: UInt32 = 0
+
+    /// Whether it lost its socket and waits for its client to resume it: available all the same, but nobody is there now.
+    var isDetached: Bool { management?.isDetached ?? false }
     var isAvailable: Bool { presence != nil }
     /// Nobody attends to it: what it gets is not seen now.
-    var isAsleep: Bool { !flags.isDisjoint(with: .sleep) }
+    var isAsleep: Bool { flags.contains(.inactive) || isDetached }
 
     init(name: String, jid: JID, session: SessionRef, bind: BindID, device: String? = nil) {
         self.device = device

@@ -23,6 +23,21 @@ public struct SessionInfo: Sendable, Equatable {
     public var held: Int
     /// Milliseconds since the client last sent a stanza.
     public var idleMilliseconds: UInt64
+    /// Stream management; nil: off.
+    public var management: Management?
+
+    /// How stream management stands (XEP-0198).
+    public struct Management: Sendable, Equatable {
+        public var isResumable: Bool
+        /// Seconds for which the session has waited for its client; nil while it has a socket.
+        public var detachedSeconds: UInt64?
+        /// Stanzas that the client has not acknowledged.
+        public var unacked: Int
+        /// Stanzas from the client that are handled, as it counts.
+        public var handled: UInt32
+        /// Stanzas to the client that it acknowledged.
+        public var acknowledged: UInt32
+    }
 }
 
 /// Which sessions a question is about.
@@ -90,6 +105,14 @@ extension SessionInfo {
         writer.uint8(isActive ? 1 : 0)
         writer.count(held)
         writer.uint64(idleMilliseconds)
+        writer.bool(management != nil)
+        guard let management else { return }
+        writer.bool(management.isResumable)
+        writer.bool(management.detachedSeconds != nil)
+        if let seconds = management.detachedSeconds { writer.uint64(seconds) }
+        writer.count(management.unacked)
+        writer.uint32(management.handled)
+        writer.uint32(management.acknowledged)
     }
 
     init(from reader: inout ByteReader) throws(CodecError) {
@@ -117,6 +140,10 @@ extension SessionInfo {
         isActive = try reader.uint8() != 0
         held = try reader.count()
         idleMilliseconds = try reader.uint64()
+        guard try reader.bool() else { return }
+        management = Management(
+            isResumable: try reader.bool(), detachedSeconds: try reader.bool() ? try reader.uint64() : nil, unacked: try reader.count(),
+            handled: try reader.uint32(), acknowledged: try reader.uint32())
     }
 
     /// The sessions in one part of an answer.
@@ -149,10 +176,16 @@ extension Shard {
 
     private func info(of session: Session) -> SessionInfo {
         SessionInfo(
-            jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.connection.facts,
+            jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.facts,
             since: session.since, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut, unhandled: session.unhandled,
             queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil, isActive: session.isActive,
             held: session.stanzasHeld,
-            idleMilliseconds: loop.now.milliseconds(since: session.lastActivity))
+            idleMilliseconds: loop.now.milliseconds(since: session.lastActivity),
+            management: session.management.map { management in
+                SessionInfo.Management(
+                    isResumable: management.id != nil,
+                    detachedSeconds: session.detachedSince.map { loop.now.milliseconds(since: $0) / 1000 },
+                    unacked: management.ledger.count, handled: management.handled, acknowledged: management.ledger.acknowledgedThrough)
+            })
     }
 }

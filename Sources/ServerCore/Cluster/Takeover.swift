@@ -101,6 +101,7 @@ extension Shard {
     func ceaseHome() {
         for account in accounts.values { account.retire() }
         accounts.removeAll()
+        copies.removeAll()
         components.removeAll()
         idle.removeAll()
         gated.removeAll()
@@ -168,6 +169,7 @@ extension Shard {
         placement.owner?.serves = true
         for session in sessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
         for session in componentSessions.values.sorted(by: { $0.id < $1.id }) { session.submitAgain() }
+        resumeAgain()
         for command in pendingCommands.values.sorted(by: { $0.letter.id < $1.letter.id }) { send(command.letter) }
     }
 

@@ -119,6 +119,9 @@ extension Account {
     /// What one without an account here sends to a host: its requests are answered where modules answer strangers, all else has no
     /// meaning.
     func incomingToHost(_ stanza: Stanza, _ ticket: Ticket?) {
+        if stanza.kind != .iq, stanza.mayBeAnswered, let refusal = shard.table.refusal(stanza) {
+            return complete(ticket, .theirs, refusal: refusal)
+        }
         guard stanza.mayBeAnswered, stanza.kind != .presence else { return complete(ticket, .theirs) }
         guard stanza.kind == .iq, stanza.to?.resource == nil, case .live = phase else {
             return complete(ticket, .theirs, refusal: stanza.kind == .iq || stanza.mayBeKept ? StanzaError(.serviceUnavailable) : nil)

@@ -3,16 +3,7 @@ public import Stanzas
 public import XMLStream
 
 /// A disco identity (XEP-0030 §3.1).
-public struct Identity: Hashable, Sendable {
-    public var category: String
-    public var type: String
-    public var name: String?
-    public init(category: String, type: String, name: String? = nil) {
-        self.category = category
-        self.type = type
-        self.name = name
-    }
-}
+public typealias Identity = DiscoInfo.Identity
 
 /// What the server and its accounts can do, as disco tells it. Filled while modules register, read afterwards.
 public final class Catalogue: @unchecked Sendable {
@@ -24,18 +15,26 @@ public final class Catalogue: @unchecked Sendable {
     /// Forms of disco (XEP-0128), made for the host that is asked or that the asked account is of.
     fileprivate var forms: [(addressee: Addressee, make: Registration.FormMaker)] = []
     fileprivate var nodes: [DiscoNode] = []
+    /// Commands for people (XEP-0050), in the order of the module list.
+    fileprivate(set) public var commands: [AdHocCommand] = []
     fileprivate var conditional: [ConditionalFeature] = []
 
-    /// The features that an addressee has on a host.
-    public func features(of addressee: Addressee, host: Settings.Host?) -> [String] {
-        let always = addressee == .server ? serverFeatures : accountFeatures
-        guard let host else { return always }
-        return always + conditional.filter { ($0.addressee == .server) == (addressee == .server) && $0.condition(host) }.map(\.name)
-    }
+    fileprivate var hosts: [String: Settings.Host] = [:]
 
-    /// Serialised forms of the server or of accounts (XEP-0128), as a host has them.
-    public func forms(of addressee: Addressee, host: String) -> [[UInt8]] {
-        forms.compactMap { ($0.addressee == .server) == (addressee == .server) ? $0.make(host) : nil }
+    /// All that disco tells of the server or of an account, as a host has it.
+    public func info(of addressee: Addressee, host: String) -> DiscoInfo {
+        let isServer = addressee == .server || addressee == .serverOfStranger
+        let settings = hosts[host]
+        let more = conditional.filter { feature in
+            (feature.addressee == .server) == isServer && settings.map(feature.condition) == true
+        }
+        return DiscoInfo(
+            identities: isServer ? serverIdentities : accountIdentities,
+            features: (isServer ? serverFeatures : accountFeatures) + more.map(\.name),
+            forms: forms.compactMap { form in
+                (form.addressee == .server) == isServer
+                    ? form.make(host).flatMap { try? Element.parse($0) }.flatMap { DataForm($0) } : nil
+            })
     }
 
     /// The node of this name, if any module answers for it.
@@ -91,7 +90,16 @@ public struct Registration {
     public typealias MessageHandler = (inout Stanza, Turn) -> Verdict
     public typealias CallHandler = (_ argument: [UInt8], Turn, LaterResult) -> Void
     public typealias NodeHandler = (Request, Turn) -> IQReply
+    /// Sees an account that is about to be removed, with all it kept.
+    public typealias RemovalHandler = (Turn) -> Void
+    public typealias PresenceHandler = (_ presence: Stanza, _ session: JID, Turn) -> Void
+    /// What becomes of a stanza that a session sends to a host: nil when it is for the host itself.
+    public typealias Expansion = (Stanza, Turn) -> Result<[Stanza], StanzaError>?
+    /// Why the host does not take a message or presence from one without an account here; nil when it is not the one to say.
+    public typealias HostRefusal = (Stanza) -> StanzaError?
     public typealias VisitHandler = (Visit) -> Void
+    /// Takes a request of somebody new for the account's presence, by asking for it to decide on later; false: it is none of his.
+    public typealias RequestHandler = (Stanza, Turn, _ hold: () -> LaterSubscription) -> Bool
     /// Makes a serialised form, or a feature of streams, for a host; nil: that host has none.
     public typealias FormMaker = (_ host: String) -> [UInt8]?
 
@@ -113,6 +121,13 @@ public struct Registration {
     var calls: [(name: String, handler: CallHandler)] = []
     var forms: [(addressee: Addressee, make: FormMaker)] = []
     var nodes: [DiscoNode] = []
+    var nodeMakers: [(Catalogue) -> [DiscoNode]] = []
+    var commands: [AdHocCommand] = []
+    var requests: [RequestHandler] = []
+    var presences: [PresenceHandler] = []
+    var removals: [RemovalHandler] = []
+    var expansions: [Expansion] = []
+    var refusals: [HostRefusal] = []
     var visits: [(isSet: Bool, name: Name, handler: VisitHandler)] = []
     var visitorFeatures: [(Visitor) -> String?] = []
 
@@ -129,6 +144,22 @@ public struct Registration {
     public mutating func message(_ stage: Stage, _ direction: Direction, by handler: @escaping MessageHandler) {
         messages.append((stage, direction, handler))
     }
+
+    /// Sees each available presence that a session of an account sends to all its contacts, when they were told; and the last one again
+    /// at a new home.
+    public mutating func presence(by handler: @escaping PresenceHandler) { presences.append(handler) }
+
+    /// Cleans up elsewhere when an account is removed; its own rows go by themselves. What must go for certain is also looked for later:
+    /// the node may die before others heard.
+    public mutating func removal(by handler: @escaping RemovalHandler) { removals.append(handler) }
+
+    /// Makes several stanzas of a message or presence that a session sends to a host, each with its own address; they pass the account
+    /// like all that the session sends. For the same stanza they must be the same, in the same order. The first who says what becomes of it
+    /// is followed.
+    public mutating func expand(by expansion: @escaping Expansion) { expansions.append(expansion) }
+
+    /// Answers a message or presence to a host from one without an account here, which otherwise means nothing.
+    public mutating func refuse(by refusal: @escaping HostRefusal) { refusals.append(refusal) }
 
     /// Hears of messages that a session held when it fell asleep or died, while nobody attends to another (`Stage.hold` saw them go to one
     /// that was awake).
@@ -159,9 +190,18 @@ public struct Registration {
     /// Answers disco requests for a node (XEP-0030 §3.2), and those for nodes below it when `name` ends with '#'.
     public mutating func node(_ node: DiscoNode) { nodes.append(node) }
 
+    /// The same for nodes that are made of the whole catalogue, when every module has registered.
+    public mutating func nodes(by make: @escaping (Catalogue) -> [DiscoNode]) { nodeMakers.append(make) }
+
+    /// Offers a command to people (XEP-0050).
+    public mutating func command(_ command: AdHocCommand) { commands.append(command) }
+
     /// Names something that others may ask of an account at its home (`Turn.command`, the administrator's commands). It may be asked
     /// again after a takeover, so doing it twice must be the same as once.
     public mutating func call(_ name: String, by handler: @escaping CallHandler) { calls.append((name, handler)) }
+
+    /// Sees subscription requests of those who have not asked before (RFC 6121 §3.1.3), and may decide on them instead of the owner.
+    public mutating func subscriptionRequest(by handler: @escaping RequestHandler) { requests.append(handler) }
 
     /// Handles requests of clients that have not authenticated. A second claim stops the start.
     public mutating func visit(_ type: StanzaType, _ name: Name, by handler: @escaping VisitHandler) {
@@ -192,7 +232,12 @@ public final class DispatchTable {
     /// What is called when messages are left unread.
     let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
+    private let presences: [Registration.PresenceHandler]
+    private let removals: [Registration.RemovalHandler]
+    private let expansions: [Registration.Expansion]
+    private let refusals: [Registration.HostRefusal]
     private var visits: [Registration.VisitHandler?] = []
+    private let requests: [Registration.RequestHandler]
     private let visitorFeatures: [(Visitor) -> String?]
     /// Serialised features that modules add to authenticated streams, by host.
     private let streamFeatures: [String: [UInt8]]
@@ -201,7 +246,7 @@ public final class DispatchTable {
     ///
     /// - Throws: `ClaimConflict` when two claim the same requests.
     init(
-        _ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue, hosts: some Sequence<String>
+        _ modules: [any Module], core: (inout Registration) -> Void, catalogue: Catalogue, hosts: [String: Settings.Host]
     ) throws(ClaimConflict) {
         var registrations: [Registration] = []
         var first = Registration(module: "core")
@@ -260,14 +305,22 @@ public final class DispatchTable {
             }
             catalogue.forms.append(contentsOf: registration.forms)
             catalogue.nodes.append(contentsOf: registration.nodes)
+            catalogue.commands.append(contentsOf: registration.commands)
             catalogue.conditional.append(contentsOf: registration.conditional)
         }
+        for make in registrations.flatMap(\.nodeMakers) { catalogue.nodes.append(contentsOf: make(catalogue)) }
+        requests = registrations.flatMap(\.requests)
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
+        presences = registrations.flatMap(\.presences)
+        removals = registrations.flatMap(\.removals)
+        expansions = registrations.flatMap(\.expansions)
+        refusals = registrations.flatMap(\.refusals)
+        catalogue.hosts = hosts
         unread = registrations.flatMap(\.unread)
         // Last: one of them may be made of the whole catalogue.
         let makers = registrations.flatMap(\.streamFeatures)
-        streamFeatures = Dictionary(hosts.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
+        streamFeatures = Dictionary(hosts.keys.map { host in (host, makers.flatMap { $0(host) ?? [] }) }) { first, _ in first }
     }
 
     /// Serialised features that modules add to authenticated streams of a host.
@@ -295,6 +348,9 @@ public final class DispatchTable {
         return index < visits.count ? visits[index] : nil
     }
 
+    /// Whether a module decides on a subscription request.
+    func takes(_ request: Stanza, _ turn: Turn, _ hold: () -> LaterSubscription) -> Bool { requests.contains { $0(request, turn, hold) } }
+
     /// What a visitor is offered, serialised.
     public func features(for visitor: Visitor) -> [UInt8] {
         visitorFeatures.flatMap { feature in feature(visitor).map { Array($0.utf8) } ?? [] }
@@ -302,6 +358,28 @@ public final class DispatchTable {
 
     /// What a call by this name does.
     func call(_ name: String) -> Registration.CallHandler? { calls[name] }
+
+    /// Shows a presence to who registered for it.
+    func show(_ presence: Stanza, of session: JID, _ turn: Turn) {
+        for handler in presences { handler(presence, session, turn) }
+    }
+
+    /// Says that an account is about to be removed.
+    func removing(_ turn: Turn) {
+        for handler in removals { handler(turn) }
+    }
+
+    /// The stanzas that one to a host becomes; nil when no module says.
+    func expand(_ stanza: Stanza, _ turn: Turn) -> Result<[Stanza], StanzaError>? {
+        for expansion in expansions { if let expanded = expansion(stanza, turn) { return expanded } }
+        return nil
+    }
+
+    /// Why a host does not take a stanza from one without an account here, if a module says.
+    func refusal(_ stanza: Stanza) -> StanzaError? {
+        for refusal in refusals { if let error = refusal(stanza) { return error } }
+        return nil
+    }
 
     /// Asks the handlers of a station in turn.
     func pass(_ stage: Stage, _ direction: Direction, _ stanza: inout Stanza, _ turn: Turn) -> Verdict {

@@ -14,15 +14,26 @@ public struct ShardAddress: Hashable, Comparable, Sendable, CustomStringConverti
 public struct SessionRef: Hashable, Sendable, CustomStringConvertible {
     public var shard: ShardAddress
     public var id: UInt64
-    public init(shard: ShardAddress, id: UInt64) {
+    /// One number for the session, where the store needs one. It stays when the session moves to another loop.
+    public var key: UInt64
+
+    /// - Parameter key: Of a session that came from another loop; a new one makes its own.
+    public init(shard: ShardAddress, id: UInt64, key: UInt64? = nil) {
         self.shard = shard
         self.id = id
+        self.key = key ?? Self.makeKey(shard, id)
     }
     public var description: String { "\(shard)/\(id)" }
 
-    /// One number for the session, where the store needs one: different for the sessions of different nodes, whose own numbers may
-    /// be the same.
-    public var key: UInt64 {
+    // The address says which one it is; the key belongs to what it is.
+    public static func == (a: SessionRef, b: SessionRef) -> Bool { a.id == b.id && a.shard == b.shard }
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(shard)
+        hasher.combine(id)
+    }
+
+    /// Different for the sessions of different nodes, whose own numbers may be the same.
+    private static func makeKey(_ shard: ShardAddress, _ id: UInt64) -> UInt64 {
         var mixed = shard.node &+ 0x9E37_79B9_7F4A_7C15
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB

@@ -15,16 +15,30 @@ public enum Letter: Sendable {
     /// need no letter.
     case returned(account: JID, session: SessionRef, stanzas: [Stanza])
     case command(CommandLetter)
-    /// A session says whether somebody attends to it: the bits of `Resource.Flags.sleep`.
-    case sleeps(account: JID, session: SessionRef, flags: UInt8)
+    /// A session says whether its client is active (XEP-0352).
+    case activity(account: JID, session: SessionRef, isActive: Bool)
     /// A session wrote its client the error for a message that the account copied to the others.
     case refused(account: JID, session: SessionRef, error: Stanza)
+    /// A session says how its stream management stands.
+    case managed(account: JID, session: SessionRef, ManagementNote)
+    case resume(ResumeRequest)
+    /// A session on its way to another loop; nil when the old one does not know it.
+    case moved(account: JID, from: SessionRef, to: SessionRef, state: SessionState?)
 
     // To a session's shard.
     case deliver(session: UInt64, epoch: UInt64, message: UInt64, stanza: Stanza)
     case completed(session: UInt64, inSeq: UInt32, half: CompletionHalf, refusal: StanzaError?)
     case bound(session: UInt64, BindAnswer)
     case end(session: UInt64, EndReason)
+    /// The session's client is at another loop: it is to be handed over.
+    case detach(session: UInt64, account: JID, to: SessionRef, epoch: UInt64)
+    /// It is not handed over after all.
+    case stay(session: UInt64, epoch: UInt64)
+    /// The other loop has it.
+    case forget(session: UInt64)
+    /// The session that a client here asked for.
+    case adopt(session: UInt64, from: SessionRef, epoch: UInt64, state: SessionState)
+    case resumeRefused(session: UInt64, ResumeRefusal)
 
     // Between shards: takeover and administration.
     case resync(owner: UInt64, loops: UInt16, epoch: UInt64)
@@ -34,6 +48,16 @@ public enum Letter: Sendable {
     case commandResult(id: UInt64, CommandResult)
     case ask(id: UInt64, from: ShardAddress, question: [UInt8])
     case answer(id: UInt64, part: [UInt8], last: Bool)
+}
+
+extension Letter {
+    /// Whether it is about where a session is, and stands on nothing that is stored.
+    var isOfMove: Bool {
+        switch self {
+        case .detach, .stay: true
+        default: false
+        }
+    }
 }
 
 /// Which side of a stanza's way is done. A stanza is handled when the sender's home said so and, where that expects it, the
@@ -96,6 +120,11 @@ public struct SessionReport: Sendable {
     public var unacked: [UInt64]
     /// Messages it acknowledged lately: the old home may have died before it knew.
     public var acked: [UInt64]
+    public var management: ManagementNote?
+    /// How often it changed its loop.
+    public var moves: UInt32 = 0
+    /// It was to be handed to another loop.
+    public var isLeaving = false
 }
 
 /// An administrator's write, carried to the home of the account it concerns and applied once.

@@ -5,8 +5,8 @@ import Stanzas
 /// The format changes only together with the feature level that the nodes exchange in their hello.
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
-        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, sleeps
-        case deliver = 32, completed, bound, end
+        case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, activity, managed, resume, moved
+        case deliver = 32, completed, bound, end, detach, stay, forget, adopt, resumeRefused
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
 
@@ -97,11 +97,51 @@ enum LetterCodec {
             w.jid(account)
             w.session(session)
             w.stanza(error)
-        case .sleeps(let account, let session, let flags):
-            w.kind(.sleeps)
+        case .activity(let account, let session, let isActive):
+            w.kind(.activity)
             w.jid(account)
             w.session(session)
-            w.uint8(flags)
+            w.bool(isActive)
+        case .managed(let account, let session, let note):
+            w.kind(.managed)
+            w.jid(account)
+            w.session(session)
+            w.note(note)
+        case .resume(let request):
+            w.kind(.resume)
+            w.jid(request.account)
+            w.string(request.previd)
+            w.session(request.session)
+        case .moved(let account, let from, let to, let state):
+            w.kind(.moved)
+            w.jid(account)
+            w.session(from)
+            w.session(to)
+            w.bool(state != nil)
+            state?.encode(&w)
+        case .detach(let session, let account, let to, let epoch):
+            w.kind(.detach)
+            w.uint64(session)
+            w.jid(account)
+            w.session(to)
+            w.uint64(epoch)
+        case .stay(let session, let epoch):
+            w.kind(.stay)
+            w.uint64(session)
+            w.uint64(epoch)
+        case .forget(let session):
+            w.kind(.forget)
+            w.uint64(session)
+        case .adopt(let session, let from, let epoch, let state):
+            w.kind(.adopt)
+            w.uint64(session)
+            w.session(from)
+            w.uint64(epoch)
+            state.encode(&w)
+        case .resumeRefused(let session, let refusal):
+            w.kind(.resumeRefused)
+            w.uint64(session)
+            w.refusal(refusal)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
             w.uint64(session)
@@ -217,6 +257,10 @@ enum LetterCodec {
         w.uint64(report.deliveredThrough)
         w.numbers(report.unacked)
         w.numbers(report.acked)
+        w.bool(report.management != nil)
+        if let note = report.management { w.note(note) }
+        w.uint32(report.moves)
+        w.bool(report.isLeaving)
     }
 
     // MARK: Decoding
@@ -252,7 +296,18 @@ enum LetterCodec {
             let account = try r.jid()
             return .command(CommandLetter(id: id, replyTo: replyTo, account: account, command: try decodeCommand(&r)))
         case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
-        case .sleeps: return .sleeps(account: try r.jid(), session: try r.session(), flags: try r.uint8())
+        case .activity: return .activity(account: try r.jid(), session: try r.session(), isActive: try r.bool())
+        case .managed: return .managed(account: try r.jid(), session: try r.session(), try r.note())
+        case .resume: return .resume(ResumeRequest(account: try r.jid(), previd: try r.string(), session: try r.session()))
+        case .moved:
+            return .moved(
+                account: try r.jid(), from: try r.session(), to: try r.session(), state: try r.bool() ? try SessionState(&r) : nil)
+        case .detach: return .detach(session: try r.uint64(), account: try r.jid(), to: try r.session(), epoch: try r.uint64())
+        case .stay: return .stay(session: try r.uint64(), epoch: try r.uint64())
+        case .forget: return .forget(session: try r.uint64())
+        case .adopt:
+            return .adopt(session: try r.uint64(), from: try r.session(), epoch: try r.uint64(), state: try SessionState(&r))
+        case .resumeRefused: return .resumeRefused(session: try r.uint64(), try r.refusal())
         case .deliver:
             return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:
@@ -317,7 +372,8 @@ enum LetterCodec {
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: session, bind: bind, presence: presence,
             presenceConfirmed: confirmed, presenceIsFresh: fresh,
-            flags: flags, device: device, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers())
+            flags: flags, device: device, directed: directed, deliveredThrough: deliveredThrough, unacked: unacked, acked: try r.numbers(),
+            management: try r.bool() ? try r.note() : nil, moves: try r.uint32(), isLeaving: try r.bool())
     }
 }
 

@@ -19,6 +19,7 @@ extension ByteWriter {
     mutating func session(_ session: SessionRef) {
         shard(session.shard)
         uint64(session.id)
+        uint64(session.key)
     }
     mutating func ticket(_ ticket: Ticket) {
         session(ticket.session)
@@ -68,7 +69,7 @@ extension ByteReader {
     }
     mutating func optional() throws(CodecError) -> String? { try bool() ? try string() : nil }
     mutating func shard() throws(CodecError) -> ShardAddress { ShardAddress(node: try uint64(), loop: try uint16()) }
-    mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64()) }
+    mutating func session() throws(CodecError) -> SessionRef { SessionRef(shard: try shard(), id: try uint64(), key: try uint64()) }
     mutating func ticket() throws(CodecError) -> Ticket {
         Ticket(session: try session(), inSeq: try uint32(), isRepeat: try bool(), settled: try uint32())
     }
@@ -105,6 +106,7 @@ extension ByteReader {
             return .protocolError(StreamError(condition, text: try optional()))
         case "shutdown": return .shutdown
         case "node-lost": return .nodeLost
+        case "expired": return .expired
         case "unknown-to-home": return .unknownToHome
         default: throw .malformed
         }

@@ -22,13 +22,15 @@ public enum EndReason: Sendable, Equatable {
     case shutdown
     /// The node it lived on died or was fenced.
     case nodeLost
+    /// Nobody resumed it in time, or too many others wait.
+    case expired
     /// The home no longer knows the session after a takeover, or refused it.
     case unknownToHome
 
     /// The stream error to send, if the stream still stands.
     public var streamError: StreamError? {
         switch self {
-        case .closed, .lost, .nodeLost: nil
+        case .closed, .lost, .nodeLost, .expired: nil
         case .replaced: StreamError(.conflict, text: "Replaced by a new connection")
         case .kicked(let text): StreamError(.policyViolation, text: text ?? "Ended by an administrator")
         case .accountGone: StreamError(.notAuthorized, text: "The account was removed or disabled")
@@ -53,6 +55,7 @@ public enum EndReason: Sendable, Equatable {
         case .protocolError: "protocol-error"
         case .shutdown: "shutdown"
         case .nodeLost: "node-lost"
+        case .expired: "expired"
         case .unknownToHome: "unknown-to-home"
         }
     }
@@ -60,6 +63,6 @@ public enum EndReason: Sendable, Equatable {
     /// Every label there is.
     static let labels = [
         "closed", "lost", "replaced", "kicked", "account-gone", "credentials-changed", "overrun", "protocol-error", "shutdown", "node-lost",
-        "unknown-to-home",
+        "unknown-to-home", "expired",
     ]
 }

@@ -23,6 +23,13 @@ struct InboundLedger {
 
     init(nextSeq: UInt32 = 1) { self.nextSeq = nextSeq }
 
+    /// From another loop.
+    init(nextSeq: UInt32, unhandled: [Entry]) {
+        self.nextSeq = nextSeq
+        self.unhandled = Deque(unhandled)
+        bytes = unhandled.reduce(0) { $0 + $1.size }
+    }
+
     var count: Int { unhandled.count }
     /// The longest handled prefix.
     var handledThrough: UInt32 { (unhandled.first?.seq ?? nextSeq) &- 1 }

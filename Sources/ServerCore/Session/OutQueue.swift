@@ -57,6 +57,17 @@ struct OutQueue {
     /// Owed messages that the kernel has not taken.
     var owed: [UInt64] { fates.compactMap { if case .owed(let message) = $0.fate { message } else { nil } } }
 
+    /// Whether somebody waits for the fate of anything here.
+    var hasFates: Bool { !fates.isEmpty }
+
+    /// The socket is gone: what it had counts no more, and its marks never come.
+    mutating func abandon() {
+        flights.removeAll()
+        bytes = 0
+        stanzas = 0
+        unflushed = 0
+    }
+
     /// Takes out the stanzas that nobody keeps.
     mutating func takeUnkept() -> [Stanza] {
         let unkept = fates.compactMap { if case .unkept(let stanza) = $0.fate { stanza } else { nil as Stanza? } }

@@ -18,6 +18,35 @@ struct PresenceMemory {
     /// - Parameter flags: what the session was bound with.
     init(flags: Resource.Flags = []) { self.flags = flags.rawValue }
 
+    /// The whole of it, on its way to another loop.
+    struct State: Sendable {
+        var available: Stanza?
+        var submittedAt: UInt32 = 0
+        var endsAt: UInt32?
+        var isConfirmed = true
+        var addressed: [JID: UInt32] = [:]
+        var flags: UInt8 = 0
+        var isFresh = false
+    }
+
+    func state(at now: MonotonicTime) -> State {
+        State(
+            available: available, submittedAt: submittedAt, endsAt: endsAt, isConfirmed: isConfirmed, addressed: addressed, flags: flags,
+            isFresh: isFresh(at: now))
+    }
+
+
+
+    init(_ state: State, at now: MonotonicTime) {
+        available = state.available
+        submittedAt = state.submittedAt
+        endsAt = state.endsAt
+        isConfirmed = state.isConfirmed
+        addressed = state.addressed
+        flags = state.flags
+        changedAt = state.isFresh ? now : nil
+    }
+
     /// When the presence without an address last changed, or was last heard to be handled.
     private var changedAt: MonotonicTime?
 

@@ -15,7 +15,10 @@ extension Session {
         guard ended == nil, active == isInactive else { return }
         isInactive = !active
         shard.core.metrics.inactiveSessions.add(active ? -1 : 1)
-        sleeps(.inactive, !active)
+        // Its home calls those whom nobody looks at (XEP-0357); one that takes over is told with everything else.
+        if bind != nil, let home = shard.placement.home(of: account) {
+            shard.post(.activity(account: account, session: ref, isActive: active), to: home)
+        }
         if active { writeHeld() }
     }
 

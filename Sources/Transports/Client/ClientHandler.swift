@@ -72,6 +72,8 @@ final class ClientHandler: ChannelDuplexHandler {
 
     // The session and what goes out.
     var session: Session?
+    /// The session that is being resumed.
+    var resumption: Resumption?
     /// The session lets its socket be read.
     var sessionReads = true
     var toldSession = false
@@ -271,13 +273,18 @@ final class ClientHandler: ChannelDuplexHandler {
         let element: Element
         do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, header: header) } catch { return failed(error) }
         let received = stream.receive(element, followed: isFollowed)
+        if case .refuse(let id, let error, nil) = received, stream.isReady {
+            // A stanza all the same: it counts, and so does its answer (XEP-0198).
+            session?.answer(Stanza(kind: .iq, type: .error, id: id, payload: Payload(written: error.bytes)), size: bytes.count)
+            return
+        }
         if case .visit(let isSet) = received { return visit(element, isSet: isSet) }
         guard received == .stanza else { return act(on: received) }
         switch stream.stanza(element, source: bytes) {
         case .submit(let stanza): session?.submit(stanza, size: bytes.count)
-        case .bounce(let answer): put(answer)
+        case .bounce(let answer): session?.answer(answer, size: bytes.count)
         case .fail(let closing): finish(closing)
-        case .ignore: break
+        case .ignore: session?.answer(nil, size: bytes.count)
         }
     }
 

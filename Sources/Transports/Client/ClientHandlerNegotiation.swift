@@ -60,7 +60,8 @@ extension ClientHandler {
         case .authenticate(let mechanism, let initial): authenticate(mechanism, initial)
         case .authenticateExtensible:
             if let request = stream.request { authenticate(request.mechanism, request.initial) }
-        case .beginTask, .finishTask: break
+        case .beginTask(let task): beginTask(task)
+        case .finishTask(let answer): finishTask(answer)
         case .respond(let data): if let exchange { advance(exchange.respond(data)) }
         case .rejectAuthentication(let condition, let closing):
             record(condition)
@@ -68,6 +69,7 @@ extension ClientHandler {
             refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
+        case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }
             if let closing { finish(closing) }
@@ -175,9 +177,9 @@ extension ClientHandler {
         guard let exchange else { return }
         let mechanism = exchange.mechanism
         if stream.profile == .extensible {
-            let proved = ExtensibleLogin(user: user, mechanism: mechanism, data: data, token: exchange.token)
+            let proved = ExtensibleLogin(user: user, mechanism: mechanism, data: data, token: exchange.token, known: exchange.known)
             dropExchange()
-            return proceed(proved)
+            return begin(proved)
         }
         dropExchange()
         switch stream.stepped(.success(user: user)) {

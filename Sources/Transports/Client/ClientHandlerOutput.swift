@@ -102,6 +102,8 @@ extension ClientHandler: ClientConnection {
     func abandon() { context?.close(promise: nil) }
 
     func tellSession(_ end: StreamEnd) {
+        resumption?.streamClosed()
+        resumption = nil
         guard let session, !toldSession else { return }
         // What the kernel has must not be delivered again, whether the session has heard of it or not.
         tellWritten()

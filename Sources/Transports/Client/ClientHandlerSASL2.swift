@@ -24,20 +24,88 @@ extension ClientHandler {
         } else {
             let idle = settings.sessions.keepaliveSeconds
             StreamWriting.limits(bytes: settings.limits.stanzaBytes, idleSeconds: idle > 0 ? idle : nil, into: &writer)
+            StreamWriting.managementFeature(into: &writer)
             writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         }
         return writer.bytes
     }
 
     private var inlineOffer: StreamWriting.Inline {
-        StreamWriting.Inline(bindFeatures: [NS.carbons], tokenMechanisms: stream.tokenMechanisms)
+        StreamWriting.Inline(
+            bindFeatures: [NS.carbons], tokenMechanisms: stream.tokenMechanisms, upgrades: lackedHashes.map(HashUpgrade.task))
+    }
+
+    /// What some account of the host lacks, the strongest first; the same whoever asks (XEP-0388 §3).
+    private var lackedHashes: [SCRAMHash] {
+        clients.service.census.host(stream.domain ?? "").lacked.sorted(by: >)
     }
 
     // MARK: From proof to success
 
-    /// The client proved who it is: the home hears of its device, then it is let in.
-    func proceed(_ login: ExtensibleLogin) {
+    /// The client proved who it is.
+    func begin(_ login: ExtensibleLogin) {
         self.login = login
+        // Who has a token need not know the password: a hash from there could be of another one.
+        if login.token == nil, let known = login.known {
+            let asked = stream.request?.upgrades.compactMap { HashUpgrade.hash(ofTask: $0) } ?? []
+            let iterations = clients.service.settings.authentication.iterations
+            for hash in asked where lackedHashes.contains(hash) && known.keys[hash] == nil {
+                if let upgrade = try? HashUpgrade(hash, iterations: iterations) { login.upgrades.append(upgrade) }
+            }
+        }
+        goOn(login)
+    }
+
+    /// One task after the other, then success.
+    private func goOn(_ login: ExtensibleLogin) {
+        guard let upgrade = login.upgrades.first else { return noteDevice(login) }
+        switch stream.stepped(.proceed(user: login.user)) {
+        case .proceed:
+            let data = login.data
+            login.data = nil
+            put { StreamWriting.proceed(with: upgrade.task, data: data, into: &$0) }
+        case .reject(let condition, let closing):
+            self.login = nil
+            refuseLogin(condition, closing)
+        case .authenticated, .accepted, .challenge, .task, .fail, .ignore: self.login = nil
+        }
+    }
+
+    /// The client begins a task: it can only be the one it was told of.
+    func beginTask(_ task: String) {
+        guard let upgrade = login?.upgrades.first, upgrade.task == task, stream.stepped(.task) == .task else {
+            return rejected(.malformedRequest)
+        }
+        put { StreamWriting.upgradeTask(salt: upgrade.salt, iterations: upgrade.iterations, into: &$0) }
+    }
+
+    /// The client hashed its password: the home keeps the key, or says that the password was changed meanwhile.
+    func finishTask(_ answer: [UInt8]) {
+        guard let login, let context, let upgrade = login.upgrades.first, let known = login.known, let domain = stream.domain,
+            let account = try? JID(local: login.user, domain: domain, resource: nil)
+        else { return rejected(.temporaryAuthFailure) }
+        let credentials: Credentials
+        do throws(CredentialsError) { credentials = try upgrade.adding(saltedPassword: answer, to: known) } catch {
+            return rejected(.malformedRequest)
+        }
+        let exchange = CredentialsExchange(old: known.encode(), new: credentials.encode())
+        let waiting = NIOLoopBound((self, login), eventLoop: context.eventLoop)
+        clients.shard.command(.call(CredentialsExchange.call, exchange.encode()), for: account) { result in
+            let (handler, login) = waiting.value
+            guard handler.login === login else { return }
+            if case .done = result {
+                login.known = credentials
+                login.upgrades.removeFirst()
+                handler.goOn(login)
+            } else {
+                handler.rejected(.temporaryAuthFailure)
+            }
+            handler.clients.later(handler)
+        }
+    }
+
+    /// The home hears of the device, and the client is let in.
+    private func noteDevice(_ login: ExtensibleLogin) {
         guard let request = stream.request, let id = request.agent?.id, let context, let domain = stream.domain,
             let account = try? JID(local: login.user, domain: domain, resource: nil)
         else { return login.token == nil ? accept(login) : fail(.notAuthorized) }
@@ -120,17 +188,22 @@ final class ExtensibleLogin {
     /// The prepared localpart.
     let user: String
     let mechanism: String
-    /// What the mechanism says last.
-    let data: [UInt8]?
+    /// What the mechanism says last, until it was said.
+    var data: [UInt8]?
     /// The token that was the proof.
     let token: String?
+    /// What the store knows of the account.
+    var known: Credentials?
+    /// Tasks that are left.
+    var upgrades: [HashUpgrade] = []
     /// Answers to what was asked for inline.
     var inline = XMLWriter()
 
-    init(user: String, mechanism: String, data: [UInt8]?, token: String?) {
+    init(user: String, mechanism: String, data: [UInt8]?, token: String?, known: Credentials?) {
         self.user = user
         self.mechanism = mechanism
         self.data = data
         self.token = token
+        self.known = known
     }
 }

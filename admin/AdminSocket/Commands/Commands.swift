@@ -20,11 +20,15 @@ struct Commands: Sendable {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
         case "user delete": write(.delete, invocation, sink) { "\($0) deleted" }
+        case "user devices": devices(invocation, sink)
         case "user enable": write(.enable, invocation, sink) { "\($0) enabled" }
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
         case "user restore": restoreUser(invocation, sink)
+        case "invite create": createInvitation(invocation, sink)
+        case "invite list": listInvitations(invocation, sink)
+        case "invite revoke": revokeInvitation(invocation, sink)
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)

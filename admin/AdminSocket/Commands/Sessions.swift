@@ -20,13 +20,13 @@ extension Commands {
             sink.write { reply in
                 reply.table(
                     "sessions",
-                    ["jid", "node", "address", "tls", "cipher", "mechanism", "state", "since", "in", "out", "queue"])
+                    ["jid", "node", "address", "tls", "cipher", "mechanism", "state", "sm", "since", "in", "out", "queue"])
                 for session in sessions.prefix(limit) {
                     reply.row(
                         .text(session.jid), .text(session.nodeName), .text(session.facts.remoteAddress),
                         ReplyValue(session.facts.tlsVersion),
                         ReplyValue(session.facts.tlsCipher), .text(session.facts.mechanism),
-                        .text(session.isActive ? "active" : "inactive"), .text(Moment.text(session.since)),
+                        .text(Self.state(session)), .text(Self.management(session)), .text(Moment.text(session.since)),
                         ReplyValue(session.stanzasIn), ReplyValue(session.stanzasOut), ReplyValue(session.queuedBytes))
                 }
             }
@@ -53,6 +53,18 @@ extension Commands {
         var sorted: [SessionInfo] { sessions.withLock { $0.sorted { $0.jid < $1.jid } } }
     }
 
+    /// "detached 34 s" for a session that waits for its client, else what the client said of its state.
+    private static func state(_ session: SessionInfo) -> String {
+        if let seconds = session.management?.detachedSeconds { return "detached \(seconds) s" }
+        return session.isActive ? "active" : "inactive"
+    }
+
+    /// Stream management in one word.
+    private static func management(_ session: SessionInfo) -> String {
+        guard let management = session.management else { return "off" }
+        return management.isResumable ? "resumable" : "on"
+    }
+
     func showSession(_ invocation: Invocation, _ sink: ReplySink) {
         guard let jid = jid(invocation.text("FULLJID"), sink) else { return }
         gather(SessionFilter(jid: jid), sink) { sessions, silent in
@@ -73,7 +85,14 @@ extension Commands {
                 reply.fact("connected", .text(Moment.text(session.facts.since)))
                 reply.fact("since", .text(Moment.text(session.since)))
                 reply.fact("available", ReplyValue(session.isAvailable))
-                reply.fact("state", .text(session.isActive ? "active" : "inactive"))
+                reply.fact("state", .text(Self.state(session)))
+                reply.fact("sm", .text(Self.management(session)))
+                if let management = session.management {
+                    reply.fact("detached_seconds", management.detachedSeconds.map { ReplyValue($0) } ?? .none)
+                    reply.fact("unacked", ReplyValue(management.unacked))
+                    reply.fact("h_in", ReplyValue(management.handled))
+                    reply.fact("h_out", ReplyValue(management.acknowledged))
+                }
                 reply.fact("held", ReplyValue(session.held))
                 reply.fact("idle_seconds", ReplyValue(session.idleMilliseconds / 1000))
                 reply.fact("stanzas_in", ReplyValue(session.stanzasIn))
@@ -83,7 +102,21 @@ extension Commands {
                 reply.fact("unhandled", ReplyValue(session.unhandled))
                 reply.fact("queue_bytes", ReplyValue(session.queuedBytes))
             }
-            endScatter(silent, sink, ok: "")
+            showCapabilities(of: jid, sink) { endScatter(silent, sink, ok: "") }
+        }
+    }
+
+    /// What the session's home knows of the client; nothing when it announced nothing, or the home does not answer.
+    private func showCapabilities(of session: JID, _ sink: ReplySink, then: @escaping @Sendable () -> Void) {
+        send(.call("capabilities.show", Array((session.resource ?? "").utf8)), to: session.bare) { result in
+            if case .value(let bytes) = result, let report = try? CapabilityReport(bytes) {
+                sink.write { reply in
+                    reply.fact("capabilities", .text(report.announced))
+                    reply.fact("client", report.client.isEmpty ? .none : .text(report.client))
+                    reply.fact("client_features", ReplyValue(report.features))
+                }
+            }
+            then()
         }
     }
 
