@@ -1,14 +1,14 @@
 /// `store …`: what is kept, and copies of it.
 extension CommandTable {
     private static let directory = AdminCommand.Argument(
-        name: "DIR", kind: .text,
-        summary: "The folder, as an absolute path on the machine of the cluster; [backup] directory when not given.", isOptional: true)
+        name: "DIR", kind: .path,
+        summary: "The folder, on the machine of the cluster; [backup] directory when not given.", isOptional: true)
 
     static let userRestore = AdminCommand(
         path: ["user", "restore"],
         arguments: [.init(name: "JID", kind: .bareJID, summary: "The account, as user@host.")],
         options: [
-            .value("from", "BACKUP", .text, "The folder of a backup, as an absolute path on the machine of the cluster."),
+            .value("from", "BACKUP", .path, "The folder of a backup, on the machine of the cluster."),
             .value("what", "PARTS", .text, "Some of credentials, roster, items, messages, with commas; all of them when not given."),
             .flag("replace", "Where the account has something else, what is in the backup wins."),
         ],
@@ -60,7 +60,7 @@ extension CommandTable {
             examples: ["store stats", "--json store stats --tables"]),
         AdminCommand(
             path: ["store", "compact"],
-            arguments: [.init(name: "DIR", kind: .text, summary: "The directory of the cluster ([node] directory).")],
+            arguments: [.init(name: "DIR", kind: .path, summary: "The directory of the cluster ([node] directory).")],
             options: [.flag("remove-old", "Remove the old data file at the end instead of keeping it aside.")],
             effect: .writes, filesArgument: "DIR",
             summary: "Make the data file of a stopped cluster as small as what is in it.",
@@ -72,10 +72,10 @@ extension CommandTable {
         AdminCommand(
             path: ["store", "restore"],
             arguments: [
-                .init(name: "BACKUP", kind: .text, summary: "The folder of a backup, as store backup made it, or the data file in it.")
+                .init(name: "BACKUP", kind: .path, summary: "The folder of a backup, as store backup made it, or the data file in it.")
             ],
             options: [
-                .value("to", "DIR", .text, "The directory of the cluster ([node] directory). It is made when it is not there."),
+                .value("to", "DIR", .path, "The directory of the cluster ([node] directory). It is made when it is not there."),
                 .flag("yes", "Do not ask before a store is replaced."),
                 .flag(
                     "new-secrets",
@@ -97,7 +97,7 @@ extension CommandTable {
             path: ["store", "verify"],
             arguments: [
                 .init(
-                    name: "BACKUP", kind: .text, summary: "The folder of a backup; the running store when not given.", isOptional: true)
+                    name: "BACKUP", kind: .path, summary: "The folder of a backup; the running store when not given.", isOptional: true)
             ],
             options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.")],
             effect: .reads, filesArgument: "BACKUP",
