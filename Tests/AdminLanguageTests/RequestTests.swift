@@ -185,4 +185,26 @@ import Testing
         let key = "SCRAM-SHA-1$4096:AAAA$AAAA:AAAA"
         #expect(refusal("a@b \(key) \(key)", keys: true) == "key 2 is a second key for SCRAM-SHA-1")
     }
+
+    @Test(arguments: [
+        (["store", "backup", "here"], ["store", "backup", "/home/here"]),
+        (["store", "backup", "--detach", "a/b"], ["store", "backup", "--detach", "/home/a/b"]),
+        (["store", "backup", "/there"], ["store", "backup", "/there"]),
+        (["store", "restore", "./b", "--to", "c", "--yes"], ["store", "restore", "/home/./b", "--to", "/home/c", "--yes"]),
+        (["store", "restore", "--to=c", "b"], ["store", "restore", "--to=/home/c", "/home/b"]),
+        (["user", "restore", "a@b", "--what", "roster", "--from", "x"], ["user", "restore", "a@b", "--what", "roster", "--from", "/home/x"]),
+        (["user", "show", "a@b"], ["user", "show", "a@b"]),
+        (["no", "command"], ["no", "command"]),
+        (["store"], ["store"]),
+    ])
+    func pathsBeginWhereTheClientStands(words: [String], resolved: [String]) {
+        #expect(CommandTable.resolvingPaths(words, in: "/home") == resolved)
+    }
+
+    @Test func aRequestAboutFilesIsForNoNode() throws {
+        #expect(try CommandTable.parse("store restore /b --to /c").isAboutFiles)
+        #expect(try CommandTable.parse("store verify /b").isAboutFiles)
+        #expect(try !CommandTable.parse("store verify").isAboutFiles)
+        #expect(try !CommandTable.parse("store backup /b").isAboutFiles)
+    }
 }
