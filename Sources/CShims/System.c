@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -66,4 +67,8 @@ int martlet_bind(int fd, const char *address, uint16_t port) {
     four.sin_family = AF_INET;
     four.sin_port = htons(port);
     return bind(fd, (struct sockaddr *)&four, sizeof four);
+}
+
+int martlet_exchange(const char *one, const char *other) {
+    return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0 ? 0 : errno;
 }

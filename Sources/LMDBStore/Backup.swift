@@ -43,9 +43,11 @@ public enum Backups {
             && stamp.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || "TZ-".utf8.contains($0) }
     }
 
-    static func name(of moment: Int64) -> String {
-        // 2026-11-21T15:24:23Z without what file names are better without.
-        prefix + DateTime(microseconds: moment - moment % 1_000_000).description.filter { $0 != "-" && $0 != ":" }
+    static func name(of moment: Int64) -> String { prefix + stamp(of: moment) }
+
+    /// A moment as names of files have it: 20261121T152423Z.
+    static func stamp(of moment: Int64) -> String {
+        DateTime(microseconds: moment - moment % 1_000_000).description.filter { $0 != "-" && $0 != ":" }
     }
 
     /// The whole backups in a folder, oldest first, and the names of those whose manifest cannot be read.

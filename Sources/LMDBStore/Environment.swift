@@ -9,7 +9,7 @@ import Synchronization
 /// others asleep. Later, transactions are only renewed and reset, which takes no lock.
 final class Environment: @unchecked Sendable {
     // @unchecked: `env` may be used from any thread; each transaction is used by the one who took it out of `pool`.
-    private struct Pool {
+    struct Pool {
         var idle: [OpaquePointer] = []
         /// Transactions that are at work: readers taken out, and the writer.
         var busy = 0
@@ -23,9 +23,9 @@ final class Environment: @unchecked Sendable {
 
     let directory: String
     let pageBytes: UInt64
-    private let env: OpaquePointer
+    let env: OpaquePointer
     private let database: MDB_dbi
-    private let pool: Monitor<Pool>
+    let pool: Monitor<Pool>
 
     /// Opens an environment whose data file exists, or makes it when `creating` (only with the keeper lock held).
     init(_ directory: String, mapBytes: UInt64, readers: Int, creating: Bool) throws(StoreFailure) {
@@ -246,6 +246,17 @@ final class Environment: @unchecked Sendable {
             var info = MDB_envinfo()
             mdb_env_info(env, &info)
             return ((UInt64(info.me_last_pgno) &+ 1) &* pageBytes, UInt64(info.me_mapsize))
+        }
+    }
+
+    /// Whether the data file that is open is the one that stands in the directory now.
+    var isInPlace: Bool {
+        pool.look { pool in
+            var descriptor: mdb_filehandle_t = -1
+            var mine = stat()
+            var named = stat()
+            return !pool.isClosed && mdb_env_get_fd(env, &descriptor) == MDB_SUCCESS && fstat(descriptor, &mine) == 0
+                && stat(directory + "/data.mdb", &named) == 0 && mine.st_ino == named.st_ino && mine.st_dev == named.st_dev
         }
     }
 

@@ -116,7 +116,7 @@ struct HotCopy {
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw StoreFailure(system: errno, "copying the store") }
             if count == 0 { break }
-            try writeAll(block[..<count], to: file)
+            try Self.writeAll(block[..<count], to: file)
             digest.add(block[..<count])
             report.bytes += UInt64(count)
             limits.progress(report.bytes, max(expected, report.bytes))
@@ -152,7 +152,7 @@ struct HotCopy {
         return now > size ? now - size : 0
     }
 
-    private func writeAll(_ bytes: ArraySlice<UInt8>, to file: Int32) throws(StoreFailure) {
+    static func writeAll(_ bytes: ArraySlice<UInt8>, to file: Int32) throws(StoreFailure) {
         let code: Int32 = bytes.withUnsafeBytes { raw in
             var rest = raw[...]
             while !rest.isEmpty {

@@ -26,7 +26,7 @@ public final class LMDBVolume: Volume {
     /// The reader threads.
     public let readers: ReaderPool
     let environment: Environment
-    private let options: Options
+    let options: Options
     private let stateChanged: @Sendable (VolumeState) -> Void
     private let role = Monitor(Role.follower)
 
@@ -141,6 +141,9 @@ public final class LMDBVolume: Volume {
         }
         guard mayRise else { throw .format("the volume is kept or closed already") }
         do throws(StoreFailure) {
+            guard environment.isInPlace else {
+                throw .format("the store in \(directory) was replaced while this node had the old one open; start the node again")
+            }
             let epoch = try environment.reading { (snapshot) throws(StoreFailure) in try VolumeRows.epoch(in: snapshot) } &+ 1
             let committer = try Committer(
                 environment,

@@ -195,7 +195,9 @@ final class PushSender {
         let failures = (states[name]?.failures ?? 0) + 1
         states[name]?.failures = failures
         // §7.1. One that was enabled anew meanwhile is another.
-        if !isTemporary || failures >= settings.failures, turn.account.items(.push)[name].flatMap({ PushService($0) })?.since == service.since {
+        if !isTemporary || failures >= settings.failures,
+            turn.account.items(.push)[name].flatMap({ PushService($0) })?.since == service.since
+        {
             service.forget(turn.account)
             turn.count(.disabled)
         }

@@ -48,6 +48,8 @@ public final class Invitations: Module {
             AdHocCommand(NS.invite + "#invite", title: "Invite user", offered: { self.mayInvite($0, $1) }, run: inviteContact))
         registration.command(
             AdHocCommand(NS.invite + "#create-account", title: "Create account", offered: { self.isAdmin($0, $1) }, run: inviteToAccount))
+        registration.command(
+            AdHocCommand("martlet#invitations", title: "My invitations", offered: { self.mayInvite($0, $1) }, run: takeBack))
     }
 
     private func isAdmin(_ asker: JID, _ host: String) -> Bool { admins[host]?.contains(asker.bare) ?? false }
@@ -166,6 +168,37 @@ public final class Invitations: Module {
                 case .notFound: self.keep(invitation, run)
                 case .failed: run.fail(StanzaError(.resourceConstraint, type: .wait))
                 case .done, .exists, .value: run.fail(StanzaError(.conflict, text: "\(jid) is there already"))
+                }
+            }
+        }
+    }
+
+    /// The asker's own that wait to be used, and which of them he takes back: a bound on their number needs a way to stay below it.
+    private func takeBack(_ run: CommandRun) {
+        guard let host = try? JID(run.host) else { return run.fail(StanzaError(.internalServerError)) }
+        let owner = run.asker.bare.description
+        run.turn.command(.call(InvitationCall.list, Array(owner.utf8)), for: host) { result in
+            guard case .value(let bytes) = result else { return run.fail(StanzaError(.resourceConstraint, type: .wait)) }
+            let open = Invitation.decodeAll(bytes)
+            guard !open.isEmpty else { return run.finish(notes: [.init(.info, "You have no open invitations.")]) }
+            let options = open.map { one in
+                let until = DateTime(microseconds: one.expires - one.expires % 1_000_000)
+                return DataForm.Option(one.name, label: "\(one.username ?? (one.isForAccount ? "an account" : "a contact")), until \(until)")
+            }
+            let form = DataForm(
+                .form, formType: "martlet#invitations", title: "My invitations", instructions: ["Choose those that you take back."],
+                fields: [DataForm.Field("revoke", .listMulti, label: "Open invitations", options: options)])
+            run.ask(form) { submission in
+                let names = Set((submission["revoke"]?.values ?? []).filter { !$0.isEmpty })
+                guard !names.isEmpty else { return run.finish(notes: [.init(.info, "All stay.")]) }
+                var left = names.count
+                var done = 0
+                for name in names {
+                    run.turn.command(.call(InvitationCall.revoke, Array("\(name) \(owner)".utf8)), for: host) { result in
+                        if case .done = result { done += 1 }
+                        left -= 1
+                        if left == 0 { run.finish(notes: [.init(.info, "Taken back: \(done).")]) }
+                    }
                 }
             }
         }

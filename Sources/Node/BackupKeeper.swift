@@ -31,6 +31,9 @@ final class BackupKeeper: Sendable {
         var lastSuccess: Int64 = 0
     }
 
+    /// Between two looks at the schedule.
+    private static let interval = Duration.seconds(2)
+
     private let volume: LMDBVolume
     private let core: Core
     private let settings: Settings.Backup
@@ -71,7 +74,7 @@ final class BackupKeeper: Sendable {
     // MARK: Asked by a node of the cluster
 
     /// The answer of a node that keeps the store; nothing from any other, so that the one that asks hears of one keeper alone.
-    func answer(_ question: BackupQuestion, isKeeper: Bool) -> NodeFacts {
+    func answer(_ question: StoreQuestion, isKeeper: Bool) -> NodeFacts {
         guard isKeeper else { return NodeFacts() }
         switch question {
         case .begin(let directory):
@@ -89,6 +92,26 @@ final class BackupKeeper: Sendable {
                 return true
             }
             return NodeFacts([("node", .text(core.nodeName)), ("aborted", .flag(isRunning))])
+        case .repair(let orphan):
+            repair(orphan)
+            return NodeFacts([("node", .text(core.nodeName))])
+        }
+    }
+
+    /// Looks once more whether these rows are nobody's, and gives them to the purge.
+    private func repair(_ orphan: OrphanRepair) {
+        let (volume, log, now) = (volume, log, core.clock.now)
+        core.readers.read { snapshot in
+            do throws(StoreFailure) {
+                let effects = try orphan.effects(now: now, in: snapshot)
+                guard !effects.isEmpty else { return }
+                volume.commit(effects) { result in
+                    guard case .failure(let reason) = result else { return }
+                    log.error("orphans are not removed", metadata: ["account": "\(orphan.account)", "reason": "\(reason)"])
+                }
+            } catch {
+                log.error("orphans are not removed", metadata: ["account": "\(orphan.account)", "reason": "\(error)"])
+            }
         }
     }
 
@@ -200,7 +223,7 @@ final class BackupKeeper: Sendable {
 
     // MARK: Schedule
 
-    /// Looks whether one is due, now and every minute; on any loop.
+    /// Looks whether one is due, now and every few seconds; on any loop.
     func startSchedule() {
         guard settings.everyHours > 0 else { return }
         tick()
@@ -210,18 +233,28 @@ final class BackupKeeper: Sendable {
         guard let shard = core.shards.first, !state.withLock({ $0.isStopped }) else { return }
         shard.enter { [self] shard in
             let isKeeper = shard.placement.owner?.node == core.node && shard.placement.owner?.serves == true
-            if isKeeper { core.readers.read { _ in self.beginIfDue() } }
-            _ = shard.loop.schedule(after: .seconds(60)) { self.tick() }
+            if isKeeper, mayBeDue { core.readers.read { _ in self.beginIfDue() } }
+            _ = shard.loop.schedule(after: Self.interval) { self.tick() }
         }
     }
+
+    /// Whether the folder is worth a look: a planned moment has come since this node last began or took one.
+    private var mayBeDue: Bool {
+        let (attempt, success, isBusy) = state.withLock { ($0.lastAttempt, $0.lastSuccess, $0.run?.outcome == nil && $0.run != nil) }
+        return !isBusy && schedule.isDue(now: core.clock.now, lastSuccess: success, lastAttempt: attempt)
+    }
+
+    private var schedule: BackupSchedule { BackupSchedule(everyHours: settings.everyHours, atMinute: settings.minuteOfDay) }
 
     /// On a thread that may wait for the disk: another node may have been the keeper before, so the folder says when the last one was.
     private func beginIfDue() {
         let now = core.clock.now
         let known = (try? Backups.list(in: directory))?.whole.last { $0.manifest.volume == core.identity.name }
         let (attempt, success) = state.withLock { ($0.lastAttempt, max($0.lastSuccess, known?.manifest.started ?? 0)) }
-        let schedule = BackupSchedule(everyHours: settings.everyHours, atMinute: settings.minuteOfDay)
-        guard schedule.isDue(now: now, lastSuccess: success, lastAttempt: attempt) else { return }
+        guard schedule.isDue(now: now, lastSuccess: success, lastAttempt: attempt) else {
+            // Another node took it: no need to look again before the next is due.
+            return state.withLock { $0.lastSuccess = success }
+        }
         state.withLock { $0.lastAttempt = now }
         do throws(StoreFailure) {
             _ = try begin(directory, scheduled: true)

@@ -270,7 +270,7 @@ public final class Node: Sendable {
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
-                    case .backup(let question):
+                    case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }
                     return []

@@ -36,8 +36,14 @@ struct NodeReport: Sendable {
             ("store_state", .text(Self.word(for: store.state))),
             ("commits", ReplyValue(store.commits)),
             ("commits_failed", ReplyValue(store.failures)),
+            ("commits_waiting", ReplyValue(store.waiting)),
+            ("commit_submissions", ReplyValue(store.submissions)),
+            ("commit_operations", ReplyValue(store.operations)),
+            ("commit_microseconds", ReplyValue(store.commitNanoseconds / 1_000)),
+            ("store_map_mib", ReplyValue(store.mapBytes >> 20)),
             ("store_used_mib", ReplyValue(store.usedBytes >> 20)),
         ]
+        if case .readOnly(let reason) = store.state { facts.append(("store_reason", .text("\(reason)"))) }
         for link in links.statistics {
             facts.append(
                 (

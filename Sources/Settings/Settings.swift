@@ -240,47 +240,6 @@ public struct Settings: Sendable, Equatable {
         public init() {}
     }
 
-    /// `[registration]`: accounts that people make, change and give up themselves (XEP-0077).
-    public struct Registration: Sendable, Equatable {
-        public enum Usernames: String, Sendable, Equatable, CaseIterable { case ascii, any }
-        /// Whether anybody may make an account.
-        public var open = false
-        /// Where people are sent who ask for an account while registration is closed; empty: nowhere.
-        public var redirect = ""
-        /// Attempts of one address prefix (/32, /64) in an hour, in the whole cluster; 0: no bound.
-        public var perAddressPerHour = 10
-        /// Usernames that nobody gets without an invitation to them.
-        public var reserved = [
-            "abuse", "admin", "administrator", "hostmaster", "info", "noc", "postmaster", "root", "security", "server", "support",
-            "webmaster", "xmpp",
-        ]
-        /// What usernames may be made of.
-        public var usernames = Usernames.ascii
-        /// Bytes of a username at most.
-        public var usernameBytes = 64
-        /// Characters of a password at least, here and when it is changed.
-        public var passwordLength = 8
-        /// Whether a changed password ends the account's other sessions.
-        public var passwordChangeEndsSessions = false
-        public init() {}
-    }
-
-    /// `[invitations]`: links that give an account or a contact (XEP-0401).
-    public struct Invitations: Sendable, Equatable {
-        public enum ByUsers: String, Sendable, Equatable, CaseIterable { case none, contacts, accounts }
-        /// Whether there are invitations.
-        public var enabled = false
-        /// What users may invite to; administrators may all.
-        public var byUsers = ByUsers.contacts
-        /// Hours that an invitation holds where nothing else is said.
-        public var lifetimeHours = 168
-        /// Invitations of one user that wait to be used.
-        public var perUser = 10
-        /// The page that explains an invitation, with `{token}`, `{host}` and `{uri}` to be filled in; empty: none.
-        public var landing = ""
-        public init() {}
-    }
-
     /// `[push]`: notifications to push services (XEP-0357).
     public struct Push: Sendable, Equatable {
         /// Whether clients may enable push services.

@@ -5,7 +5,8 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster
+        + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [
@@ -244,51 +245,6 @@ public enum SettingsTable {
             "Size of one account's archive; beyond, the oldest messages go. 0: no bound."),
     ]
 
-    private static let registration: [Setting<Settings>] = [
-        .flag(
-            "registration.open", \.registration.open,
-            "Whether anybody may make an account, over TLS or on loopback. Open servers attract spammers: mind per_address_per_hour, and rather invite."
-        ),
-        .text(
-            "registration.redirect", \.registration.redirect, .text(.link),
-            "A page where accounts are made while open is false, told to clients that ask; empty: none."),
-        .integer(
-            "registration.per_address_per_hour", \.registration.perAddressPerHour, 0...1_000_000, "attempts",
-            "Attempts from one address (IPv6: one /64) within an hour, counted in the whole cluster; 0: no bound."),
-        .texts(
-            "registration.reserved", \.registration.reserved, .texts(.line),
-            "Usernames that nobody can take. The admins of a host are always among them."),
-        .choice(
-            "registration.usernames", \.registration.usernames,
-            "\"ascii\": a-z, 0-9 and the signs - _ . alone, so that no name looks like another one. \"any\": all that addresses may have."),
-        .integer("registration.username_bytes", \.registration.usernameBytes, 1...1023, "bytes", "Length of a username at most."),
-        .integer(
-            "registration.password_length", \.registration.passwordLength, 1...256, "characters",
-            "Length of a password at least, for a new account and for a new password."),
-        .flag(
-            "registration.password_change_ends_sessions", \.registration.passwordChangeEndsSessions,
-            "Whether somebody who changes the password ends the other sessions of the account. Devices that log in without the password have to give it again either way."
-        ),
-    ]
-
-    private static let invitations: [Setting<Settings>] = [
-        .flag("invitations.enabled", \.invitations.enabled, "Whether invitations are made and taken."),
-        .choice(
-            "invitations.by_users", \.invitations.byUsers,
-            "What every user may invite to: \"none\", \"contacts\" (whoever has an account somewhere becomes the user's contact), \"accounts\" (who has none gets one here as well)."
-        ),
-        .integer(
-            "invitations.lifetime_hours", \.invitations.lifetimeHours, 1...8_760, "hours",
-            "How long an invitation holds when nothing else is said."),
-        .integer(
-            "invitations.per_user", \.invitations.perUser, 1...10_000, "invitations",
-            "Invitations of one user that wait to be used."),
-        .text(
-            "invitations.landing", \.invitations.landing, .text(.link),
-            "A page that explains an invitation to whoever has no client yet; {token}, {host} and {uri} are filled in, as in https://example.org/invite/#{token}. Empty: none."
-        ),
-    ]
-
     private static let push: [Setting<Settings>] = [
         .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
         .integer(
@@ -389,7 +345,8 @@ public enum SettingsTable {
             ),
             .flag(
                 "archive", \.archive, live: true,
-                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."),
+                "Whether what its users send and receive is archived for them (XEP-0313). Every message then is one more record in the store."
+            ),
             .integer(
                 "archive_days", \.archiveDays, 0...36_500, "days", live: true,
                 "Days that archived messages of its users stay; 0: as archive.days says."),

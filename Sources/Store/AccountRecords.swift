@@ -76,6 +76,22 @@ public struct AccountRecord: Record, Equatable {
     }
 }
 
+extension AccountRecord {
+    /// Steps between the eras of a roster: its version begins anew, above everything that was ever told, when its store is restored.
+    private static let era: UInt64 = 1 << 32
+
+    /// The account after its store went back in time. Clients may have seen roster versions of what is lost: none is given a second time,
+    /// and versions of another era are answered with the whole roster. Numbers of messages come from the clock, and so never come again.
+    public func inNewEra() -> AccountRecord {
+        var record = self
+        record.rosterVersion = (rosterVersion / Self.era &+ 1) &* Self.era
+        return record
+    }
+
+    /// Whether changes between two roster versions are all known: no restore lies between them.
+    public static func isSameEra(_ one: UInt64, _ other: UInt64) -> Bool { one / era == other / era }
+}
+
 extension AccountRecord: CustomStringConvertible {
     /// Without the credentials.
     public var description: String { "AccountRecord(\(jid), number \(number), \(isEnabled ? "enabled" : "disabled"))" }

@@ -63,6 +63,28 @@ extension AccountRows {
         return scan
     }
 
+    /// Counts what `scanArchive` would show, by the heads of the rows alone; also says where to go on upwards, nil at the end.
+    public func countArchive(
+        _ range: ClosedRange<UInt64>, peer: UInt64?, rows: Int, in snapshot: any Snapshot
+    ) throws(StoreFailure) -> (count: Int, next: UInt64?) {
+        var count = 0
+        var next: UInt64?
+        var seen = 0
+        try snapshot.scan(
+            prefix: Keys.prefix(partition, .message, account: number), from: Keys.message(partition, number, sequence: range.lowerBound),
+            through: Keys.message(partition, number, sequence: range.upperBound), reverse: false
+        ) { (key, value) throws(StoreFailure) in
+            guard seen < rows else {
+                next = Keys.number(of: .message, in: key)
+                return false
+            }
+            seen += 1
+            if let glance = MessageRecord.glance(value), glance.flags.contains(.archived), peer == nil || glance.peer == peer { count += 1 }
+            return true
+        }
+        return (count, next)
+    }
+
     /// Whether the archive has a message of this sequence.
     public func isArchived(_ sequence: UInt64, in snapshot: any Snapshot) throws(StoreFailure) -> Bool {
         guard let value = try snapshot.get(Keys.message(partition, number, sequence: sequence)) else { return false }

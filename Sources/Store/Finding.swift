@@ -25,9 +25,17 @@ public struct Finding: Sendable, Equatable {
     /// What is wrong, without a full stop.
     public var sentence: String
     /// Rows it stands for.
-    public var rows = 1
+    public var rows: Int
     /// The deleted account that these rows can be given to, so that the purge takes them: when that is certain to harm nobody.
     public var repair: OrphanRepair?
+
+    public init(kind: Kind, key: String, sentence: String, rows: Int = 1, repair: OrphanRepair? = nil) {
+        self.kind = kind
+        self.key = key
+        self.sentence = sentence
+        self.rows = rows
+        self.repair = repair
+    }
 
     /// What the administrator should do.
     public var advice: String {

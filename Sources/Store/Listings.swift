@@ -21,8 +21,10 @@ extension AccountRecord {
 
     /// Up to `limit` accounts of a host (nil: of all), after a key of an earlier page, in an order that means nothing but stays.
     /// Looks at no more than `rows` rows, so a page may be short, or empty, and still have a next one.
+    ///
+    /// - Parameter hosts: whether the accounts of hosts themselves count too.
     public static func page(
-        ofHost host: String?, after: Key?, limit: Int, rows: Int = 10_000, in snapshot: any Snapshot, identity: VolumeIdentity
+        ofHost host: String?, hosts: Bool = false, after: Key?, limit: Int, rows: Int = 10_000, in snapshot: any Snapshot, identity: VolumeIdentity
     ) throws(StoreFailure) -> Page {
         var page = Page()
         var seen = 0
@@ -36,7 +38,7 @@ extension AccountRecord {
                 guard let key = Key(raw), key != after else { return true }
                 do throws(StoreFailure) {
                     let record = try decode(value, key: raw)
-                    if suffix.map({ record.jid.hasSuffix($0) }) ?? record.jid.contains("@") { page.accounts.append(record) }
+                    if suffix.map({ record.jid.hasSuffix($0) }) ?? (hosts || record.jid.contains("@")) { page.accounts.append(record) }
                 } catch { page.damaged.append(error) }
                 seen += 1
                 if page.accounts.count >= limit || seen >= rows {

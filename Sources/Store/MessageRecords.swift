@@ -68,7 +68,7 @@ public struct MessageRecord: Record, Equatable {
 
     public func fits(_ key: UnsafeRawBufferPointer) -> Bool { Keys.number(of: .message, in: key) == sequence }
 
-    private static let headerBytes = 45
+    fileprivate static let headerBytes = 45
     private static let flagsOffset = Envelope.headBytes + 16
     private static let peerOffset = Envelope.headBytes + 37
 
@@ -98,9 +98,7 @@ public struct MessageRecord: Record, Equatable {
     /// The header alone, out of the store's memory: the checksum is verified, the stanza is not copied.
     static func header(_ value: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(StoreFailure) -> Header {
         _ = try Envelope.check(value, newest: version) { Key.hex(key) }
-        let fields = value[Envelope.headBytes...].prefix(headerBytes)
-        var reader = ByteReader([UInt8](fields))
-        guard let header = try? Header(from: &reader), header.sequence == Keys.number(of: .message, in: key) else {
+        guard let header = Header(value), header.sequence == Keys.number(of: .message, in: key) else {
             throw .damaged(key: Key.hex(key), reason: "its fields are not those of a MessageRecord")
         }
         return header
@@ -108,6 +106,22 @@ public struct MessageRecord: Record, Equatable {
 }
 
 extension MessageRecord.Header {
+    /// The fields as they lie in a row: what `init(from:)` reads, without a copy.
+    fileprivate init?(_ value: UnsafeRawBufferPointer) {
+        guard value.count >= Envelope.headBytes + MessageRecord.headerBytes else { return nil }
+        func number<T: FixedWidthInteger>(_ offset: Int, as: T.Type) -> T {
+            T(bigEndian: value.loadUnaligned(fromByteOffset: Envelope.headBytes + offset, as: T.self))
+        }
+        sequence = number(0, as: UInt64.self)
+        stamp = number(8, as: Int64.self)
+        flags = MessageRecord.Flags(rawValue: number(16, as: UInt8.self))
+        originSession = number(17, as: UInt64.self)
+        inSeq = number(25, as: UInt32.self)
+        originIDHash = number(29, as: UInt64.self)
+        peer = number(37, as: UInt64.self)
+        guard MessageRecord.Flags.known.isSuperset(of: flags) else { return nil }
+    }
+
     fileprivate init(from reader: inout ByteReader) throws {
         sequence = try reader.uint64()
         stamp = try reader.int64()

@@ -139,7 +139,7 @@ struct RowCheck {
         let record = try SessionRow.decode(value, key: raw)
         if let owner, record.account != owner.jid { note(.conflict, "a session of \(record.account) is among those of \(owner.jid)") }
         if let liveNodes, !liveNodes.contains(record.node) {
-            note(.stale, "the session \(record.account)/\(record.resource) is one of a node that is gone")
+            note(.stale, "the session \(record.account)/\(record.resource) is one of node \(String(record.node, radix: 16)), which is gone")
         }
     }
 

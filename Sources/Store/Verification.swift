@@ -54,6 +54,29 @@ public struct Verification: Sendable {
         return page.findings
     }
 
+    /// Counts the next rows and looks at nothing in them, until `limit` rows are counted.
+    public mutating func count(limit: Int = 20_000, in snapshot: any Snapshot) throws(StoreFailure) {
+        guard !isDone else { return }
+        var seen = 0
+        var last: Key?
+        let from = after
+        var (tables, bytes) = (tables, bytes)
+        try snapshot.scan(prefix: [], from: from, through: nil, reverse: false) { (raw, value) throws(StoreFailure) in
+            guard let key = Key(raw), key != from else { return true }
+            if raw.count >= 3, let table = Keys.Table(rawValue: raw[2]) {
+                tables[table, default: 0] += 1
+                bytes[table, default: 0] += UInt64(raw.count + value.count)
+            }
+            last = key
+            seen += 1
+            return seen < limit
+        }
+        (self.tables, self.bytes) = (tables, bytes)
+        rows += UInt64(seen)
+        if let last { after = last }
+        isDone = seen < limit
+    }
+
     /// What one snapshot told.
     private struct Page {
         let snapshot: any Snapshot

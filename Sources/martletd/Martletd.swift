@@ -27,7 +27,16 @@ struct Martletd: AsyncParsableCommand {
     @Flag(help: "Print the standards that are followed as a table in Markdown, and end.")
     var xepTable = false
 
+    @Flag(help: "Take one request of the admin language about files on standard input, answer it on standard output, and end: what martletctl store restore and store verify BACKUP do.")
+    var files = false
+
     mutating func run() async throws {
+        if files {
+            signal(SIGPIPE, SIG_IGN)
+            var commands = FileCommands()
+            commands.run()
+            return
+        }
         if sampleConfig {
             print(Settings.sample(), terminator: "")
             return

@@ -51,7 +51,8 @@ extension HostileTests {
                 try answer("<stream:stream to='\(domain)' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
                     == "invalid-namespace")
             #expect(
-                try answer("<stream:stream to='\(domain)' xmlns='jabber:component:connect' xmlns:stream='http://etherx.jabber.org/streams'>")
+                try answer(
+                    "<stream:stream to='\(domain)' xmlns='jabber:component:connect' xmlns:stream='http://etherx.jabber.org/streams'>")
                     == "invalid-namespace")
             try target.check()
         }
@@ -83,21 +84,36 @@ extension HostileTests {
 
         @Test func silentConnectionsGoAndAreBounded() throws {
             let target = try Target("[limits]\nunauthenticated_seconds = 2\ncomponent_connections = 20")
+            try fillUp(target)
+            // Those that were turned away count until they are gone.
+            let deadline = Deadline(in: .seconds(20))
+            while true {
+                do {
+                    try target.cluster.connectComponent("plays").close()
+                    break
+                } catch {
+                    guard !deadline.isOver else { throw error }
+                }
+            }
+            try target.check()
+        }
+
+        /// Connects more often than the node allows, and says nothing.
+        private func fillUp(_ target: Target) throws {
             let silent = try (0..<60).map { _ in try raw(target) }
             for client in silent {
                 let error = try client.streamError()
                 #expect(error == "policy-violation" || error == "resource-constraint")
             }
             #expect(silent.contains { $0.text.contains("resource-constraint") })
-            try target.cluster.connectComponent("plays").close()
-            try target.check()
         }
 
         @Test func itSpeaksForItsDomainAlone() throws {
             let target = try Target()
             let juliet = try target.client("juliet", "balcony")
             for from in [
-                "romeo@\(target.cluster.domain)", target.cluster.domain, "push.\(target.cluster.domain)", "puck@plays.elsewhere.example", "@",
+                "romeo@\(target.cluster.domain)", target.cluster.domain, "push.\(target.cluster.domain)", "puck@plays.elsewhere.example",
+                "@",
             ] {
                 let component = try target.cluster.connectComponent("plays")
                 try component.send("<message from='\(from)' to='\(juliet.jid)' type='chat'><body>forged</body></message>")

@@ -131,7 +131,8 @@ import XMLStream
         let results = Mutex<[CommandResult]>([])
         let domain = try JID("plays.capulet.lit")
         stage.cluster.nodes[1].shards[0].enter { shard in
-            shard.ask(ComponentInfo.question, part: { part in infos.withLock { $0 += (try? ComponentInfo.decode(part)) ?? [] } }, done: { _ in })
+            shard.ask(
+                ComponentInfo.question, part: { part in infos.withLock { $0 += (try? ComponentInfo.decode(part)) ?? [] } }, done: { _ in })
         }
         stage.cluster.run()
         #expect(infos.withLock { $0.map(\.domain) } == ["plays.capulet.lit"])

@@ -6,7 +6,8 @@ import XMLStream
 
 /// XEP-0114 §3, without a socket.
 @Suite struct ComponentStreamTests {
-    private static let header = "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='plays.lit'>"
+    private static let header =
+        "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='plays.lit'>"
 
     private func parsed(_ text: String) throws -> StreamHeader {
         try Array(text.utf8).withUnsafeBytes { try XMLStreamParser(namespace: .component).parse(header: $0) }

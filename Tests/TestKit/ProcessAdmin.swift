@@ -4,6 +4,8 @@ import Glibc
 /// A connection to a node's admin socket: one request after the other, each within a deadline.
 public final class ProcessAdmin {
     private let descriptor: Int32
+    /// The program at the other end, when it was started here.
+    private var process: pid_t = 0
     private var framer = LineFramer(longest: Words.longestReply)
     /// The name the node greeted with.
     public private(set) var node = ""
@@ -60,7 +62,33 @@ public final class ProcessAdmin {
         node = greeting.node
     }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    /// Starts `martletd --files`, which answers one request about files.
+    public init(program: String, within patience: Duration = .seconds(5)) throws {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+            throw ProcessFailure.system("socketpair")
+        }
+        descriptor = ends[0]
+        defer { close(ends[1]) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO)
+        var words: [UnsafeMutablePointer<CChar>?] = [strdup(program), strdup("--files"), nil]
+        defer { for word in words { free(word) } }
+        let result = posix_spawn(&process, program, &actions, nil, &words, environ)
+        guard result == 0 else { throw ProcessFailure("\(program) cannot be started: \(String(cString: strerror(result)))") }
+        let line = try nextLine(by: Deadline(in: patience))
+        guard let greeting = Greeting(line) else { throw ProcessFailure("\(program) greets with “\(line)”") }
+        node = greeting.node
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+        var status: Int32 = 0
+        if process > 0 { while waitpid(process, &status, 0) < 0, errno == EINTR {} }
+    }
 
     /// Asks, hands over what the node prompts for, and reads the reply to its end.
     ///
@@ -77,6 +105,7 @@ public final class ProcessAdmin {
             switch line {
             case .prompt(.password): try send((secret.first ?? "") + "\n", by: deadline)
             case .prompt(.lines): try send(secret.map { ($0.hasPrefix(".") ? "." : "") + $0 + "\n" }.joined() + ".\n", by: deadline)
+            case .prompt(.consent): try send((secret.first ?? "no") + "\n", by: deadline)
             default: answer.lines.append(line)
             }
             if line.isEnd { return answer }

@@ -25,8 +25,10 @@ public final class ProcessCluster {
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
+    ///   - prepare: Given the cluster's directory before any node starts.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = []
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = [],
+        prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
@@ -63,8 +65,14 @@ public final class ProcessCluster {
 
             """
         try write(text, to: configuration)
+        try prepare(group.directory + "/cluster")
         for index in names.indices { try start(index) }
         for index in names.indices { try waitUntilServing(index) }
+    }
+
+    /// Asks `martletd --files`, which needs no node.
+    public static func files(_ words: [String], secret: [String] = []) throws -> ProcessAdmin.Answer {
+        try ProcessAdmin(program: findProgram()).ask(words, secret: secret, within: .seconds(60))
     }
 
     /// A folder for whatever a test writes; it goes with the cluster.

@@ -20,6 +20,8 @@ public struct AdminCommand: Sendable {
         case duration
         /// One word of a command.
         case commandWord
+        /// A file or folder on the machine of the cluster; `martletctl` completes one that begins where it was started.
+        case path
     }
 
     /// A word that follows the path, by its place.
@@ -78,6 +80,9 @@ public struct AdminCommand: Sendable {
     public var effect: Effect
     /// What the server asks for after the request.
     public var secret = Secret.none
+    /// The argument with which it is about files and no longer about a running cluster; `martletctl` then asks no node, but `martletd` as
+    /// a program that reads and writes them.
+    public var filesArgument: String?
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
     /// One sentence.
@@ -135,6 +140,9 @@ public struct Invocation: Sendable {
 
     /// Whether a flag was given.
     public func flag(_ name: String) -> Bool { options[name] == .flag }
+
+    /// Whether this is about files, and not for a node.
+    public var isAboutFiles: Bool { command.filesArgument.map { text($0) != nil } ?? false }
 
     private static func text(_ value: Value) -> String? {
         switch value {

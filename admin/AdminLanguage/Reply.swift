@@ -14,6 +14,7 @@
 //     ! sentence                     a warning; the request goes on
 //     : text                         prose, for people: the pages of `help`
 //     ? password                     the server wants a secret: the next line the client sends is it, taken as it stands
+//     ? consent                      the server wants to be told to go on: the next line is "yes" or "no"
 //     ? lines                        the server wants lines, ended by `.` alone; a line that begins with `.` gets one more
 //     ok [sentence]                  the end: everything asked for was done
 //     error code sentence            the end: it was not, or not all; the codes are `ReplyCode`
@@ -174,6 +175,8 @@ public enum Prompt: String, Sendable, CaseIterable {
     case password
     /// Lines up to a lone `.`.
     case lines
+    /// `yes` or `no`, by the person who asked, after what was said so far.
+    case consent
 }
 
 /// One line of a reply.

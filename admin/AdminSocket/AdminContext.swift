@@ -4,6 +4,7 @@ public import LMDBStore
 public import Logging
 public import ServerCore
 public import Stanzas
+public import Store
 
 /// What the commands work on. The room that assembles the node fills it; nothing here is specific to a connection.
 public struct AdminContext: Sendable {
@@ -48,15 +49,15 @@ public enum NodeQuestion: Sendable, Equatable {
     case stop
     /// Move the protocol clock.
     case advanceClock(seconds: Int64)
-    /// About the backup of the node that keeps the store; the others answer nothing.
-    case backup(BackupQuestion)
+    /// For the node that keeps the store; the others answer nothing.
+    case store(StoreQuestion)
 
     public var bytes: [UInt8] {
         switch self {
         case .facts: [64]
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
-        case .backup(let question): [67] + question.bytes
+        case .store(let question): [67] + question.bytes
         }
     }
 
@@ -67,26 +68,30 @@ public enum NodeQuestion: Sendable, Equatable {
         case 66 where bytes.count == 9:
             self = .advanceClock(seconds: Int64(bitPattern: bytes.dropFirst().reduce(0) { $0 << 8 | UInt64($1) }))
         case 67:
-            guard let question = BackupQuestion(bytes.dropFirst()) else { return nil }
-            self = .backup(question)
+            guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
+            self = .store(question)
         default: return nil
         }
     }
 }
 
-/// What the node that keeps the store is asked about its backups.
-public enum BackupQuestion: Sendable, Equatable {
+/// What the node that keeps the store is asked about it.
+public enum StoreQuestion: Sendable, Equatable {
     /// Begin one, in a folder on the host of the cluster; nil: where the settings say.
     case begin(directory: String?)
     /// How far it is; nil: the last one.
     case look(run: UInt64?)
     case abort
+    /// Give rows that belong to nobody to the purge, when that is certain; nobody waits for it.
+    case repair(OrphanRepair)
 
     var bytes: [UInt8] {
         switch self {
         case .begin(let directory): [0] + Array((directory ?? "").utf8)
         case .look(let run): [1] + (run.map { withUnsafeBytes(of: $0.bigEndian, Array.init) } ?? [])
         case .abort: [2]
+        case .repair(let orphan):
+            [3] + withUnsafeBytes(of: orphan.partition.bigEndian, Array.init) + withUnsafeBytes(of: orphan.account.bigEndian, Array.init)
         }
     }
 
@@ -97,6 +102,9 @@ public enum BackupQuestion: Sendable, Equatable {
         case 1 where rest.isEmpty: self = .look(run: nil)
         case 1 where rest.count == 8: self = .look(run: rest.reduce(0) { $0 << 8 | UInt64($1) })
         case 2 where rest.isEmpty: self = .abort
+        case 3 where rest.count == 10:
+            let partition = rest.prefix(2).reduce(0) { $0 << 8 | UInt16($1) }
+            self = .repair(OrphanRepair(partition: partition, account: rest.dropFirst(2).reduce(0) { $0 << 8 | UInt64($1) }))
         default: return nil
         }
     }

@@ -29,6 +29,12 @@ enum Client {
         case "completion"?: return try completion(Array(options.words.dropFirst()))
         default:
             if options.wantsHelp { return try help(options.words) }
+            // A line that is not well formed is for the node to refuse: it may know more commands than this program.
+            let invocation = try? CommandTable.parse(Words.line(options.words))
+            if invocation?.isAboutFiles == true {
+                var conversation = try Conversation(FileProgram.start(greetingWithin: Int64(options.timeout) * 1000), options: options)
+                return try conversation.run()
+            }
             var conversation = try Conversation(Search.connect(options), options: options)
             return try conversation.run()
         }

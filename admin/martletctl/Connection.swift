@@ -25,6 +25,17 @@ struct Connection: ~Copyable {
         var bound = timeval(tv_sec: Int(milliseconds / 1000), tv_usec: Int(milliseconds % 1000) * 1000)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &bound, socklen_t(MemoryLayout<timeval>.size))
         guard Connection.connect(descriptor, path) else { throw Connection.failure(path, errno) }
+        try greet(within: milliseconds)
+    }
+
+    /// Takes a socket that is connected, and waits for the greeting.
+    init(descriptor: Int32, path: String, greetingWithin milliseconds: Int64) throws(Failure) {
+        self.descriptor = descriptor
+        self.path = path
+        try greet(within: milliseconds)
+    }
+
+    private mutating func greet(within milliseconds: Int64) throws(Failure) {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
         let deadline = monotonicMilliseconds() + milliseconds
         while true {

@@ -16,3 +16,5 @@ int martlet_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
 /// Binds a socket to a numeric IPv4 or IPv6 address. Returns 0, or -1 with errno set. In C because Swift's importer gives the fields of
 /// `sockaddr_in` now to one module and now to another.
 int martlet_bind(int fd, const char *address, uint16_t port);
+/// Exchanges the names of two files or folders in one step, so that neither name is ever missing. Returns 0 or errno.
+int martlet_exchange(const char *one, const char *other);

@@ -13,6 +13,8 @@ struct ArchiveMemory {
     private var flushing: (batch: UInt64, messages: [UInt64]) = (0, [])
     /// Messages written since the mark of the inbox was.
     private(set) var unmarked = 0
+    /// The beginning of the account's `<stanza-id/>`; empty: not made yet.
+    var stanzaIDHead: [UInt8] = []
     /// Searches for messages that were taken back, one after the other, and what waits until they are done.
     var retractions = RetractionQueue()
 
@@ -97,9 +99,19 @@ extension Account {
 
     /// Adds the id that a message has in this archive (§3.5).
     func identify(_ stanza: inout Stanza, _ sequence: UInt64) {
-        var xml = XMLWriter()
-        StanzaID(id: archiveIDs.id(sequence), by: jid).write(into: &xml)
-        stanza.payload = stanza.payload.appending(xml.bytes, as: .stanzaID)
+        var element = archive.stanzaIDHead
+        if element.isEmpty {
+            // All but the id is the same for every message of the account.
+            var xml = XMLWriter()
+            xml.raw("<stanza-id xmlns='\(NS.stanzaID)'")
+            xml.attribute("by", jid.description)
+            xml.raw(" id='")
+            element = xml.bytes
+            archive.stanzaIDHead = element
+        }
+        element.append(contentsOf: archiveIDs.id(sequence).utf8)
+        element.append(contentsOf: "'/>".utf8)
+        stanza.payload = stanza.payload.appending(element, as: .stanzaID)
     }
 
     /// XEP-0359 §3: only this account gives ids in its own name; one that a sender wrote would be believed by its clients.

@@ -37,7 +37,9 @@ extension Account {
         let choice = DeliveryRules.choose(
             type: stanza.type, resource: stanza.to?.resource, hasPayload: stanza.mayBeKept,
             sessions: resources.map(DeliveryRules.Candidate.init))
-        guard case .sessions(let indexes) = choice else { return Attention(isUnattended: true, asleep: asleep { $0.flags.contains(.carbons) }) }
+        guard case .sessions(let indexes) = choice else {
+            return Attention(isUnattended: true, asleep: asleep { $0.flags.contains(.carbons) })
+        }
         let chosen = indexes.map { resources[$0] }
         return Attention(
             isUnattended: chosen.allSatisfy(\.isAsleep),

@@ -59,7 +59,7 @@ extension Account {
         let mine = archiveOutgoing(stanza, ticket)
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
-        if let mine { identify(&stanza, mine) }
+        if let mine, resources.count > 1 { identify(&stanza, mine) }
         if !isSecond { copySent(stanza, by: session) }
         _ = shard.table.pass(.copy, .outgoing, &stanza, turn)
     }

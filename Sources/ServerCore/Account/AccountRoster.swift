@@ -29,7 +29,9 @@ extension Account {
     func rosterGet(_ request: Request) -> IQReply {
         // §2.1.3: the result carries no `from` but the account's own; the asker becomes interested.
         if let resource = resource(jid: request.from), resource.flags.insert(.interested).inserted { writeRow(resource) }
-        if let asked = request.payload["ver"], let version = UInt64(asked), version <= roster.version {
+        if let asked = request.payload["ver"], let version = UInt64(asked), version <= roster.version,
+            AccountRecord.isSameEra(version, roster.version)
+        {
             // §2.6.3: nothing but pushes for what changed since.
             let changes = roster.changes(after: version)
             if changes.isEmpty { return .done }

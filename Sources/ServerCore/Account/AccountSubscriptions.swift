@@ -124,7 +124,9 @@ public final class LaterSubscription {
         guard isOpen else { return }
         isOpen = false
         account.reads -= 1
-        guard !account.isRetired, account.phase.isLive, let contact else { return }
+        guard !account.isRetired, let contact else { return }
+        // Read anew after a failed commit, or gone: whatever it is then answers.
+        guard account.phase.isLive else { return account.receive(.incoming(request, ticket)) }
         let hasRoom = account.roster[contact] != nil || account.roster.count < account.core.settings.limits.rosterItems
         account.receiveSubscription(request, from: contact, ticket, isGranted: isGranted && hasRoom)
         if isGranted, hasRoom, account.roster[contact]?.state.outgoing == SubscriptionState.Outgoing.none {

@@ -74,7 +74,8 @@ struct ArchivePage: Sendable {
         self.account = account
         self.ids = ids
         self.limit = min(query.page.max ?? limit, limit)
-        isBackward = query.page.before != nil
+        // Where only the number is asked for the way does not matter.
+        isBackward = query.page.before != nil && query.page.max != 0
     }
 
     var isDone: Bool { if case .done = phase { true } else { false } }
@@ -94,6 +95,12 @@ struct ArchivePage: Sendable {
         }
         guard case .at(let position) = phase else { return }
         if let chosen { return try advance(chosen, in: snapshot, rows) }
+        if countsOnly, query.with?.resource == nil {
+            let slice = try rows.countArchive(position...range.upperBound, peer: peer(rows), rows: slice, in: snapshot)
+            counted += slice.count
+            phase = slice.next.map { .at($0) } ?? .done
+            return
+        }
         let rest = isBackward ? range.lowerBound...position : position...range.upperBound
         let scan = try rows.scanArchive(rest, peer: peer(rows), reverse: isBackward, rows: slice, in: snapshot) { message in
             take(message)

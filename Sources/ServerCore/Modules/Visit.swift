@@ -71,10 +71,14 @@ extension Shard {
         return true
     }
 
-    /// A write that a module asks for: the node is told when it was done.
+    /// A write that a module asks for: the node is told when it changed who can log in.
     func write(_ command: AccountCommand, for jid: JID, completion: @escaping (CommandResult) -> Void) {
         self.command(command, for: jid) { result in
-            if case .done = result { self.accountWritten?(command, jid.bare) }
+            switch (result, command) {
+            case (.done, .create), (.done, .setCredentials), (.done, .delete), (.done, .enable), (.done, .disable):
+                self.accountWritten?(command, jid.bare)
+            default: break
+            }
             completion(result)
         }
     }

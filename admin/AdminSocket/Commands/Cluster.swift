@@ -77,6 +77,11 @@ extension Commands {
                 if let keeper, keeper["store_state"] != .text("writing") {
                     reply.warning("the store takes no writes; see the log of the keeper")
                 }
+                if case .integer(let used)? = keeper?["store_used_mib"], case .integer(let map)? = keeper?["store_map_mib"],
+                    used > map / 10 * 8
+                {
+                    reply.warning("the store uses \(used) of the \(map) MiB it may ever have; look at store stats, and raise [store] map_gib")
+                }
             }
             let mine = nodes.first { Self.name(of: $0) == core.nodeName }
             if keeper == nil || mine?["serving"] != .flag(true) {

@@ -13,6 +13,9 @@ struct Commands: Sendable {
             context.log.notice(
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
+        guard !invocation.isAboutFiles else {
+            return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
+        }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
@@ -22,6 +25,7 @@ struct Commands: Sendable {
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
+        case "user restore": restoreUser(invocation, sink)
         case "invite create": createInvitation(invocation, sink)
         case "invite list": listInvitations(invocation, sink)
         case "invite revoke": revokeInvitation(invocation, sink)
@@ -40,6 +44,7 @@ struct Commands: Sendable {
         case "node stop": stopNode(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
+        case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)

@@ -44,7 +44,8 @@ extension Commands {
         guard domain.isDomain, core.components[domain.domain] != nil else {
             let known = core.components.keys.sorted().joined(separator: ", ")
             return sink.fail(
-                .invalid, "\(domain) is not a component of this server; \(known.isEmpty ? "none is configured" : "the components are \(known)")")
+                .invalid,
+                "\(domain) is not a component of this server; \(known.isEmpty ? "none is configured" : "the components are \(known)")")
         }
         send(.kick(resource: nil, text: invocation.option("reason")), to: domain) { result in
             switch result {

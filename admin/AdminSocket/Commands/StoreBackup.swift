@@ -38,8 +38,8 @@ extension Commands {
     }
 
     /// Asks the node that keeps the store. Answers itself when there is none.
-    private func askKeeper(_ question: BackupQuestion, _ sink: ReplySink, then: @escaping @Sendable (NodeFacts) -> Void) {
-        askNodes(.backup(question), sink) { nodes, silent in
+    func askKeeper(_ question: StoreQuestion, _ sink: ReplySink, then: @escaping @Sendable (NodeFacts) -> Void) {
+        askNodes(.store(question), sink) { nodes, silent in
             if let facts = nodes.first { return then(facts) }
             sink.fail(
                 silent.isEmpty ? .unavailable : .partial,
@@ -51,7 +51,7 @@ extension Commands {
 
     /// Looks again and again, and says how far it is, to its end.
     private func follow(_ run: UInt64, missed: Int, _ sink: ReplySink) {
-        askNodes(.backup(.look(run: run)), sink) { nodes, silent in
+        askNodes(.store(.look(run: run)), sink) { nodes, silent in
             guard let facts = nodes.first else {
                 guard missed < Self.patience else {
                     return sink.fail(
