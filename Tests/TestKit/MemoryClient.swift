@@ -95,7 +95,8 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
                 continue
             }
             if management?.take(element) == true { continue }
-            management?.noteReceived()
+            // What is no stanza does not count.
+            if element.namespace != NS.streamManagement { management?.noteReceived() }
             received.append(text)
         }
     }
