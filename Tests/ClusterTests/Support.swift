@@ -16,11 +16,14 @@ struct Letter: Sendable, Equatable {
     var id: String
     /// With a delay stamp (XEP-0203): it was kept before it was delivered.
     var isDelayed: Bool
+    /// The id that the recipient's account gave it (XEP-0359).
+    var stanzaID: String?
 
     init?(_ xml: String) {
         guard xml.hasPrefix("<message"), let element = try? Element.parse(Array(xml.utf8)), let id = element["id"] else { return nil }
         self.id = id
         isDelayed = element.first(local: "delay", namespace: "urn:xmpp:delay") != nil
+        stanzaID = element.first(local: "stanza-id", namespace: "urn:xmpp:sid:0")?["id"]
     }
 
     var writer: Substring { id.split(separator: "-", maxSplits: 1).first ?? "" }

@@ -46,6 +46,13 @@ public struct ClientManagement: Sendable {
         receivedVisible.removeLast(max(0, receivedVisible.count - Int(h)))
     }
 
+    /// What is left unacknowledged when the server says that the session is over, and how much it had handled, if it knows.
+    public func unacknowledged(after h: UInt32?) -> [String] {
+        var copy = self
+        if let h { copy.acknowledge(h) }
+        return copy.unacknowledged
+    }
+
     mutating func noteSent(_ stanza: String, isVisible: Bool = true) {
         unacknowledged.append(stanza)
         sentVisible.append(isVisible)

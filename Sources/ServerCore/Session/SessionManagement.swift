@@ -204,8 +204,8 @@ extension Session {
     /// `seconds` of protocol time passed at once, under `[debug] manual_clock`.
     func skipTime(seconds: Int64) {
         guard isDetached, let until = detachedUntil else { return }
-        let left = until.nanoseconds > shard.loop.now.nanoseconds ? (until.nanoseconds - shard.loop.now.nanoseconds) / 1_000_000_000 : 0
-        waitForClient(.seconds(max(0, Int64(clamping: left) - seconds)))
+        let left = until.nanoseconds > shard.loop.now.nanoseconds ? until.nanoseconds - shard.loop.now.nanoseconds : 0
+        waitForClient(max(.zero, .nanoseconds(Int64(clamping: left)) - .seconds(seconds)))
     }
 
     /// The session ends: nothing of stream management is left to wait for.
