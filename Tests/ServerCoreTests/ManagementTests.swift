@@ -1,6 +1,7 @@
 @testable import ServerCore
 import Settings
 import Stanzas
+import Store
 import TestKit
 import Testing
 import XMLStream
@@ -90,7 +91,7 @@ import XMLStream
         let romeo = try stage.online("romeo", "orchard")
         for number in 1...3 { try romeo.post(message(number)) }
         stage.cluster.run()
-        let account = try stage.account("juliet")
+        let account = try #require(try stage.account("juliet"))
         #expect(account.inbox.owed == 3)
         try juliet.post("<a xmlns='urn:xmpp:sm:3' h='2'/>")
         stage.cluster.run()
@@ -241,7 +242,7 @@ import XMLStream
         stage.cluster.isUnruly = false
         stage.cluster.run()
         #expect(juliet.session?.ended == .replaced)
-        #expect(try stage.account("juliet").departing.isEmpty)
+        #expect(try stage.account("juliet")?.departing.isEmpty == true)
     }
 
     @Test func countersWrap() {

@@ -171,7 +171,7 @@ final class TestSocket {
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var on: CInt = 1
         setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<CInt>.size))
-        var to = Self.address(port)
+        var to = loopback(port)
         let result = withUnsafePointer(to: &to) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -185,16 +185,8 @@ final class TestSocket {
 
     deinit { close(descriptor) }
 
-    static func address(_ port: Int) -> sockaddr_in {
-        var to = sockaddr_in()
-        to.sin_family = sa_family_t(AF_INET)
-        to.sin_port = in_port_t(port).bigEndian
-        inet_pton(AF_INET, "127.0.0.1", &to.sin_addr)
-        return to
-    }
-
     static func bind(_ descriptor: CInt, _ port: Int) -> CInt {
-        var to = address(port)
+        var to = loopback(port)
         return withUnsafePointer(to: &to) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))

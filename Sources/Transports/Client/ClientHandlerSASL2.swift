@@ -25,14 +25,17 @@ extension ClientHandler {
             let idle = settings.sessions.keepaliveSeconds
             StreamWriting.limits(bytes: settings.limits.stanzaBytes, idleSeconds: idle > 0 ? idle : nil, into: &writer)
             StreamWriting.managementFeature(into: &writer)
+            StreamWriting.managementFeature(into: &writer)
             writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         }
         return writer.bytes
     }
 
     private var inlineOffer: StreamWriting.Inline {
-        StreamWriting.Inline(
-            bindFeatures: [NS.carbons], tokenMechanisms: stream.tokenMechanisms, upgrades: lackedHashes.map(HashUpgrade.task))
+        let features = clients.shard.catalogue.serverFeatures
+        let switches = [NS.carbons].filter(features.contains) + [NS.clientState, NS.streamManagement]
+        return StreamWriting.Inline(
+            resumption: true, bindFeatures: switches, tokenMechanisms: stream.tokenMechanisms, upgrades: lackedHashes.map(HashUpgrade.task))
     }
 
     /// What some account of the host lacks, the strongest first; the same whoever asks (XEP-0388 §3).
@@ -142,11 +145,35 @@ extension ClientHandler {
             loggedIn(account, login.mechanism)
             raiseLimits()
             device = agent?.id
-            bindInline(account)
+            resumeInline(account)
         case .reject(let condition, let closing):
             self.login = nil
             refuseLogin(condition, closing)
         case .authenticated, .challenge, .proceed, .task, .fail, .ignore: self.login = nil
+        }
+    }
+
+    /// First of all: whoever resumes needs no resource (XEP-0198 §9.2).
+    private func resumeInline(_ account: JID) {
+        guard let wish = stream.request?.resume else { return bindInline(account) }
+        guard let handled = wish.handled else {
+            if let login { StreamWriting.managementFailed(.badRequest, into: &login.inline) }
+            return bindInline(account)
+        }
+        resumption = clients.shard.resume(account: account, previd: wish.previousID, h: handled, connection: self) { [self] result in
+            resumption = nil
+            switch result {
+            case .success(let resumed):
+                session = resumed.session
+                stream.managementEnabled()
+                if let login { StreamWriting.resumed(previd: resumed.previd, h: resumed.h, into: &login.inline) }
+                complete(.session(resumed.fullJID), isResumed: true)
+                resumed.session.resend()
+            case .failure(let refusal):
+                if let error = refusal.streamError { return close(error) }
+                if let login { StreamWriting.managementFailed(refusal.condition, h: refusal.h, into: &login.inline) }
+                bindInline(account)
+            }
         }
     }
 
@@ -157,7 +184,7 @@ extension ClientHandler {
         session = clients.shard.bind(account: account, resource: resource, terms: terms, connection: self) { [self] result in
             switch result {
             case .success(let session):
-                login?.inline.empty("bound", xmlns: NS.bind2)
+                writeBound(session, wish)
                 complete(.session(session.fullJID))
             case .failure:
                 // The client is authenticated all the same: why there is no resource it hears when it asks for one.
@@ -167,14 +194,25 @@ extension ClientHandler {
         }
     }
 
-    private func complete(_ completion: ClientStream.Completion) {
+    /// `<bound/>`, with what was switched on for the session.
+    private func writeBound(_ session: Session, _ wish: AuthenticationRequest.Binding) {
+        if wish.inactive { session.setActive(false) }
+        let grant = wish.management.map { session.enableManagement(resumable: $0.resumable, maxSeconds: $0.seconds) }
+        if grant != nil { stream.managementEnabled() }
+        login?.inline.element("bound", xmlns: NS.bind2) { writer in
+            if let grant { StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &writer) }
+        }
+    }
+
+    /// - Parameter isResumed: the stream goes on behind `<success/>`, without features (XEP-0198 §9.2).
+    private func complete(_ completion: ClientStream.Completion, isResumed: Bool = false) {
         guard let login, let account = stream.account, let offer = stream.completed(completion) else { return }
         self.login = nil
         let identity = stream.fullJID ?? account
         let more = moreFeatures(offer)
         put { writer in
             StreamWriting.success(identity, data: login.data, inline: login.inline.bytes, into: &writer)
-            StreamWriting.features(offer, more: more, into: &writer)
+            if !isResumed { StreamWriting.features(offer, more: more, into: &writer) }
         }
         if stream.isReady { clients.settle(self) }
         // The success stands before anything the session writes.
