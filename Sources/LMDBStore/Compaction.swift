@@ -52,7 +52,7 @@ public final class Compaction {
         if removesOld {
             try Restore.clear(new)
         } else {
-            let aside = directory + "/store.before-" + Backups.stamp(of: now)
+            let aside = Restore.freeName(in: directory, now: now)
             guard rename(new, aside) == 0 else { throw StoreFailure(system: errno, "naming \(aside), which is \(new) now") }
             outcome.aside = aside
         }
