@@ -110,7 +110,9 @@ public final class Restore {
 
     static func clear(_ folder: String) throws(StoreFailure) {
         for file in ["data.mdb", "lock.mdb", "volume.lock"] {
-            guard unlink(folder + "/" + file) == 0 || errno == ENOENT else { throw StoreFailure(system: errno, "removing \(folder)/\(file)") }
+            guard unlink(folder + "/" + file) == 0 || errno == ENOENT else {
+                throw StoreFailure(system: errno, "removing \(folder)/\(file)")
+            }
         }
         guard rmdir(folder) == 0 || errno == ENOENT else { throw StoreFailure(system: errno, "removing \(folder)") }
     }
@@ -161,10 +163,8 @@ public final class Restore {
                     ofHost: nil, hosts: true, after: after, limit: 1_000, in: snapshot, identity: identity)
                 var effects = Effects()
                 for record in page.accounts {
-                    let last = try record.lastMessage(in: snapshot, identity: identity)
                     effects.put(
-                        Keys.account(identity.partition(of: record.jid), identity.hash128(record.jid)),
-                        record.inNewEra(lastMessage: last).encode())
+                        Keys.account(identity.partition(of: record.jid), identity.hash128(record.jid)), record.inNewEra().encode())
                 }
                 return (effects, page.next, page.accounts.count)
             }
@@ -178,7 +178,9 @@ public final class Restore {
 
 extension StoreCopy {
     /// Walks through every row.
-    public func verify(progress: (_ rows: UInt64, _ total: UInt64) -> Void) throws(StoreFailure) -> (findings: [Finding], walk: Verification) {
+    public func verify(progress: (_ rows: UInt64, _ total: UInt64) -> Void) throws(StoreFailure) -> (
+        findings: [Finding], walk: Verification
+    ) {
         var walk = Verification(identity: identity)
         var findings: [Finding] = []
         let total = rows

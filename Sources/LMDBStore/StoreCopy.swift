@@ -35,6 +35,18 @@ public final class StoreCopy: @unchecked Sendable {
         }
     }
 
+    /// As `init(verifying:)`, on a thread of its own; `done` is called there, once.
+    public static func open(
+        _ name: String, progress: @escaping @Sendable (_ bytes: UInt64, _ total: UInt64) -> Bool,
+        done: @escaping @Sendable (Result<StoreCopy, StoreFailure>) -> Void
+    ) throws(StoreFailure) {
+        let thread = try Thread("store-copy") {
+            Thread.yieldToOthers()
+            done(Result { () throws(StoreFailure) in try StoreCopy(verifying: name, progress: progress) })
+        }
+        thread.detach()
+    }
+
     /// Opens a file that this program just wrote.
     init(unverified path: String, _ manifest: Manifest) throws(StoreFailure) {
         var created: OpaquePointer?
@@ -110,7 +122,7 @@ public final class StoreCopy: @unchecked Sendable {
     /// The manifest in the folder of a backup.
     public static func manifest(of folder: String) throws(StoreFailure) -> Manifest {
         let path = folder + "/" + Manifest.fileName
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             guard errno == ENOENT || errno == ENOTDIR else { throw StoreFailure(system: errno, "opening \(path)") }
             throw .format("\(folder) is not a backup: there is no \(Manifest.fileName) in it")
@@ -131,7 +143,7 @@ public final class StoreCopy: @unchecked Sendable {
     private static func compare(
         _ path: String, with manifest: Manifest, _ progress: (UInt64, UInt64) -> Bool
     ) throws(StoreFailure) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw StoreFailure(system: errno, "opening \(path)") }
         defer { Glibc.close(descriptor) }
         var status = stat()

@@ -105,7 +105,7 @@ public final class Shard: @unchecked Sendable {
             settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
             metrics: core.metrics)
         table = try DispatchTable(
-            modules.map { $0.init(context) }, core: RosterRequests.register, catalogue: catalogue, hosts: core.hosts)
+            modules.map { $0.init(context) }, core: CoreRequests.register, catalogue: catalogue, hosts: core.hosts)
     }
 
     // MARK: Ticks

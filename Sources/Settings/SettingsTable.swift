@@ -5,7 +5,8 @@ public enum SettingsTable {
 
     /// The keys of the tables.
     public static let all: [Setting<Settings>] =
-        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster + log
+        node + listen + tls + authentication + limits + sessions + registration + invitations + profile + push + store + backup + cluster
+        + log
 
     /// What each table is about, for the sample.
     static let tables: [(name: String, doc: String)] = [

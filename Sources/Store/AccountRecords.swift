@@ -77,35 +77,19 @@ public struct AccountRecord: Record, Equatable {
 }
 
 extension AccountRecord {
-    /// Steps between the eras of an account: what it counts begins anew, above everything that was ever told, when its store is restored.
+    /// Steps between the eras of a roster: its version begins anew, above everything that was ever told, when its store is restored.
     private static let era: UInt64 = 1 << 32
 
-    /// The account after its store went back in time. Clients may have seen roster versions and message numbers of what is lost: neither
-    /// is given a second time, and versions of another era are answered with the whole roster.
-    ///
-    /// - Parameter lastMessage: the highest number of a message that the account has.
-    public func inNewEra(lastMessage: UInt64) -> AccountRecord {
+    /// The account after its store went back in time. Clients may have seen roster versions of what is lost: none is given a second time,
+    /// and versions of another era are answered with the whole roster. Numbers of messages come from the clock, and so never come again.
+    public func inNewEra() -> AccountRecord {
         var record = self
         record.rosterVersion = (rosterVersion / Self.era &+ 1) &* Self.era
-        record.sequenceFloor = (max(sequenceFloor, lastMessage) / Self.era &+ 1) &* Self.era
         return record
     }
 
     /// Whether changes between two roster versions are all known: no restore lies between them.
     public static func isSameEra(_ one: UInt64, _ other: UInt64) -> Bool { one / era == other / era }
-
-    /// The highest number that the account gave a message, as far as the store knows.
-    public func lastMessage(in snapshot: any Snapshot, identity: VolumeIdentity) throws(StoreFailure) -> UInt64 {
-        let partition = identity.partition(of: jid)
-        var highest = sequenceFloor
-        try snapshot.scan(prefix: Keys.prefix(partition, .message, account: number), from: nil, through: nil, reverse: true) { key, _ in
-            highest = max(highest, Keys.number(of: .message, in: key) ?? 0)
-            return false
-        }
-        let inbox = Keys.inbox(partition, number)
-        if let value = try snapshot.get(inbox) { highest = max(highest, try InboxRecord.decode(value, key: inbox).ackedThrough) }
-        return highest
-    }
 }
 
 extension AccountRecord: CustomStringConvertible {

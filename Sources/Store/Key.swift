@@ -30,6 +30,18 @@ public struct Key: Hashable, Comparable, Sendable {
     /// The key in hexadecimal, as messages to the operator name it.
     public var hex: String { Key.hex(bytes) }
 
+    /// The key that `hex` names; nil when the text is not hexadecimal.
+    public init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: digits.count, by: 2) {
+            guard let byte = UInt8(String(decoding: digits[index...(index + 1)], as: UTF8.self), radix: 16) else { return nil }
+            bytes.append(byte)
+        }
+        self.init(bytes)
+    }
+
     static func hex(_ bytes: some Sequence<UInt8>) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []

@@ -61,13 +61,13 @@ import Testing
 
     @Test(arguments: [
         ("", "the line is empty: write a command, or help"),
-        ("user", #""user" needs one more word: add, passwd, delete, list, show, devices, enable, disable, import"#),
+        ("user", #""user" needs one more word: add, passwd, delete, list, show, devices, enable, disable, import, restore"#),
         ("usre add x@y", #""usre" is not a command (word 1, column 1): did you mean "user"?"#),
         ("user ad x@y", #""user ad" is not a command (word 2, column 6): did you mean "user add"?"#),
         ("user  dalete x@y", #""user dalete" is not a command (word 2, column 7): did you mean "user delete"?"#),
         (
             "user frobnicate",
-            #""user frobnicate" is not a command (word 2, column 6): after "user" comes one of add, passwd, delete, list, show, devices, enable, disable, import"#
+            #""user frobnicate" is not a command (word 2, column 6): after "user" comes one of add, passwd, delete, list, show, devices, enable, disable, import, restore"#
         ),
         ("frobnicate", #""frobnicate" is not a command (word 1, column 1): "help" shows all commands"#),
         ("user add", #""user add" needs JID: write user add JID"#),
@@ -184,5 +184,27 @@ import Testing
         #expect(refusal("a@b  ", keys: true) == "no key: write the JID, a space and the keys")
         let key = "SCRAM-SHA-1$4096:AAAA$AAAA:AAAA"
         #expect(refusal("a@b \(key) \(key)", keys: true) == "key 2 is a second key for SCRAM-SHA-1")
+    }
+
+    @Test(arguments: [
+        (["store", "backup", "here"], ["store", "backup", "/home/here"]),
+        (["store", "backup", "--detach", "a/b"], ["store", "backup", "--detach", "/home/a/b"]),
+        (["store", "backup", "/there"], ["store", "backup", "/there"]),
+        (["store", "restore", "./b", "--to", "c", "--yes"], ["store", "restore", "/home/./b", "--to", "/home/c", "--yes"]),
+        (["store", "restore", "--to=c", "b"], ["store", "restore", "--to=/home/c", "/home/b"]),
+        (["user", "restore", "a@b", "--what", "roster", "--from", "x"], ["user", "restore", "a@b", "--what", "roster", "--from", "/home/x"]),
+        (["user", "show", "a@b"], ["user", "show", "a@b"]),
+        (["no", "command"], ["no", "command"]),
+        (["store"], ["store"]),
+    ])
+    func pathsBeginWhereTheClientStands(words: [String], resolved: [String]) {
+        #expect(CommandTable.resolvingPaths(words, in: "/home") == resolved)
+    }
+
+    @Test func aRequestAboutFilesIsForNoNode() throws {
+        #expect(try CommandTable.parse("store restore /b --to /c").isAboutFiles)
+        #expect(try CommandTable.parse("store verify /b").isAboutFiles)
+        #expect(try !CommandTable.parse("store verify").isAboutFiles)
+        #expect(try !CommandTable.parse("store backup /b").isAboutFiles)
     }
 }

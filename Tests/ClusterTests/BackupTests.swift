@@ -3,6 +3,7 @@ import Glibc
 import Synchronization
 import TestKit
 import Testing
+import XMLStream
 
 extension ClusterTests {
     /// Copies of a running cluster, and what becomes of them.
@@ -44,7 +45,94 @@ extension ClusterTests {
                 let lost = (0..<count).filter { !there.contains("writer\(number)-\($0)") }
                 #expect(lost.isEmpty, "of \(count) accepted before the backup")
             }
-            #expect(try restored.admin(0).demand("store", "verify").fact("findings") == .integer(0))
+            guard case .text(let again)? = try restored.admin(0).demand("store", "backup").fact("path") else {
+                throw ProcessFailure("no path")
+            }
+            #expect(try ProcessCluster.files(["store", "verify", again]).fact("findings") == .integer(0))
+        }
+
+        @Test func aDeadNodesSessionsAreNoFinding() throws {
+            let cluster = try ProcessCluster(nodes: 2)
+            try cluster.addAccounts(["juliet"])
+            let keeper = try cluster.keeper()
+            let other = (keeper + 1) % 2
+            let juliet = try cluster.connect("juliet", resource: "balcony", node: keeper)
+            try juliet.ping("bound")
+            try cluster.kill9(keeper)
+            try cluster.waitUntilServing(other)
+            // It is there for a moment, and gone when it must be.
+            #expect(try cluster.admin(other).demand("store", "verify").fact("findings") == .integer(0))
+        }
+
+        @Test func oneUserComesBack() throws {
+            let cluster = try ProcessCluster(nodes: 2, loops: 2, settings: "archive = true")
+            try cluster.addAccounts(["juliet", "romeo", "marker"])
+            let juliet = "juliet@\(cluster.domain)"
+            let before = try cluster.connect("juliet", resource: "balcony", node: 0)
+            for contact in ["nurse", "paris"] {
+                try before.send(
+                    "<iq type='set' id='\(contact)'><query xmlns='jabber:iq:roster'><item jid='\(contact)@x.lit'/></query></iq>")
+                try before.receive { $0["id"] == contact }
+            }
+            try before.send("<iq type='set' id='card'><vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard></iq>")
+            try before.receive { $0["id"] == "card" }
+            try before.close()
+            let romeo = try cluster.connect("romeo", resource: "orchard", node: 1)
+            try romeo.send((0..<20).map { Chat.message(to: juliet, id: "romeo-\($0)") }.joined())
+            try romeo.ping("accepted")
+            guard case .text(let path)? = try cluster.admin(1).demand("store", "backup").fact("path") else {
+                throw ProcessFailure("no path")
+            }
+
+            // Something is lost, something is new.
+            let between = try cluster.connect("juliet", resource: "balcony", node: 1)
+            try between.send(
+                "<iq type='set' id='gone'><query xmlns='jabber:iq:roster'><item jid='paris@x.lit' subscription='remove'/></query></iq>")
+            try between.receive { $0["id"] == "gone" }
+            try between.send("<iq type='set' id='new'><query xmlns='jabber:iq:roster'><item jid='tybalt@x.lit'/></query></iq>")
+            try between.receive { $0["id"] == "new" }
+            try between.close()
+            let admin = try cluster.admin(0)
+            let merged = try admin.demand("user", "restore", juliet, "--from", path, "--what", "roster,messages")
+            #expect(merged.fact("roster") == .integer(1) && merged.fact("messages") == .integer(0) && merged.fact("made") == .flag(false))
+            #expect(try roster(of: "juliet", cluster) == ["nurse@x.lit", "paris@x.lit", "tybalt@x.lit"])
+
+            try admin.demand("user", "delete", juliet)
+            let made = try admin.demand("user", "restore", juliet, "--from", path)
+            #expect(made.fact("made") == .flag(true) && made.fact("credentials") == .integer(1) && made.fact("roster") == .integer(2))
+            #expect(made.fact("messages") == .integer(20) && made.fact("items") == .integer(1), "\(made)")
+            #expect(try roster(of: "juliet", cluster) == ["nurse@x.lit", "paris@x.lit"])
+            // Owed to the account that is new, once, in order.
+            let letters = try Chat.drain("juliet", on: 1, of: cluster)
+            #expect(letters.map(\.id) == (0..<20).map { "romeo-\($0)" })
+            let after = try cluster.connect("juliet", resource: "balcony", node: 0)
+            try after.send("<iq type='get' id='card'><vCard xmlns='vcard-temp'/></iq>")
+            #expect(try after.receive { $0["id"] == "card" }.first(local: "vCard", namespace: "vcard-temp") != nil)
+            try after.send("<iq type='set' id='mam'><query xmlns='urn:xmpp:mam:2'/></iq>")
+            var archived = 0
+            try after.receive { stanza in
+                if stanza.first(local: "result", namespace: "urn:xmpp:mam:2") != nil { archived += 1 }
+                return stanza["id"] == "mam"
+            }
+            // The mark of the drain among them.
+            #expect(archived == 21)
+            #expect(try admin.demand("store", "verify").fact("findings") == .integer(0))
+
+            #expect(try admin.ask(["user", "restore", "nobody@\(cluster.domain)", "--from", path]).error == .notFound)
+            #expect(try admin.ask(["user", "restore", juliet]).error == .usage)
+            #expect(try admin.ask(["user", "restore", juliet, "--from", "relative"]).error == .invalid)
+            #expect(try admin.ask(["user", "restore", juliet, "--from", "/nowhere"]).error == .failed)
+            #expect(try admin.ask(["user", "restore", juliet, "--from", path, "--what", "soul"]).error == .usage)
+        }
+
+        private func roster(of user: String, _ cluster: ProcessCluster) throws -> [String] {
+            let client = try cluster.connect(user, resource: "looking", node: 1)
+            try client.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+            let query = try client.receive { $0["id"] == "roster" }.first(local: "query", namespace: "jabber:iq:roster")
+            var contacts: [String] = []
+            if let query { for item in query.children { if let jid = item["jid"] { contacts.append(jid) } } }
+            try client.close()
+            return contacts.sorted()
         }
 
         @Test func isNotRestoredOverARunningClusterNorWithoutConsent() throws {
@@ -80,7 +168,9 @@ extension ClusterTests {
         @Test func aDamagedOneIsRefused() throws {
             let cluster = try ProcessCluster(nodes: 1)
             try cluster.addAccounts(["juliet"])
-            guard case .text(let path)? = try cluster.admin(0).demand("store", "backup").fact("path") else { throw ProcessFailure("no path") }
+            guard case .text(let path)? = try cluster.admin(0).demand("store", "backup").fact("path") else {
+                throw ProcessFailure("no path")
+            }
             let file = open(path + "/data.mdb", O_RDWR)
             #expect(pwrite(file, "!", 1, 9_000) == 1)
             close(file)

@@ -32,6 +32,8 @@ extension ClusterTests {
             let romeo = try cluster.connect("romeo", resource: "orchard", node: spared)
             try romeo.send("<message to='puck@\(component.jid)' type='chat' id='one'><body>one</body></message>")
             #expect(try component.receive { $0.local == "message" }["id"] == "one")
+            // Handled, it does not come again.
+            try romeo.ping("handled")
             try cluster.kill9(keeper)
             try romeo.send("<message to='puck@\(component.jid)' type='chat' id='two'><body>two</body></message>")
             if holder == keeper {

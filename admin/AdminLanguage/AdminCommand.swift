@@ -20,6 +20,8 @@ public struct AdminCommand: Sendable {
         case duration
         /// One word of a command.
         case commandWord
+        /// A file or folder on the machine of the cluster; `martletctl` completes one that begins where it was started.
+        case path
     }
 
     /// A word that follows the path, by its place.

@@ -15,6 +15,38 @@ extension CommandTable {
         return try reader.finish()
     }
 
+    /// The words of a request with every path made absolute. A line that is not well formed is left as it is: its reader refuses it.
+    ///
+    /// - Parameter directory: where relative paths begin, absolute.
+    public static func resolvingPaths(_ words: [String], in directory: String) -> [String] {
+        guard let parsed = try? command(of: words.map { Word(text: $0, column: 1, isQuoted: true) }, debug: true) else { return words }
+        var resolved = Array(words.prefix(parsed.path.count))
+        var place = 0
+        var isValue: AdminCommand.Option?
+        func path(_ text: String) -> String { text.isEmpty || text.hasPrefix("/") ? text : directory + "/" + text }
+        for word in words.dropFirst(parsed.path.count) {
+            if let option = isValue {
+                resolved.append(option.kind == .path ? path(word) : word)
+                isValue = nil
+            } else if word.utf8.starts(with: "--".utf8) {
+                let name = word.dropFirst(2).prefix { $0 != "=" }
+                let option = parsed.options.first { $0.name == name && $0.placeholder != nil }
+                if let option, let equals = word.firstIndex(of: "=") {
+                    let value = String(word[word.index(after: equals)...])
+                    resolved.append(option.kind == .path ? "--\(name)=\(path(value))" : word)
+                } else {
+                    isValue = option
+                    resolved.append(word)
+                }
+            } else {
+                let argument = place < parsed.arguments.count ? parsed.arguments[place] : nil
+                resolved.append(argument?.kind == .path ? path(word) : word)
+                if argument?.repeats == false { place += 1 }
+            }
+        }
+        return resolved
+    }
+
     /// The command a line begins with: the longest path that its first words spell.
     private static func command(of words: [Word], debug: Bool) throws(LineError) -> AdminCommand {
         let known = all.filter { debug || !$0.isDebug }
@@ -173,7 +205,7 @@ private struct RequestReader {
             throw LineError("\(name) is empty (word \(number), column \(column)): write a value", word: number, column: column)
         }
         switch kind {
-        case .text, .commandWord: return .text(text)
+        case .text, .commandWord, .path: return .text(text)
         case .bareJID:
             guard let shape = JIDShape(text), !shape.hasResource else { throw refuse("write user@host") }
         case .fullJID:

@@ -1,8 +1,29 @@
 /// `store …`: what is kept, and copies of it.
 extension CommandTable {
     private static let directory = AdminCommand.Argument(
-        name: "DIR", kind: .text,
-        summary: "The folder, as an absolute path on the machine of the cluster; [backup] directory when not given.", isOptional: true)
+        name: "DIR", kind: .path,
+        summary: "The folder, on the machine of the cluster; [backup] directory when not given.", isOptional: true)
+
+    static let userRestore = AdminCommand(
+        path: ["user", "restore"],
+        arguments: [.init(name: "JID", kind: .bareJID, summary: "The account, as user@host.")],
+        options: [
+            .value("from", "BACKUP", .path, "The folder of a backup, on the machine of the cluster."),
+            .value("what", "PARTS", .text, "Some of credentials, roster, items, messages, with commas; all of them when not given."),
+            .flag("replace", "Where the account has something else, what is in the backup wins."),
+        ],
+        effect: .writes,
+        summary: "Bring one account, or parts of it, back out of a backup while the server runs.",
+        details: [
+            "An account that is not there is made, with its old password. One that is there keeps its password, and what it has stays: contacts, blocked addresses, vCard and archived messages that it lacks are added. With --replace the password, contacts and items of the backup win; what only the account has stays all the same.",
+            "Messages come back into the archive under their old ids. What was owed at the time of the backup is owed again only to an account that was not there.",
+            "Subscriptions come back on this side alone, as they were. Tokens, push services and invitations do not come back.",
+            "The backup is compared with its manifest first.",
+        ],
+        examples: [
+            "user restore juliet@example.org --from /var/backups/martlet/martlet-20261121T152423Z",
+            "user restore juliet@example.org --from /var/backups/martlet/martlet-20261121T152423Z --what roster --replace",
+        ])
 
     static let store: [AdminCommand] = [
         AdminCommand(
@@ -39,7 +60,7 @@ extension CommandTable {
             examples: ["store stats", "--json store stats --tables"]),
         AdminCommand(
             path: ["store", "compact"],
-            arguments: [.init(name: "DIR", kind: .text, summary: "The directory of the cluster ([node] directory).")],
+            arguments: [.init(name: "DIR", kind: .path, summary: "The directory of the cluster ([node] directory).")],
             options: [.flag("remove-old", "Remove the old data file at the end instead of keeping it aside.")],
             effect: .writes, filesArgument: "DIR",
             summary: "Make the data file of a stopped cluster as small as what is in it.",
@@ -51,12 +72,14 @@ extension CommandTable {
         AdminCommand(
             path: ["store", "restore"],
             arguments: [
-                .init(name: "BACKUP", kind: .text, summary: "The folder of a backup, as store backup made it, or the data file in it.")
+                .init(name: "BACKUP", kind: .path, summary: "The folder of a backup, as store backup made it, or the data file in it.")
             ],
             options: [
-                .value("to", "DIR", .text, "The directory of the cluster ([node] directory). It is made when it is not there."),
+                .value("to", "DIR", .path, "The directory of the cluster ([node] directory). It is made when it is not there."),
                 .flag("yes", "Do not ask before a store is replaced."),
-                .flag("new-secrets", "End what was given out before: tokens, resumable streams, tickets. For a copy that others may have seen."),
+                .flag(
+                    "new-secrets",
+                    "End what was given out before: tokens, resumable streams, tickets. For a copy that others may have seen."),
                 .flag("anyway", "Restore a copy with findings too, when there is no better one."),
             ],
             effect: .writes, filesArgument: "BACKUP",
@@ -64,7 +87,7 @@ extension CommandTable {
             details: [
                 "It is done by martletd as a program on this machine, as the user of the server; no node takes part, and while one runs on DIR nothing is done.",
                 "The copy is compared with its manifest and every row is verified first. It is told what will be replaced, and asked whether to go on. The old store stays beside the new one, as store.before-TIME.",
-                "What happened after the backup was begun is gone; messages that were owed then are owed again. Clients get their rosters anew, and no number of a message is given twice.",
+                "What happened after the backup was begun is gone; messages that were owed then are owed again. Clients get their rosters anew.",
             ],
             examples: [
                 "store restore /var/backups/martlet/martlet-20261121T152423Z --to /var/lib/martlet",
@@ -74,7 +97,7 @@ extension CommandTable {
             path: ["store", "verify"],
             arguments: [
                 .init(
-                    name: "BACKUP", kind: .text, summary: "The folder of a backup; the running store when not given.", isOptional: true)
+                    name: "BACKUP", kind: .path, summary: "The folder of a backup; the running store when not given.", isOptional: true)
             ],
             options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.")],
             effect: .reads, filesArgument: "BACKUP",

@@ -24,7 +24,7 @@ struct Conversation: ~Copyable {
     private var lastHeard = monotonicMilliseconds()
 
     init(_ connection: consuming Connection, options: Options) throws(Failure) {
-        let line = Words.line(options.words)
+        let line = Words.line(CommandTable.resolvingPaths(options.words, in: Self.workingDirectory))
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
         }
@@ -32,6 +32,12 @@ struct Conversation: ~Copyable {
         timeout = Int64(options.timeout) * 1000
         isJSON = options.json
         outgoing = Array(line.utf8) + [UInt8(ascii: "\n")]
+    }
+
+    private static var workingDirectory: String {
+        guard let path = getcwd(nil, 0) else { return "/" }
+        defer { free(path) }
+        return String(cString: path)
     }
 
     /// Sends the request and shows the reply, to its end.

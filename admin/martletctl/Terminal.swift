@@ -71,29 +71,49 @@ enum Terminal {
     }
 }
 
-/// A line on the terminal that shows how far a long command is. Nothing at all where standard error is no terminal.
+/// How far a long command is: a line on the terminal that is drawn again and again, or where standard error is none, a line every five
+/// seconds.
 struct ProgressBar {
-    private let isShown = isatty(STDERR_FILENO) == 1
+    /// Milliseconds between two lines where there is no terminal.
+    private static let linePause: Int64 = 5_000
+
+    private let isTerminal = isatty(STDERR_FILENO) == 1
     private let start = monotonicMilliseconds()
-    private var lastDrawn: Int64 = 0
+    private var lastDrawn = monotonicMilliseconds()
     private var isDrawn = false
 
     /// Draws the bar, at most ten times a second but always when it is full.
     mutating func show(done: Int64, total: Int64?) {
         let now = monotonicMilliseconds()
-        guard isShown, now - lastDrawn >= 100 || total == done else { return }
+        guard isTerminal else {
+            guard now - lastDrawn >= Self.linePause else { return }
+            lastDrawn = now
+            return Output.error(Self.count(done, of: total) + "\n")
+        }
+        guard !isDrawn || now - lastDrawn >= 100 || total == done else { return }
         lastDrawn = now
         isDrawn = true
-        let rate = Double(done) * 1000 / Double(max(now - start, 1))
+        let rate = Int64(Double(done) * 1000 / Double(max(now - start, 1)))
         var text = "\r\u{1B}[K"
         if let total, total > 0 {
-            let share = min(Double(done) / Double(total), 1)
-            let filled = Int(share * 30)
-            text += "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "] \(done)/\(total) "
-        } else {
-            text += "\(done) "
+            let filled = Int(min(Double(done) / Double(total), 1) * 30)
+            text += "[" + String(repeating: "#", count: filled) + String(repeating: ".", count: 30 - filled) + "] "
         }
-        Output.error(text + "(\(Int(rate)) a second)")
+        Output.error(text + "\(Self.count(done, of: total)) (\(Self.short(rate)) a second)")
+    }
+
+    private static func count(_ done: Int64, of total: Int64?) -> String {
+        total.map { "\(short(done))/\(short($0))" } ?? short(done)
+    }
+
+    /// A number as people read it: 1234, 123k, 12.3M.
+    static func short(_ number: Int64) -> String {
+        guard number >= 100_000 else { return "\(number)" }
+        for (unit, name) in [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M")] as [(Int64, String)] where number >= unit {
+            let tenths = number / (unit / 10)
+            return tenths >= 1_000 ? "\(tenths / 10)\(name)" : "\(tenths / 10).\(tenths % 10)\(name)"
+        }
+        return "\(number / 1_000)k"
     }
 
     /// Takes the bar away, so that something else can be written.

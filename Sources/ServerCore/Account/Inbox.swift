@@ -45,6 +45,9 @@ struct Inbox {
     /// Whether the row of an owed message stays when it is acknowledged.
     func isArchived(_ message: UInt64) -> Bool { details[message]?.isArchived ?? false }
 
+    /// Whether a message waits, or is on its way.
+    func isOwed(_ message: UInt64) -> Bool { details[message] != nil }
+
     /// The account gave this number to something that is not owed.
     mutating func pass(_ message: UInt64) { highest = max(highest, message) }
 

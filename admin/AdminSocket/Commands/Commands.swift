@@ -25,6 +25,7 @@ struct Commands: Sendable {
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
+        case "user restore": restoreUser(invocation, sink)
         case "invite create": createInvitation(invocation, sink)
         case "invite list": listInvitations(invocation, sink)
         case "invite revoke": revokeInvitation(invocation, sink)
