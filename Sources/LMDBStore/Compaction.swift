@@ -32,7 +32,9 @@ public final class Compaction {
     /// - Parameters:
     ///   - removesOld: whether the old store goes at the end.
     ///   - now: µs since 1970, UTC.
-    public func carryOut(removesOld: Bool, now: Int64, progress: @escaping @Sendable (UInt64, UInt64) -> Void) throws(StoreFailure) -> Outcome {
+    public func carryOut(removesOld: Bool, now: Int64, progress: @escaping @Sendable (UInt64, UInt64) -> Void) throws(StoreFailure)
+        -> Outcome
+    {
         let new = directory + "/store.compact"
         try Restore.clear(new)
         guard mkdir(new, 0o700) == 0 else { throw StoreFailure(system: errno, "making \(new)") }
@@ -50,7 +52,7 @@ public final class Compaction {
         if removesOld {
             try Restore.clear(new)
         } else {
-            let aside = directory + "/store.before-" + Backups.stamp(of: now)
+            let aside = Restore.freeName(in: directory, now: now)
             guard rename(new, aside) == 0 else { throw StoreFailure(system: errno, "naming \(aside), which is \(new) now") }
             outcome.aside = aside
         }
@@ -73,7 +75,9 @@ public final class Compaction {
     /// The same rows in both, by a sum over all of them in order.
     private static func compare(_ one: Environment, _ other: Environment) throws(StoreFailure) {
         let sums = [try sum(of: one), try sum(of: other)]
-        guard one.rows == other.rows, sums[0] == sums[1] else { throw .io("the compact copy does not hold the same rows; nothing was done") }
+        guard one.rows == other.rows, sums[0] == sums[1] else {
+            throw .io("the compact copy does not hold the same rows; nothing was done")
+        }
     }
 
     private static func sum(of environment: Environment) throws(StoreFailure) -> [UInt8] {

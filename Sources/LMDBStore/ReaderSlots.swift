@@ -64,7 +64,8 @@ public struct StoreFigures: Sendable, Equatable {
         let live = usedBytes - min(freeBytes, usedBytes)
         if mapBytes > 0, live > mapBytes / 10 * 8 {
             warnings.append(
-                "\(live / (mapBytes / 100)) % of the address space is used; raise [store] map_gib and start the nodes again before it is full")
+                "\(live / (mapBytes / 100)) % of the address space is used; raise [store] map_gib and start the nodes again before it is full"
+            )
         }
         if quotaBytes > 0, live > quotaBytes / 10 * 9 {
             warnings.append("\(live / max(1, quotaBytes / 100)) % of [store] quota_mib is used; beyond it writes are refused")
@@ -74,7 +75,8 @@ public struct StoreFigures: Sendable, Equatable {
         }
         for reader in readers where reader.state == .lagging {
             warnings.append(
-                "process \(reader.process) has been reading for \(reader.lag) commits: the store grows meanwhile, because nothing can be used again")
+                "process \(reader.process) has been reading for \(reader.lag) commits: the store grows meanwhile, because nothing can be used again"
+            )
         }
         return warnings
     }

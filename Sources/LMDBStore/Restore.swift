@@ -102,10 +102,17 @@ public final class Restore {
         let result = martlet_exchange(new, store)
         guard result == 0 else { throw StoreFailure(system: result, "exchanging \(new) and \(store)") }
         // The old one has the new one's name now.
-        let aside = directory + "/store.before-" + Backups.stamp(of: now)
+        let aside = Self.freeName(in: directory, now: now)
         guard rename(new, aside) == 0 else { throw StoreFailure(system: errno, "naming \(aside), which is \(new) now") }
         try syncDirectory(directory)
         return Outcome(path: store, aside: aside, accounts: accounts)
+    }
+
+    /// A name for the store that was replaced, which nothing has yet.
+    static func freeName(in directory: String, now: Int64) -> String {
+        let name = directory + "/store.before-" + Backups.stamp(of: now)
+        guard access(name, F_OK) == 0 else { return name }
+        return (2...).lazy.map { "\(name)-\($0)" }.first { access($0, F_OK) != 0 } ?? name
     }
 
     static func clear(_ folder: String) throws(StoreFailure) {

@@ -141,7 +141,8 @@ public struct FileCommands {
         let holder = KeeperLock.holder(directory: directory + "/store")
         fail(
             .refused,
-            "node \(holder?.node ?? "?") (process \(holder.map { String($0.pid) } ?? "?")) keeps the store in \(directory): stop all nodes first")
+            "node \(holder?.node ?? "?") (process \(holder.map { String($0.pid) } ?? "?")) keeps the store in \(directory): stop all nodes first"
+        )
     }
 
     // MARK: store compact

@@ -24,7 +24,8 @@ extension AccountRecord {
     ///
     /// - Parameter hosts: whether the accounts of hosts themselves count too.
     public static func page(
-        ofHost host: String?, hosts: Bool = false, after: Key?, limit: Int, rows: Int = 10_000, in snapshot: any Snapshot, identity: VolumeIdentity
+        ofHost host: String?, hosts: Bool = false, after: Key?, limit: Int, rows: Int = 10_000, in snapshot: any Snapshot,
+        identity: VolumeIdentity
     ) throws(StoreFailure) -> Page {
         var page = Page()
         var seen = 0

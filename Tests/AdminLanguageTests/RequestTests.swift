@@ -192,7 +192,10 @@ import Testing
         (["store", "backup", "/there"], ["store", "backup", "/there"]),
         (["store", "restore", "./b", "--to", "c", "--yes"], ["store", "restore", "/home/./b", "--to", "/home/c", "--yes"]),
         (["store", "restore", "--to=c", "b"], ["store", "restore", "--to=/home/c", "/home/b"]),
-        (["user", "restore", "a@b", "--what", "roster", "--from", "x"], ["user", "restore", "a@b", "--what", "roster", "--from", "/home/x"]),
+        (
+            ["user", "restore", "a@b", "--what", "roster", "--from", "x"],
+            ["user", "restore", "a@b", "--what", "roster", "--from", "/home/x"]
+        ),
         (["user", "show", "a@b"], ["user", "show", "a@b"]),
         (["no", "command"], ["no", "command"]),
         (["store"], ["store"]),

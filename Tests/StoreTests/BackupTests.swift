@@ -167,6 +167,9 @@ import Testing
         #expect(outcome?.aside == cluster + "/store.before-20261121T152423Z")
         #expect(access(cluster + "/store.before-20261121T152423Z/data.mdb", F_OK) == 0)
         second = nil
+        // In the same second once more.
+        let compact = try Compaction(in: cluster).carryOut(removesOld: false, now: Self.moment) { _, _ in }
+        #expect(compact.aside == cluster + "/store.before-20261121T152423Z-2" && compact.rows > 0)
         let restored = try LMDBVolume(at: cluster + "/store", options: KeptVolume.small)
         defer { restored.close() }
         let record = try #require(

@@ -89,14 +89,12 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
                 received.append(text)
                 continue
             }
-            if element.namespace == NS.streamManagement, element.local == "enabled" {
-                management?.enabled(element)
-                received.append(text)
-                continue
-            }
             if management?.take(element) == true { continue }
-            // What is no stanza does not count.
-            if element.namespace != NS.streamManagement { management?.noteReceived() }
+            if element.namespace == NS.streamManagement {
+                if element.local == "enabled" { management?.enabled(element) }
+            } else {
+                management?.noteReceived()
+            }
             received.append(text)
         }
     }

@@ -92,7 +92,9 @@ public enum CommandTable {
                 host,
                 .value("user", "NAME", .text, "The username that is kept for the invitee, who chooses one otherwise."),
                 .value("contact", "JID", .bareJID, "An account that becomes a contact of the invitee."),
-                .value("expires", "DURATION", .duration, "How long it holds, as 2h or 7d; as [invitations] lifetime_hours says when not given."),
+                .value(
+                    "expires", "DURATION", .duration, "How long it holds, as 2h or 7d; as [invitations] lifetime_hours says when not given."
+                ),
                 .value("uses", "N", .integer(1...100_000), "How many accounts can be made with it; 1 when not given."),
             ],
             effect: .writes,
