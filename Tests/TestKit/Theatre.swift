@@ -168,7 +168,8 @@ public final class Play {
         dirty = true
         try await settle()
         guard let management = player.management, management.answers > before else {
-            throw PlayFailure(description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
+            throw PlayFailure(
+                description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
         }
         guard management.visiblyAcknowledged == handled else {
             throw PlayFailure(description: "\(management.visiblyAcknowledged) stanzas of \(actor) are handled instead of \(handled)")

@@ -137,7 +137,8 @@ extension Account {
     /// Whether a node's death concerns the account, as far as it knows yet.
     func knowsSessions(ofNode node: UInt64) -> Bool {
         if !phase.isLive { return true }
-        return resources.contains { $0.session.shard.node == node || $0.move?.isFor(node) == true } || departing.keys.contains { $0.shard.node == node }
+        return resources.contains { $0.session.shard.node == node || $0.move?.isFor(node) == true }
+            || departing.keys.contains { $0.shard.node == node }
     }
 
     /// Every session of a node that died.
