@@ -25,7 +25,6 @@ extension ClientHandler {
             let idle = settings.sessions.keepaliveSeconds
             StreamWriting.limits(bytes: settings.limits.stanzaBytes, idleSeconds: idle > 0 ? idle : nil, into: &writer)
             StreamWriting.managementFeature(into: &writer)
-            StreamWriting.managementFeature(into: &writer)
             writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         }
         return writer.bytes
