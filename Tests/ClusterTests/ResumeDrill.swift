@@ -76,6 +76,15 @@ final class ResumeDrill {
             #expect(lost.isEmpty, "\(writer.name): acknowledged and lost")
             #expect(writer.refused.isEmpty, "\(writer.name) was refused")
             total += writer.acknowledged.count
+            // In both archives each stands once, in order; in the reader's under the id that it came with.
+            for name in [writer.name, reader.name] {
+                let archive = try Chat.archive(name, on: Int.random(in: 0..<3), of: cluster).filter { $0.id.hasPrefix("writer") }
+                let numbers = archive.compactMap { $0.id.split(separator: "-").last.flatMap { Int($0) } }
+                #expect(numbers == Array(1...writer.acknowledged.count), "the archive of \(name)")
+                guard name == reader.name else { continue }
+                let other = archive.filter { first[$0.id]?.stanzaID != $0.archived }
+                #expect(other.isEmpty, "\(name): delivered under one id and archived under another")
+            }
         }
         print(
             "resumption: \(total) acknowledged, \(kills) kills, \(progress.resumed) resumed, \(progress.refused) refused, \(repeated) repeated"

@@ -31,6 +31,38 @@ struct Letter: Sendable, Equatable {
 }
 
 enum Chat {
+    /// Everything in an account's archive (XEP-0313), page by page: the id of each message and the one it is archived under.
+    static func archive(_ user: String, on node: Int, of cluster: ProcessCluster) throws -> [(id: String, archived: String)] {
+        let client = try cluster.connect(user, resource: "archivist", node: node)
+        let deadline = Deadline(in: .seconds(60))
+        var all: [(id: String, archived: String)] = []
+        while true {
+            let after = all.last.map { "<after>\($0.archived)</after>" } ?? ""
+            let query = "archive-\(all.count)"
+            try client.send(
+                "<iq type='set' id='\(query)'><query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><max>250</max>\(after)</set></query></iq>"
+            )
+            while true {
+                guard let stanza = client.receive(by: deadline) else { throw ProcessFailure("the archive of \(user) does not end") }
+                let element = try Element.parse(Array(stanza.utf8))
+                if element.local == "iq", element["id"] == query {
+                    guard let end = element.first(local: "fin", namespace: "urn:xmpp:mam:2") else { throw ProcessFailure(stanza) }
+                    guard end["complete"] != "true" else {
+                        try client.close()
+                        return all
+                    }
+                    break
+                }
+                guard let result = element.first(local: "result", namespace: "urn:xmpp:mam:2"), let archived = result["id"],
+                    let message = result.first(local: "forwarded", namespace: "urn:xmpp:forward:0")?.children.first(where: {
+                        $0.local == "message"
+                    })
+                else { continue }
+                all.append((message["id"] ?? "", archived))
+            }
+        }
+    }
+
     /// A chat message with its id as origin-id.
     static func message(to: String, id: String, filler: Int = 0) -> String {
         let body = "message \(id)" + String(repeating: ".", count: filler)
