@@ -28,7 +28,7 @@ public final class ClientMetrics: Sendable {
 
     private static let mechanisms =
         ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"].flatMap { [$0 + "-PLUS", $0] } + ["PLAIN"]
-        + TokenMechanism.allCases.map(\.rawValue)
+        + TokenMechanism.allCases.map(\.rawValue) + [ClientHandler.nonSASLMechanism]
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {
