@@ -86,16 +86,7 @@ public final class MessageArchive: Module {
         turn.account.readArchiveEnds { result in
             switch result {
             case .success(let ends):
-                answer.reply(
-                    .result { xml in
-                        guard let ends else { return xml.empty("metadata", xmlns: NS.archive) }
-                        xml.element("metadata", xmlns: NS.archive) { xml in
-                            for (name, end) in [("start", ends.first), ("end", ends.last)] {
-                                xml.empty(
-                                    name, ("id", end.id), ("timestamp", DateTime(microseconds: end.stamp).description))
-                            }
-                        }
-                    })
+                answer.reply(.result { ArchiveMetadata(ends).write(into: &$0) })
             case .failure(let error): answer.reply(.error(error))
             }
         }

@@ -35,7 +35,8 @@ import Testing
             .bind(BindRequest(account: juliet, resource: nil, session: session)),
             .bind(
                 BindRequest(
-                    account: juliet, resource: "r", session: session, terms: BindTerms(device: "d", replacesDevice: true, carbons: true))),
+                    account: juliet, resource: "r", session: session,
+                    terms: BindTerms(device: "d", replacesDevice: true, carbons: true, readsArchive: true))),
             .unbind(account: juliet, session: session, bind: bind, reason: .lost, unacked: [1, .max]),
             .acked(account: juliet, session: session, messages: []),
             .activity(account: juliet, session: session, isActive: true),
@@ -43,6 +44,12 @@ import Testing
             .refused(account: juliet, session: session, error: stanza),
             .deliver(session: 1, epoch: 2, message: 3, stanza: stanza), .completed(session: 1, inSeq: 2, half: .theirs, refusal: error),
             .completed(session: 1, inSeq: 2, half: .own, refusal: nil), .bound(session: 1, .granted(resource: "r", bind: bind, epoch: 4)),
+            .bound(session: 1, .granted(resource: "r", bind: bind, epoch: 4, archive: ArchiveMetadata(nil))),
+            .bound(
+                session: 1,
+                .granted(
+                    resource: "r", bind: bind, epoch: 4,
+                    archive: ArchiveMetadata(ArchiveEnds(first: .init(id: "a", stamp: -1), last: .init(id: "b", stamp: .max))))),
             .bound(session: 1, .refused(error)), .resync(owner: 1, loops: 2, epoch: 3), .report(report), .reported(epoch: 3, from: shard),
             .serves(owner: 1, epoch: 3), .ask(id: 1, from: shard, question: [9]), .answer(id: 1, part: [8, 8], last: true),
         ]
@@ -53,7 +60,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 44)
+        #expect(Self.everyKind.count == 46)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

@@ -17,6 +17,8 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     private var received: [String] = []
     public private(set) var closedWith: String?
     public private(set) var isReading = true
+    /// What the client heard of its archive with the resource.
+    public private(set) var archiveAtBind: ArchiveMetadata?
     /// While true, what the server writes does not reach the kernel: nothing is acknowledged.
     public var isStalled = false
     private var stalledMark: UInt64 = 0
@@ -33,10 +35,13 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     }
     public var jid: String { session?.fullJID.description ?? "" }
 
-    func bind(_ account: JID, _ resource: String?) {
+    func bind(_ account: JID, _ resource: String?, _ terms: BindTerms = BindTerms()) {
         shard.enter { shard in
-            self.session = shard.bind(account: account, resource: resource, connection: self) { result in
-                if case .failure(let error) = result { self.bindError = error }
+            self.session = shard.bind(account: account, resource: resource, terms: terms, connection: self) { result in
+                switch result {
+                case .success(let session): self.archiveAtBind = session.archiveAtBind
+                case .failure(let error): self.bindError = error
+                }
             }
         }
     }

@@ -167,8 +167,10 @@ public final class MemoryCluster {
     }
 
     /// Connects a client to a node.
-    public func connect(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
-        let client = try begin(name, resource: resource, node: node, loop: loop)
+    public func connect(
+        _ name: String, resource: String?, node: Int, loop: Int = 0, terms: BindTerms = BindTerms()
+    ) throws -> MemoryClient {
+        let client = try begin(name, resource: resource, node: node, loop: loop, terms: terms)
         run()
         return client
     }
@@ -190,10 +192,12 @@ public final class MemoryCluster {
     }
 
     /// As `connect`, but the cluster does not run: the binding is under way.
-    public func begin(_ name: String, resource: String?, node: Int, loop: Int = 0) throws -> MemoryClient {
+    public func begin(
+        _ name: String, resource: String?, node: Int, loop: Int = 0, terms: BindTerms = BindTerms()
+    ) throws -> MemoryClient {
         let jid = try JID(local: name, domain: domain, resource: nil)
         let client = MemoryClient(shard: nodes[node].shards[loop], cluster: self)
-        client.bind(jid, resource)
+        client.bind(jid, resource, terms)
         return client
     }
 }

@@ -47,6 +47,34 @@ struct InlineTests {
         }
     }
 
+    /// XEP-0386 §3.2: the state of the archive comes with the resource, and what is in it does not come again.
+    @Test func theArchiveIsToldWithTheResource() async throws {
+        try await withServer { server in
+            let (romeo, _) = try TestClient.secure(server)
+            romeo.send(romeo.plainRequest("romeo", bind))
+            _ = try romeo.success()
+            let (first, _) = try TestClient.secure(server)
+            first.send(first.plainRequest("juliet", agent + bind))
+            #expect(try first.success().contains("<bound xmlns='urn:xmpp:bind:0'><metadata xmlns='urn:xmpp:mam:2'/><enabled "))
+            first.send("</stream:stream>")
+            romeo.send(
+                "<message type='chat' to='juliet@tls.example'><body>known</body></message><r xmlns='urn:xmpp:sm:3'/>")
+            try romeo.expect("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+            let (second, _) = try TestClient.secure(server)
+            second.send(second.plainRequest("juliet", agent + bind))
+            let success = try second.success()
+            let metadata = try #require(success.split(separator: "<metadata xmlns='urn:xmpp:mam:2'>").dropFirst().first)
+            let id = try value("id", in: String(metadata))
+            let stamp = try value("timestamp", in: String(metadata))
+            #expect(
+                metadata.hasPrefix("<start id='\(id)' timestamp='\(stamp)'/><end id='\(id)' timestamp='\(stamp)'/></metadata><enabled "))
+            #expect(id.utf8.count == 16 && stamp.hasSuffix("Z"))
+            second.send("<presence/>")
+            romeo.send("<message type='chat' to='juliet@tls.example'><body>new</body></message>")
+            #expect(!(try second.expect("<body>new</body>")).contains("known"))
+        }
+    }
+
     @Test func aSessionGoesOnBehindSuccess() async throws {
         try await withServer { server in
             let (first, _) = try TestClient.secure(server)

@@ -90,6 +90,8 @@ public final class Account {
     var delayed: [UInt64: (Turn) -> Void] = [:]
     /// What modules remember of it, by their types.
     var memories: [ObjectIdentifier: AnyObject] = [:]
+    /// Sessions that begin when it is known what there is in the archive.
+    var bindsReading: [SessionRef: BindRequest] = [:]
     /// Reads of the store whose answers the account waits for.
     var reads = 0
     /// A host's account that the store does not know yet.
@@ -321,6 +323,7 @@ public final class Account {
         registeredBatch = reached
         record = nil
         if case .loading(let waiting) = phase { phase = .loading(waiting) } else { phase = .loading([]) }
+        bindUnread()
         load()
     }
 

@@ -22,12 +22,22 @@ extension Account {
         guard let resource = bestForInbox(), resource.inFlight.count <= Resource.flightBound / 2, let number = record?.number else {
             return
         }
+        if resource.archivedThrough > 0 {
+            // Given back by a session that is gone.
+            settleArchived(through: resource.archivedThrough)
+            guard !inbox.waiting.isEmpty else { return releaseHeldBack() }
+        }
         pagesAsked += 1
         let asked = InboxPage(number: pagesAsked, messages: inbox.take(Resource.pageBound), session: resource.session)
         page = asked
         for message in asked.messages { resource.inFlight.insert(message) }
         // Behind the gate: only when the last of them is durable does a snapshot show them all.
         pass(.perform { self.read(asked, number: number) })
+    }
+
+    /// What waits and is archived up to this message a client reads in the archive: it is not sent (XEP-0386 §3.2).
+    func settleArchived(through last: UInt64) {
+        for message in inbox.waiting.prefix(while: { $0 <= last }) where inbox.isArchived(message) { _ = settle(message) }
     }
 
     /// Whether a session that was told to end still holds messages. They may wait again in a moment, and nothing newer goes before them.

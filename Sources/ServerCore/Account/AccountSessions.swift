@@ -15,7 +15,33 @@ extension Account {
 
     // MARK: Bind
 
+    /// A client that reads the archive hears what there is in it (XEP-0386 §3.2): the session begins when that is known.
     func bind(_ request: BindRequest) {
+        guard request.terms.readsArchive, host?.archive == true, case .live = phase, record != nil, resource(of: request.session) == nil
+        else { return bind(request, nil) }
+        guard bindsReading.updateValue(request, forKey: request.session) == nil else { return }
+        readArchiveEnds { [unowned self] result in
+            // Nobody waits where the node of the session died, or a commit failed (`bindUnread`).
+            guard bindsReading.removeValue(forKey: request.session) != nil else { return }
+            switch result {
+            case .success(let ends): bind(request, ArchiveMetadata(ends))
+            // Nothing is taken for known: what waits is sent.
+            case .failure: bind(request, nil)
+            }
+        }
+    }
+
+    /// The reads of these were thrown away: their sessions begin all the same.
+    func bindUnread() {
+        let requests = bindsReading.values
+        bindsReading.removeAll()
+        for var request in requests {
+            request.terms.readsArchive = false
+            receive(.bind(request))
+        }
+    }
+
+    private func bind(_ request: BindRequest, _ archive: ArchiveMetadata?) {
         guard case .live = phase, let record, record.isEnabled, host != nil else {
             return refuse(request, StanzaError(.notAllowed, text: "The account does not exist or is disabled"))
         }
@@ -45,10 +71,16 @@ extension Account {
         let resource = Resource(name: name, jid: full, session: request.session, bind: bind, device: request.terms.device)
         resource.flags = request.terms.flags
         resources.append(resource)
+        if let end = archive?.ends?.last, let sequence = archiveIDs.sequence(end.id) {
+            resource.archivedThrough = sequence
+            settleArchived(through: sequence)
+            pump()
+        }
         // The grant waits for the row: whatever the session does is known to have been done by somebody (see `claim`).
         writeRow(resource, waits: true)
         emit(
-            .bound(session: request.session.id, .granted(resource: name, bind: bind, epoch: shard.placement.epoch)),
+            .bound(
+                session: request.session.id, .granted(resource: name, bind: bind, epoch: shard.placement.epoch, archive: archive)),
             to: request.session.shard)
     }
 
@@ -137,11 +169,13 @@ extension Account {
     /// Whether a node's death concerns the account, as far as it knows yet.
     func knowsSessions(ofNode node: UInt64) -> Bool {
         if !phase.isLive { return true }
-        return resources.contains { $0.session.shard.node == node || $0.move?.isFor(node) == true } || departing.keys.contains { $0.shard.node == node }
+        return resources.contains { $0.session.shard.node == node || $0.move?.isFor(node) == true }
+            || departing.keys.contains { $0.shard.node == node } || bindsReading.keys.contains { $0.shard.node == node }
     }
 
     /// Every session of a node that died.
     func dropSessions(ofNode node: UInt64) {
+        for session in bindsReading.keys where session.shard.node == node { bindsReading[session] = nil }
         for (session, held) in departing where session.shard.node == node {
             departing[session] = nil
             for message in held { _ = inbox.giveBack(message) }

@@ -286,14 +286,3 @@ extension Account {
         }
     }
 }
-
-/// The oldest and the newest message of an archive.
-public struct ArchiveEnds: Sendable, Equatable {
-    public struct End: Sendable, Equatable {
-        public var id: String
-        /// µs since 1970, UTC.
-        public var stamp: Int64
-    }
-    public var first: End
-    public var last: End
-}

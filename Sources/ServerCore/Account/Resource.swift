@@ -43,6 +43,8 @@ final class Resource {
     var directed: Set<JID> = []
     /// Messages that were handed over and not acknowledged.
     var inFlight: Set<UInt64> = []
+    /// Archived messages up to here its client finds in the archive, of which it heard when it was bound: none of them waits for it.
+    var archivedThrough: UInt64 = 0
     /// More than `flightBound` were in flight: what comes now waits in the store, in order.
     var isLagging = false
 

@@ -64,7 +64,7 @@ public final class ComponentSession {
     func bound(_ answer: BindAnswer) {
         guard bindID == nil else { return }
         switch answer {
-        case .granted(_, let bind, let epoch):
+        case .granted(_, let bind, let epoch, _):
             // From a home that died: the next one is asked anew, and knows nothing of this.
             guard epoch == shard.placement.epoch else { return }
             bindID = bind

@@ -91,7 +91,8 @@ public struct BindRequest: Sendable {
 }
 
 public enum BindAnswer: Sendable {
-    case granted(resource: String, bind: BindID, epoch: UInt64)
+    /// - `archive`: its state at this moment, where the terms ask for it and it could be read.
+    case granted(resource: String, bind: BindID, epoch: UInt64, archive: ArchiveMetadata? = nil)
     case refused(StanzaError)
 }
 

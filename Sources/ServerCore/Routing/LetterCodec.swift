@@ -159,11 +159,13 @@ enum LetterCodec {
             w.kind(.bound)
             w.uint64(session)
             switch answer {
-            case .granted(let resource, let bind, let epoch):
+            case .granted(let resource, let bind, let epoch, let archive):
                 w.uint8(0)
                 w.string(resource)
                 w.bindID(bind)
                 w.uint64(epoch)
+                w.bool(archive != nil)
+                if let archive { w.metadata(archive) }
             case .refused(let error):
                 w.uint8(1)
                 w.error(error)
@@ -318,7 +320,12 @@ enum LetterCodec {
         case .bound:
             let session = try r.uint64()
             switch try r.uint8() {
-            case 0: return .bound(session: session, .granted(resource: try r.string(), bind: try r.bindID(), epoch: try r.uint64()))
+            case 0:
+                return .bound(
+                    session: session,
+                    .granted(
+                        resource: try r.string(), bind: try r.bindID(), epoch: try r.uint64(),
+                        archive: try r.bool() ? try r.metadata() : nil))
             case 1: return .bound(session: session, .refused(try r.error()))
             default: throw .malformed
             }

@@ -9,11 +9,15 @@ public struct BindTerms: Sendable, Equatable {
     public var replacesDevice: Bool
     /// Copies of the account's messages are on (XEP-0280).
     public var carbons: Bool
+    /// The client reads in the archive what came before: it hears of the archive's state, and nothing that is archived waits for it
+    /// (XEP-0386 §3.2). Means nothing on a host that does not archive.
+    public var readsArchive: Bool
 
-    public init(device: String? = nil, replacesDevice: Bool = false, carbons: Bool = false) {
+    public init(device: String? = nil, replacesDevice: Bool = false, carbons: Bool = false, readsArchive: Bool = false) {
         self.device = device
         self.replacesDevice = replacesDevice
         self.carbons = carbons
+        self.readsArchive = readsArchive
     }
 
     var flags: Resource.Flags { carbons ? .carbons : [] }
@@ -24,12 +28,13 @@ extension ByteWriter {
         optional(terms.device)
         bool(terms.replacesDevice)
         bool(terms.carbons)
+        bool(terms.readsArchive)
     }
 }
 
 extension ByteReader {
     mutating func terms() throws(CodecError) -> BindTerms {
-        BindTerms(device: try optional(), replacesDevice: try bool(), carbons: try bool())
+        BindTerms(device: try optional(), replacesDevice: try bool(), carbons: try bool(), readsArchive: try bool())
     }
 }
 

@@ -77,6 +77,8 @@ public final class Session {
     var departurePosted = false
     private let requestedResource: String?
     let terms: BindTerms
+    /// The state of the archive when the session was bound (`BindTerms.readsArchive`); there while the completion of `bind` runs.
+    public private(set) var archiveAtBind: ArchiveMetadata?
     var bindPosted = false
 
     init(
@@ -153,7 +155,7 @@ public final class Session {
     func bound(_ answer: BindAnswer) {
         guard bind == nil else { return }
         switch answer {
-        case .granted(let resource, let bind, let epoch):
+        case .granted(let resource, let bind, let epoch, let archive):
             // From a home that died: the next one is asked anew, and knows nothing of this.
             guard epoch == shard.placement.epoch else { return }
             guard let full = try? account.with(resource: resource) else { return refuse(StanzaError(.badRequest)) }
@@ -168,7 +170,9 @@ public final class Session {
             shard.core.metrics.sessions.add(1)
             let completion = bindCompletion
             bindCompletion = nil
+            archiveAtBind = archive
             completion?(.success(self))
+            archiveAtBind = nil
         case .refused(let error): refuse(error)
         }
     }

@@ -26,7 +26,6 @@ extension ClientHandler {
             let idle = settings.sessions.keepaliveSeconds
             StreamWriting.limits(bytes: settings.limits.stanzaBytes, idleSeconds: idle > 0 ? idle : nil, into: &writer)
             StreamWriting.managementFeature(into: &writer)
-            StreamWriting.managementFeature(into: &writer)
             writer.raw(clients.shard.table.streamFeatures(of: stream.domain ?? ""))
         }
         return writer.bytes
@@ -180,7 +179,7 @@ extension ClientHandler {
 
     private func bindInline(_ account: JID) {
         guard let wish = stream.request?.bind else { return complete(.unbound) }
-        let terms = BindTerms(device: device, replacesDevice: true, carbons: wish.carbons)
+        let terms = BindTerms(device: device, replacesDevice: true, carbons: wish.carbons, readsArchive: true)
         let resource = clients.shard.resource(account: account, tag: wish.tag, device: device)
         session = clients.shard.bind(account: account, resource: resource, terms: terms, connection: self) { [self] result in
             switch result {
@@ -201,6 +200,7 @@ extension ClientHandler {
         let grant = wish.management.map { session.enableManagement(resumable: $0.resumable, maxSeconds: $0.seconds) }
         if grant != nil { stream.managementEnabled() }
         login?.inline.element("bound", xmlns: NS.bind2) { writer in
+            session.archiveAtBind?.write(into: &writer)
             if let grant { StreamWriting.enabled(id: grant.id, max: grant.max, location: grant.location, into: &writer) }
         }
     }
