@@ -13,6 +13,7 @@ public enum XEPTable {
 
     /// Extensions that are part of the way of every stanza or stream, so that no module could add them.
     public static let core: [Row] = [
+        Row(xep: XEP(78, "2.5", "Non-SASL Authentication (off by default)"), place: "streams"),
         Row(xep: XEP(114, "1.6", "Jabber Component Protocol"), place: "components"),
         Row(xep: XEP(138, "2.1", "Stream Compression (off by default)"), place: "streams"),
         Row(xep: XEP(160, "1.0.1", "Best Practices for Handling Offline Messages"), place: "core"),

@@ -118,6 +118,8 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Whether clients may log in without SASL, under TLS (XEP-0078).
+        public var nonSASL = false
         /// Days for which a token is good (XEP-0484); 0: no tokens.
         public var tokenDays = 21
         /// Days after which a token in use is replaced.

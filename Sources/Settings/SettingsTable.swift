@@ -60,7 +60,7 @@ public enum SettingsTable {
             "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
         .flag(
             "listen.compression", \.listen.compression,
-            "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time; and who can make others send what he chose, and see how long the encrypted answer is, can guess what stands beside it: the extension is obsolete for that."
+            "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time. The extension is obsolete: whoever can put text of his choice into a stream, and sees how long it is when encrypted, can guess what else is in it."
         ),
         .integer(
             "listen.backlog", \.listen.backlog, 1...65_535, "connections",
@@ -100,6 +100,10 @@ public enum SettingsTable {
         .flag(
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+        .flag(
+            "authentication.non_sasl", \.authentication.nonSASL,
+            "Whether clients that know no SASL may log in (XEP-0078, obsolete since 2008), under TLS and while PLAIN is among the mechanisms: they send the password itself. There is no digest, since passwords are not kept in a form that would do for it."
+        ),
         .integer(
             "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
             "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),

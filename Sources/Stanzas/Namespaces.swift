@@ -42,6 +42,10 @@ public enum NS {
     public static let compressFeature = "http://jabber.org/features/compress"
     /// XEP-0138.
     public static let compress = "http://jabber.org/protocol/compress"
+    /// XEP-0078, the stream feature.
+    public static let nonSASLFeature = "http://jabber.org/features/iq-auth"
+    /// XEP-0078.
+    public static let nonSASL = "jabber:iq:auth"
     /// XEP-0077, the stream feature.
     public static let registerFeature = "http://jabber.org/features/iq-register"
     /// XEP-0077.

@@ -51,6 +51,10 @@ public struct ClientStream: ~Copyable {
     var isManaged = false
     var visitFailures = 0
     var compressionFailures = 0
+    /// Failures of authentication that were none of SASL.
+    var nonSASLFailures = 0
+    /// A login without SASL, from its request to its answer.
+    var nonSASL: NonSASLRequest?
     /// Whether the connection is compressed (XEP-0138).
     public internal(set) var isCompressed = false
     /// The `from` of the last header that came over a protected connection.
@@ -101,7 +105,7 @@ public struct ClientStream: ~Copyable {
 
     /// What a stream header is answered with.
     public enum Opening: Equatable, Sendable {
-        /// Write the header, then features for the offer.
+        /// Write the header, then features for the offer if the header has a version.
         case open(ResponseHeader, Offer)
         /// Write the end.
         case refuse(Closing)
@@ -174,8 +178,11 @@ public struct ClientStream: ~Copyable {
         guard header.contentNamespace == NS.client || header.contentNamespace == NS.stream else {
             return .failure(StreamError(.invalidNamespace))
         }
-        guard let version = header.version.flatMap(Self.majorVersion), version >= 1 else {
-            return .failure(StreamError(.unsupportedVersion))
+        // Clients that know no SASL know no versions either; without one no features are sent (§4.7.5).
+        if header.version != nil || !policy.nonSASL || !isSecure {
+            guard let version = header.version.flatMap(Self.majorVersion), version >= 1 else {
+                return .failure(StreamError(.unsupportedVersion))
+            }
         }
         guard let to = header.to else {
             if policy.hosts.count == 1, let only = policy.hosts.first { return .success((only.key, only.value)) }

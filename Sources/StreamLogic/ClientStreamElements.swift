@@ -37,6 +37,8 @@ extension ClientStream {
         case clientState(active: Bool)
         /// Ask the account's home for a resource; its outcome comes in through `bound` or `bindRefused`.
         case bind(resource: String?)
+        /// Write what a login without SASL has to have (XEP-0078).
+        case nonSASLFields(id: String)
         /// Ask whoever answers visitors; the answer comes in through `visited`.
         case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
@@ -220,6 +222,11 @@ extension ClientStream {
         /// Do what `request` asks for inline and call `completed`: the limits of who has authenticated hold, and the stream goes on
         /// without another header.
         case accepted(JID)
+        /// Without SASL: ask the account's home for the resource; its outcome comes in through `bound` or `bindRefused`, and then the limits
+        /// of who has authenticated hold.
+        case enter(JID, resource: String)
+        /// Without SASL: drop the handshake, write a stanza error, and end the stream if there is a closing.
+        case refuse(id: String, StanzaError, Closing?)
         /// Write `<continue/>` with the task.
         case proceed
         /// Write the data of the task.
@@ -235,6 +242,7 @@ extension ClientStream {
     /// A step of the handshake has its outcome.
     public mutating func stepped(_ step: Step) -> Stepped {
         if request != nil { return steppedExtensible(step) }
+        if let nonSASL { return steppedNonSASL(step, nonSASL) }
         guard case .authenticating(challenged: false) = state, let domain else { return .ignore }
         switch step {
         case .challenge:
@@ -256,7 +264,7 @@ extension ClientStream {
     // MARK: Binding
 
     private mutating func receiveEarlyStanza(_ element: Element) -> Received {
-        if account == nil, let visit = receiveVisit(element) { return visit }
+        if account == nil, let visit = receiveVisit(element) ?? receiveNonSASL(element) { return visit }
         guard state == .negotiating, account != nil, element.local == "iq", isForServer(element), let id = element["id"],
             let type = element["type"], type == "get" || type == "set"
         else { return .fail(fail(StreamError(.notAuthorized))) }
@@ -285,6 +293,7 @@ extension ClientStream {
     public mutating func bound(_ jid: JID) -> String? {
         guard case .binding(let id) = state else { return nil }
         fullJID = jid
+        nonSASL = nil
         state = .ready
         return id
     }
@@ -292,6 +301,7 @@ extension ClientStream {
     /// The home refused a resource (§7.6.2, §7.7.2).
     public mutating func bindRefused(_ error: StanzaError) -> Received {
         guard case .binding(let id) = state else { return .ignore }
+        leaveNonSASL()
         return refuseBind(id: id, error)
     }
 

@@ -29,6 +29,8 @@ public struct StreamPolicy: Sendable, Equatable {
     public var bindFailures: Int
     /// Errors in stream management after which the stream is closed (XEP-0198 §6).
     public var managementFailures = 10
+    /// Clients may authenticate without SASL, under TLS (XEP-0078).
+    public var nonSASL = false
     /// Compression is offered to clients that have authenticated (XEP-0138).
     public var compression = false
     /// Refused requests for compression after which the stream is closed.

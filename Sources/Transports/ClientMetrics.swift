@@ -28,7 +28,7 @@ public final class ClientMetrics: Sendable {
 
     private static let mechanisms =
         ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"].flatMap { [$0 + "-PLUS", $0] } + ["PLAIN"]
-        + TokenMechanism.allCases.map(\.rawValue)
+        + TokenMechanism.allCases.map(\.rawValue) + [ClientHandler.nonSASLMechanism]
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {
@@ -42,9 +42,9 @@ public final class ClientMetrics: Sendable {
         nodeIsFull = try connections("node-full")
         addressIsFull = try connections("address-full")
         bytesIn = try registry.counter(
-            "martlet_client_received_bytes_total", help: "Bytes of streams received from clients, without what TLS adds.")
+            "martlet_client_received_bytes_total", help: "Bytes of streams received from clients, before compression and TLS.")
         bytesOut = try registry.counter(
-            "martlet_client_sent_bytes_total", help: "Bytes of streams written towards clients, without what TLS adds.")
+            "martlet_client_sent_bytes_total", help: "Bytes of streams written towards clients, before compression and TLS.")
         compressedIn = try registry.counter(
             "martlet_client_compressed_received_bytes_total", help: "Bytes that compressed streams of clients were received in.")
         compressedOut = try registry.counter(

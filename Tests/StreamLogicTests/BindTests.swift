@@ -183,6 +183,8 @@ struct StanzaFlowTests {
         let elements = try [
             "<starttls xmlns='\(NS.tls)'/>", "<auth xmlns='\(NS.sasl)' mechanism='PLAIN'>AA==</auth>", "<response xmlns='\(NS.sasl)'/>",
             "<abort xmlns='\(NS.sasl)'/>", "<iq type='set' id='1'><bind xmlns='\(NS.bind)'/></iq>", "<message/>", "<x xmlns='u'/>",
+            "<compress xmlns='\(NS.compress)'><method>zlib</method></compress>",
+            "<iq type='set' id='2'><query xmlns='\(NS.nonSASL)'><username>juliet</username><password>r</password><resource>x</resource></query></iq>",
         ].map(Wire.element)
         let header = try Wire.header()
         let bound = try JID("juliet@example.com/x")
@@ -192,7 +194,10 @@ struct StanzaFlowTests {
             return Int(state >> 33) % bound
         }
         for _ in 0..<2_000 {
-            var stream = ClientStream(policy: Given.policy, secure: next(2) == 0)
+            var policy = Given.policy
+            policy.compression = next(2) == 0
+            policy.nonSASL = next(2) == 0
+            var stream = ClientStream(policy: policy, secure: next(2) == 0)
             for _ in 0..<24 {
                 let over = stream.isClosing
                 switch next(8) {
@@ -205,11 +210,14 @@ struct StanzaFlowTests {
                     if over { #expect(answer == .ignore) }
                     if case .stanza = answer { #expect(stream.account != nil && stream.fullJID != nil) }
                     if case .bind = answer { #expect(stream.account != nil) }
-                case 5: stream.secured()
+                case 5:
+                    stream.secured()
+                    if next(2) == 0 { _ = stream.compressed() } else { _ = stream.compressionFailed() }
                 case 6: _ = stream.stepped([.challenge, .success(user: "juliet"), .failure(.notAuthorized)][next(3)])
                 default: if next(2) == 0 { _ = stream.bound(bound) } else { _ = stream.bindRefused(StanzaError(.conflict)) }
                 }
                 if stream.isReady { #expect(stream.account == bound.bare) }
+                if stream.isCompressed { #expect(policy.compression) }
             }
         }
     }

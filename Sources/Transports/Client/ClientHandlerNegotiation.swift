@@ -31,6 +31,7 @@ extension ClientHandler {
             let mechanisms = stream.mechanisms
             put { writer in
                 StreamWriting.header(response, id: id, into: &writer)
+                guard response.hasVersion else { return }
                 StreamWriting.features(offer, mechanisms: mechanisms, channelBindings: channelBindings, more: more, into: &writer)
             }
         }
@@ -69,14 +70,18 @@ extension ClientHandler {
             refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
+        case .nonSASLFields(let id): put { StreamWriting.nonSASLFields(id: id, into: &$0) }
         case .compress: compress()
         case .refuseCompression(let failure, let closing): refuseCompression(failure, closing)
         case .management(let asked): manage(asked)
-        case .refuse(let id, let error, let closing):
-            put { StreamWriting.refusal(error, id: id, into: &$0) }
-            if let closing { finish(closing) }
+        case .refuse(let id, let error, let closing): refuse(id, error, closing)
         case .fail(let closing): finish(closing)
         }
+    }
+
+    private func refuse(_ id: String, _ error: StanzaError, _ closing: Closing?) {
+        put { StreamWriting.refusal(error, id: id, into: &$0) }
+        if let closing { finish(closing) }
     }
 
     // MARK: TLS
@@ -189,7 +194,9 @@ extension ClientHandler {
             loggedIn(account, mechanism)
             put { StreamWriting.success(data, into: &$0) }
             restartFraming()
+        case .enter(let account, let resource): enter(account, resource: resource)
         case .reject(let condition, let closing): refuseLogin(condition, closing)
+        case .refuse(let id, let error, let closing): refuse(id, error, closing)
         case .fail(let closing): finish(closing)
         case .challenge, .accepted, .proceed, .task, .ignore: break
         }
@@ -215,8 +222,11 @@ extension ClientHandler {
     func rejected(_ condition: SASLCondition, mechanism: String? = nil) {
         record(condition, mechanism: mechanism)
         dropExchange()
-        guard case .reject(let condition, let closing) = stream.stepped(.failure(condition)) else { return }
-        refuseLogin(condition, closing)
+        switch stream.stepped(.failure(condition)) {
+        case .reject(let condition, let closing): refuseLogin(condition, closing)
+        case .refuse(let id, let error, let closing): refuse(id, error, closing)
+        case .authenticated, .accepted, .enter, .challenge, .proceed, .task, .fail, .ignore: break
+        }
     }
 
     func refuseLogin(_ condition: SASLCondition, _ closing: Closing?) {

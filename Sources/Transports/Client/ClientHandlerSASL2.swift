@@ -16,6 +16,7 @@ extension ClientHandler {
         if offer.authentication, stream.isSecure {
             StreamWriting.authentication(stream.mechanisms, inlineOffer, into: &writer)
         }
+        if offer.authentication, stream.offersNonSASL { StreamWriting.nonSASLFeature(into: &writer) }
         if offer.authentication { writer.raw(visitorFeatures()) }
         let settings = clients.service.settings
         if stream.account == nil {
@@ -69,7 +70,7 @@ extension ClientHandler {
         case .reject(let condition, let closing):
             self.login = nil
             refuseLogin(condition, closing)
-        case .authenticated, .accepted, .challenge, .task, .fail, .ignore: self.login = nil
+        case .authenticated, .accepted, .enter, .challenge, .task, .refuse, .fail, .ignore: self.login = nil
         }
     }
 
@@ -148,7 +149,7 @@ extension ClientHandler {
         case .reject(let condition, let closing):
             self.login = nil
             refuseLogin(condition, closing)
-        case .authenticated, .challenge, .proceed, .task, .fail, .ignore: self.login = nil
+        case .authenticated, .enter, .challenge, .proceed, .task, .refuse, .fail, .ignore: self.login = nil
         }
     }
 

@@ -77,6 +77,7 @@ final class ClientService: Sendable {
             var policy = StreamPolicy(
                 hosts: served, domain: hosts.first?.domain ?? "", mechanisms: mechanisms,
                 authenticationFailures: settings.authentication.failuresPerStream)
+            policy.nonSASL = settings.authentication.nonSASL
             policy.compression = settings.listen.compression
             return policy
         }
