@@ -99,7 +99,7 @@ struct SASL2Tests {
                 let (client, _) = try TestClient.secure(server)
                 client.send(client.plainRequest("juliet", agent + inline))
                 let success = try client.success()
-                #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'></bound>"))
+                #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'><metadata xmlns='urn:xmpp:mam:2'/></bound>"))
                 let jid = success.split(separator: "authorization-identifier>")[1].dropLast(2)
                 return (client, String(jid))
             }
