@@ -116,6 +116,8 @@ public struct Settings: Sendable, Equatable {
         public var backoffWindow = 60
         /// Whether SCRAM without TLS is allowed on loopback listeners of hosts that do not require TLS.
         public var scramWithoutTLS = true
+        /// Whether the challenge of SCRAM says what was offered (XEP-0474).
+        public var downgradeProtection = true
         /// Days for which a token is good (XEP-0484); 0: no tokens.
         public var tokenDays = 21
         /// Days after which a token in use is replaced.

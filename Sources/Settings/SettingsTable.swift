@@ -96,6 +96,10 @@ public enum SettingsTable {
         .flag(
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
+        .flag(
+            "authentication.downgrade_protection", \.authentication.downgradeProtection, live: true,
+            "Whether SCRAM tells the client what was offered, so that it notices when somebody in between took the better mechanisms out (XEP-0474). Without it libsasl2 conducts SCRAM; with it the server does so itself."
+        ),
         .integer(
             "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
             "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),
