@@ -41,6 +41,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
         .target(name: "CShims", dependencies: ["CICU"]),
         room("XMLStream", ["CLibXML2"]),
@@ -66,8 +67,8 @@ let package = Package(
         room(
             "Transports",
             [
-                "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims", nio,
-                nioPosix, log,
+                "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims",
+                "CZlib", nio, nioPosix, log,
             ]),
         room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
@@ -96,7 +97,7 @@ let package = Package(
             "TransportsTests",
             [
                 "Transports", "ServerCore", "Authentication", "Store", "StreamLogic", "Stanzas", "XMLStream", "Settings", "Telemetry",
-                "COpenSSL", nio,
+                "COpenSSL", "CZlib", nio,
                 nioPosix, nioEmbedded, log,
             ]),
         suite("AuthenticationTests", ["Authentication", "Stanzas", "COpenSSL"]),

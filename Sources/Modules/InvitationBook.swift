@@ -69,7 +69,8 @@ struct InvitationBook {
     }
 
     func revoke(_ name: String, of inviter: String?) -> Bool {
-        guard let found = account.items(.invitation)[name].flatMap({ Invitation($0) }), inviter == nil || found.inviter?.description == inviter
+        guard let found = account.items(.invitation)[name].flatMap({ Invitation($0) }),
+            inviter == nil || found.inviter?.description == inviter
         else { return false }
         forget(found)
         metrics.invitation(.revoked)

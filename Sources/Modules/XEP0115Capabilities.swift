@@ -114,7 +114,9 @@ final class CapabilityMemory {
     /// Asks one of those who announce a hash, in no order: who announced it first to keep others from being known gains nothing.
     private func askNext(_ ver: String) {
         while let (session, account) = waiting[ver]?.popFirst() {
-            guard let announcement = account.announcement(of: session), announcement.ver == ver, announcement.hash == "sha-1" else { continue }
+            guard let announcement = account.announcement(of: session), announcement.ver == ver, announcement.hash == "sha-1" else {
+                continue
+            }
             if ask(session, account, announcement, then: { [self] in answered(ver, $0) }) { return }
         }
         waiting[ver] = nil

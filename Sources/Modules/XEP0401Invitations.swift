@@ -159,7 +159,8 @@ public final class Invitations: Module {
                 expires: now &+ Int64(settings.lifetimeHours) * Self.hour, uses: 1)
             invitation.isForAccount = true
             guard let wanted = submission["username"]?.value, !wanted.isEmpty else { return self.keep(invitation, run) }
-            guard let username = try? JID.prepareUsername(wanted), let jid = try? JID(local: username, domain: run.host, resource: nil) else {
+            guard let username = try? JID.prepareUsername(wanted), let jid = try? JID(local: username, domain: run.host, resource: nil)
+            else {
                 return run.fail(.badPayload("That is no username"))
             }
             invitation.username = username
@@ -183,7 +184,8 @@ public final class Invitations: Module {
             guard !open.isEmpty else { return run.finish(notes: [.init(.info, "You have no open invitations.")]) }
             let options = open.map { one in
                 let until = DateTime(microseconds: one.expires - one.expires % 1_000_000)
-                return DataForm.Option(one.name, label: "\(one.username ?? (one.isForAccount ? "an account" : "a contact")), until \(until)")
+                return DataForm.Option(
+                    one.name, label: "\(one.username ?? (one.isForAccount ? "an account" : "a contact")), until \(until)")
             }
             let form = DataForm(
                 .form, formType: "martlet#invitations", title: "My invitations", instructions: ["Choose those that you take back."],

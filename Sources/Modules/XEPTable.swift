@@ -14,6 +14,7 @@ public enum XEPTable {
     /// Extensions that are part of the way of every stanza or stream, so that no module could add them.
     public static let core: [Row] = [
         Row(xep: XEP(114, "1.6", "Jabber Component Protocol"), place: "components"),
+        Row(xep: XEP(138, "2.1", "Stream Compression (off by default)"), place: "streams"),
         Row(xep: XEP(160, "1.0.1", "Best Practices for Handling Offline Messages"), place: "core"),
         Row(xep: XEP(198, "1.6.3", "Stream Management"), place: "core"),
         Row(xep: XEP(203, "2.0", "Delayed Delivery"), place: "core"),

@@ -118,7 +118,8 @@ public final class CoreMetrics: Sendable {
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         detachedSessions = try registry.gauge(
             "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
-        acknowledgementsIn = try registry.counter("martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
+        acknowledgementsIn = try registry.counter(
+            "martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
         acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")
         acknowledgementTimeouts = try registry.counter(
             "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")

@@ -46,6 +46,8 @@ public struct Settings: Sendable, Equatable {
         public var component: [String] = ["127.0.0.1:5347"]
         /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
         public var c2sOfNode: [String: [String]] = [:]
+        /// Whether clients may have their streams compressed (XEP-0138).
+        public var compression = false
         /// Listen backlog of each socket.
         public var backlog = 4096
         public init() {}

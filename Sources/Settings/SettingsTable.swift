@@ -58,6 +58,10 @@ public enum SettingsTable {
         .texts(
             "listen.component", \.listen.component, .texts(.address),
             "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
+        .flag(
+            "listen.compression", \.listen.compression,
+            "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time; and who can make others send what he chose, and see how long the encrypted answer is, can guess what stands beside it: the extension is obsolete for that."
+        ),
         .integer(
             "listen.backlog", \.listen.backlog, 1...65_535, "connections",
             "Connections the kernel holds until they are accepted. The kernel has a bound of its own, net.core.somaxconn."),

@@ -38,6 +38,10 @@ public enum NS {
     public static let clientState = "urn:xmpp:csi:0"
     /// XEP-0478.
     public static let streamLimits = "urn:xmpp:stream-limits:0"
+    /// XEP-0138, the stream feature.
+    public static let compressFeature = "http://jabber.org/features/compress"
+    /// XEP-0138.
+    public static let compress = "http://jabber.org/protocol/compress"
     /// XEP-0077, the stream feature.
     public static let registerFeature = "http://jabber.org/features/iq-register"
     /// XEP-0077.

@@ -27,6 +27,8 @@ public struct ClientStream: ~Copyable {
         case completing
         /// The home grants a resource.
         case binding(id: String)
+        /// The connection is made ready for compression.
+        case compressing
         /// The home looks for the session to resume.
         case resuming
         /// A request of one who has not authenticated is being worked on.
@@ -48,6 +50,9 @@ public struct ClientStream: ~Copyable {
     /// Stream management is enabled.
     var isManaged = false
     var visitFailures = 0
+    var compressionFailures = 0
+    /// Whether the connection is compressed (XEP-0138).
+    public internal(set) var isCompressed = false
     /// The `from` of the last header that came over a protected connection.
     var claimed: JID?
     /// Whether TLS protects the connection.
@@ -81,7 +86,9 @@ public struct ClientStream: ~Copyable {
     public var wantsInput: Bool {
         switch state {
         case .header, .negotiating, .authenticating(challenged: true), .tasking(.offered), .tasking(.asked), .ready, .closing: true
-        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .binding, .resuming, .visiting, .closed: false
+        case .securing, .authenticating(challenged: false), .tasking(.working), .completing, .compressing, .binding, .resuming, .visiting,
+            .closed:
+            false
         }
     }
 
@@ -135,7 +142,7 @@ public struct ClientStream: ~Copyable {
     }
 
     private func offer(_ host: StreamPolicy.Host) -> Offer {
-        if account != nil { return Offer(binding: true) }
+        if account != nil { return offerAuthenticated }
         if isSecure { return Offer(authentication: true) }
         guard host.offersTLS else { return Offer(authentication: true) }
         return host.requiresTLS ? Offer(startTLS: .required) : Offer(startTLS: .optional, authentication: true)

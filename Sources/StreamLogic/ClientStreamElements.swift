@@ -41,6 +41,10 @@ extension ClientStream {
         case visit(isSet: Bool)
         /// Write a stanza error, and end the stream if there is a closing.
         case refuse(id: String, StanzaError, Closing?)
+        /// Make the connection ready for compression, then call `compressed` or `compressionFailed`.
+        case compress
+        /// Write the failure of compression, and end the stream if there is a closing.
+        case refuseCompression(CompressionFailure, Closing?)
         /// An element of stream management.
         case management(Management)
         /// Write the end.
@@ -52,13 +56,13 @@ extension ClientStream {
     /// A first-level element came.
     ///
     /// - Parameter followed: whether more than white space came behind it in the same read; plain text behind `<starttls/>` was never
-    ///   meant for the protected stream, whoever put it there (RFC 6120 §5.3.3, §13.7).
+    ///   meant for the protected stream, whoever put it there (RFC 6120 §5.3.3, §13.7), and none behind `<compress/>` for the compressed.
     public mutating func receive(_ element: Element, followed: Bool = false) -> Received {
         switch state {
         case .closing, .closed, .securing: return .ignore
         case .header: return .fail(fail(StreamError(.badFormat)))
         case .ready: return receiveReady(element)
-        case .negotiating, .authenticating, .tasking, .completing, .binding, .resuming, .visiting: break
+        case .negotiating, .authenticating, .tasking, .completing, .compressing, .binding, .resuming, .visiting: break
         }
         // The client's own stream error ends the stream (§4.9.1.1).
         if element.is(Self.streamError) { return .fail(fail(nil)) }
@@ -67,6 +71,7 @@ extension ClientStream {
         if element.namespace == NS.sasl2 { return receiveExtensible(element) }
         if element.namespace == NS.sasl { return receiveSASL(element) }
         if element.namespace == NS.streamManagement, state == .negotiating { return managed(element) }
+        if element.namespace == NS.compress { return receiveCompression(element, followed: followed) }
         if StanzaKind(element) != nil { return receiveEarlyStanza(element) }
         return .fail(fail(unexpected(element)))
     }
@@ -75,6 +80,7 @@ extension ClientStream {
         guard let kind = StanzaKind(element) else {
             if element.is(Self.streamError) { return .fail(fail(nil)) }
             if element.namespace == NS.streamManagement { return managed(element) }
+            if element.namespace == NS.compress { return receiveCompression(element, followed: false) }
             // Also where it is not offered: a client may have learnt it before the configuration changed, and it does no harm.
             if element.is(Self.active) { return .clientState(active: true) }
             if element.is(Self.inactive) { return .clientState(active: false) }
@@ -129,7 +135,7 @@ extension ClientStream {
         language = nil
     }
 
-    private mutating func restart() {
+    mutating func restart() {
         state = .header
         headerSent = false
         mechanisms = []

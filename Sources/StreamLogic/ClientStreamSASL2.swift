@@ -124,7 +124,7 @@ extension ClientStream {
             return Offer()
         case .unbound:
             state = .negotiating
-            return Offer(binding: true)
+            return offerAuthenticated
         }
     }
 }

@@ -29,6 +29,10 @@ public struct StreamPolicy: Sendable, Equatable {
     public var bindFailures: Int
     /// Errors in stream management after which the stream is closed (XEP-0198 §6).
     public var managementFailures = 10
+    /// Compression is offered to clients that have authenticated (XEP-0138).
+    public var compression = false
+    /// Refused requests for compression after which the stream is closed.
+    public var compressionFailures = 5
     /// Refused requests of a client that has not authenticated after which the stream is closed.
     public var visitFailures: Int
 
@@ -91,12 +95,15 @@ public struct Offer: Sendable, Equatable {
     public var startTLS: StartTLS
     /// SASL mechanisms; the caller chooses them by host and protection and tells the machine (`ClientStream.mechanisms`).
     public var authentication: Bool
+    /// Compression of the stream (XEP-0138).
+    public var compression: Bool
     /// Resource binding and what comes with it.
     public var binding: Bool
 
-    public init(startTLS: StartTLS = .none, authentication: Bool = false, binding: Bool = false) {
+    public init(startTLS: StartTLS = .none, authentication: Bool = false, compression: Bool = false, binding: Bool = false) {
         self.startTLS = startTLS
         self.authentication = authentication
+        self.compression = compression
         self.binding = binding
     }
 }

@@ -42,6 +42,9 @@ public enum StreamWriting {
                 }
             }
         }
+        if offer.compression {
+            writer.element("compression", xmlns: NS.compressFeature) { $0.element("method", text: ClientStream.compressionMethod) }
+        }
         if offer.binding {
             writer.element("bind", xmlns: NS.bind) { $0.empty("required") }
             writer.element("session", xmlns: NS.session) { $0.empty("optional") }

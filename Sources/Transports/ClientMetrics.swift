@@ -9,6 +9,10 @@ public final class ClientMetrics: Sendable {
     let open: Gauge
     let bytesIn: Counter
     let bytesOut: Counter
+    /// The same on the wire, of compressed streams alone.
+    let compressedIn: Counter
+    let compressedOut: Counter
+    private let compressions: [Compression: Counter]
     private let admitted: Counter
     private let nodeIsFull: Counter
     private let addressIsFull: Counter
@@ -18,6 +22,9 @@ public final class ClientMetrics: Sendable {
     private let handshakes: [String: Counter]
     private let tlsFailures: [TLSFailure.Kind: Counter]
     private let streamErrors: [StreamError.Condition: Counter]
+
+    /// What became of a request for compression (XEP-0138), or later of the compressed stream.
+    enum Compression: String, CaseIterable { case compressed, refused, damaged, bomb }
 
     private static let mechanisms =
         ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"].flatMap { [$0 + "-PLUS", $0] } + ["PLAIN"]
@@ -38,6 +45,18 @@ public final class ClientMetrics: Sendable {
             "martlet_client_received_bytes_total", help: "Bytes of streams received from clients, without what TLS adds.")
         bytesOut = try registry.counter(
             "martlet_client_sent_bytes_total", help: "Bytes of streams written towards clients, without what TLS adds.")
+        compressedIn = try registry.counter(
+            "martlet_client_compressed_received_bytes_total", help: "Bytes that compressed streams of clients were received in.")
+        compressedOut = try registry.counter(
+            "martlet_client_compressed_sent_bytes_total", help: "Bytes that compressed streams were sent to clients in.")
+        var compressions: [Compression: Counter] = [:]
+        for result in Compression.allCases {
+            compressions[result] = try registry.counter(
+                "martlet_stream_compressions_total",
+                help: "Requests for compression of a stream, and compressed streams that could not be read or expanded too far.",
+                labels: [("result", result.rawValue)])
+        }
+        self.compressions = compressions
         func login(_ mechanism: String) throws(RegistrationError) -> Counter {
             try registry.counter("martlet_logins_total", help: "Logins that succeeded, by mechanism.", labels: [("mechanism", mechanism)])
         }
@@ -86,6 +105,7 @@ public final class ClientMetrics: Sendable {
     func disconnected() { open.add(-1) }
     func loggedIn(_ mechanism: String) { (logins[mechanism] ?? otherLogins).increment() }
     func loginFailed(_ condition: SASLCondition) { loginFailures[condition]?.increment() }
+    func compression(_ result: Compression) { compressions[result]?.increment() }
     func secured(_ version: String) { handshakes[version]?.increment() }
     func failed(_ failure: TLSFailure.Kind) { tlsFailures[failure]?.increment() }
     func sent(_ error: StreamError) { streamErrors[error.condition]?.increment() }

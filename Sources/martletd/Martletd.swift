@@ -27,7 +27,10 @@ struct Martletd: AsyncParsableCommand {
     @Flag(help: "Print the standards that are followed as a table in Markdown, and end.")
     var xepTable = false
 
-    @Flag(help: "Take one request of the admin language about files on standard input, answer it on standard output, and end: what martletctl store restore and store verify BACKUP do.")
+    @Flag(
+        help:
+            "Take one request of the admin language about files on standard input, answer it on standard output, and end: what martletctl store restore and store verify BACKUP do."
+    )
     var files = false
 
     mutating func run() async throws {

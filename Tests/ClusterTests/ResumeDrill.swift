@@ -77,7 +77,9 @@ final class ResumeDrill {
             #expect(writer.refused.isEmpty, "\(writer.name) was refused")
             total += writer.acknowledged.count
         }
-        print("resumption: \(total) acknowledged, \(kills) kills, \(progress.resumed) resumed, \(progress.refused) refused, \(repeated) repeated")
+        print(
+            "resumption: \(total) acknowledged, \(kills) kills, \(progress.resumed) resumed, \(progress.refused) refused, \(repeated) repeated"
+        )
         #expect(progress.resumed > 0)
     }
 }

@@ -75,7 +75,10 @@ extension ClusterTests {
                 try again.send("<presence/>")
                 var letters: [Letter] = []
                 let deadline = Deadline(in: .seconds(20))
-                while letters.count < 20, let stanza = again.receive(by: deadline) { if let letter = Letter(stanza) { letters.append(letter) } }
+                while letters.count < 20, let stanza = again.receive(by: deadline) {
+                    // What was read without stream management in the keeper's last moment may come again.
+                    if let letter = Letter(stanza), letter.number >= round * 20 { letters.append(letter) }
+                }
                 #expect(letters.map(\.number) == Array(round * 20..<round * 20 + 20))
                 #expect(!letters.contains { !$0.isDelayed })
                 try again.close()

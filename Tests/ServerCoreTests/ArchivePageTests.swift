@@ -77,7 +77,8 @@ import Testing
     /// All pages forward = all pages backward reversed = what a direct look finds; whatever the sizes of pages and slices.
     @Test func everyWayThroughShowsTheSame() throws {
         let withs = [
-            nil, nil, "romeo@montague.lit", "romeo@montague.lit/phone", Self.juliet, Self.juliet + "/chamber", "nurse@capulet.lit", "paris@x",
+            nil, nil, "romeo@montague.lit", "romeo@montague.lit/phone", Self.juliet, Self.juliet + "/chamber", "nurse@capulet.lit",
+            "paris@x",
         ]
         for seed in 1...80 as ClosedRange<UInt64> {
             var chance = Chance(seed: seed)

@@ -124,6 +124,31 @@ import XMLStream
         #expect(try archive(stage, "nurse").count == 1)
     }
 
+    /// However much it is that a client sends again, and whoever is the home by then.
+    @Test(arguments: [false, true]) func muchThatIsSentAgainIsArchivedOnce(_ homeDies: Bool) throws {
+        let stage = try Stage(nodes: 2)
+        let romeo = try stage.online("romeo", "orchard", node: 1)
+        func sendAll(_ client: MemoryClient) throws {
+            for number in 0..<600 {
+                try client.post(
+                    "<message type='chat' to='juliet@capulet.lit'><origin-id xmlns='\(NS.stanzaID)' id='o\(number)'/><body>\(number)</body></message>"
+                )
+                if number % 50 == 0 { stage.cluster.run() }
+            }
+            stage.cluster.run()
+        }
+        try sendAll(romeo)
+        if homeDies {
+            stage.cluster.kill(stage.cluster.keeper)
+            stage.cluster.takeOver(by: 1)
+            stage.cluster.run()
+        }
+        let again = try stage.online("romeo", "garden", node: 1)
+        try sendAll(again)
+        #expect(try archive(stage, "juliet").map(\.body) == (0..<600).map { "\($0)" })
+        #expect(try archive(stage, "romeo").count == 600)
+    }
+
     @Test func whatWasAcknowledgedStaysSoAfterAFailedCommit() throws {
         let stage = try Stage()
         let romeo = try stage.online("romeo", "orchard")

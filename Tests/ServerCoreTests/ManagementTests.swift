@@ -24,7 +24,8 @@ import XMLStream
     }
 
     private func ids(_ client: MemoryClient) -> [String] {
-        client.takeReceived().compactMap { text in (try? Element.parse(Array(text.utf8))).flatMap { $0.local == "message" ? $0["id"] : nil } }
+        client.takeReceived().compactMap { text in (try? Element.parse(Array(text.utf8))).flatMap { $0.local == "message" ? $0["id"] : nil }
+        }
     }
 
     @Test func whatIsHandledIsToldAgainAsItGrows() throws {
@@ -284,10 +285,14 @@ import XMLStream
     @Test func stanzasThatComeBackCarryTheirTime() throws {
         var ledger = AckLedger()
         let domain = try JID("capulet.lit")
-        ledger.add(Stanza(kind: .message, type: .headline, payload: Payload(written: Array("<body>a</body>".utf8), as: .body)), message: 0, stamp: 0, isWritten: true)
+        ledger.add(
+            Stanza(kind: .message, type: .headline, payload: Payload(written: Array("<body>a</body>".utf8), as: .body)), message: 0,
+            stamp: 0, isWritten: true)
         ledger.add(Stanza(kind: .iq, type: .get, id: "1"), message: 0, stamp: 0, isWritten: true)
         let stamped = try #require(ledger.entries.first).stamped(by: domain)
-        #expect(String(decoding: stamped.xml, as: UTF8.self).contains("<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='1970-01-01T00:00:00"))
+        #expect(
+            String(decoding: stamped.xml, as: UTF8.self).contains(
+                "<delay xmlns='urn:xmpp:delay' from='capulet.lit' stamp='1970-01-01T00:00:00"))
         #expect(ledger.takeUnkept(from: domain).map(\.kind) == [.iq])
     }
 }

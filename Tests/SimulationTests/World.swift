@@ -138,7 +138,9 @@ final class World {
     private func name(_ user: Int) -> String { "user\(user)" }
     private func bare(_ user: Int) -> String { "\(name(user))@\(cluster.domain)" }
     private func broken(_ why: String) -> Broken {
-        let refused = actors.filter { !$0.refusals.isEmpty }.map { "\($0.lastSession?.fullJID.description ?? "?") was refused: \($0.refusals)\n" }
+        let refused = actors.filter { !$0.refusals.isEmpty }.map {
+            "\($0.lastSession?.fullJID.description ?? "?") was refused: \($0.refusals)\n"
+        }
         return Broken(description: "seed \(seed): \(why)\n" + refused.joined() + log.suffix(400).joined(separator: "\n"))
     }
 
@@ -250,7 +252,9 @@ final class World {
         if chance.one(in: 2) { actor.client.end(.lost) } else { actor.client.abandon() }
         let node = alive[chance.below(alive.count)]
         let loop = chance.below(cluster.nodes[node].shards.count)
-        log.append("resume \(name(actor.user)) \(actor.lastSession?.fullJID.description ?? "") at \(node)/\(loop) h \(actor.management?.received ?? 0)")
+        log.append(
+            "resume \(name(actor.user)) \(actor.lastSession?.fullJID.description ?? "") at \(node)/\(loop) h \(actor.management?.received ?? 0)"
+        )
         let client = try cluster.beginResume(name(actor.user), id, continuing: actor.management, node: node, loop: loop)
         actor.resume(by: client, node: node)
     }
@@ -384,7 +388,9 @@ final class World {
         for sender in actors {
             for (index, (id, to, _, _)) in sender.sent.enumerated() {
                 let got = receipts[id] ?? []
-                if sender.isHandled(index), got.isEmpty, !sender.errors.contains(id) { throw broken("\(id) to \(name(to)) was handled and is lost") }
+                if sender.isHandled(index), got.isEmpty, !sender.errors.contains(id) {
+                    throw broken("\(id) to \(name(to)) was handled and is lost")
+                }
                 if got.contains(where: { $0.user != to }) { throw broken("\(id) reached somebody else") }
                 guard kills == 0, got.count > 1 else { continue }
                 // Only what a client had and never acknowledged comes to another.

@@ -25,7 +25,9 @@ import XMLStream
         #expect(ready.isReady == true)
     }
 
-    @Test(arguments: [("true", true), ("1", true), ("false", false), ("0", false)]) func bothStylesOfBooleans(_ text: String, _ value: Bool) throws {
+    @Test(arguments: [("true", true), ("1", true), ("false", false), ("0", false)]) func bothStylesOfBooleans(_ text: String, _ value: Bool)
+        throws
+    {
         var ready = try Given.ready()
         #expect(try receive("<enable \(Self.sm) resume='\(text)' max='60'/>", &ready) == .management(.enable(resume: value, max: 60)))
     }

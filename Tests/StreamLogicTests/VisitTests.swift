@@ -26,8 +26,10 @@ import XMLStream
     }
 
     @Test(arguments: [
-        "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", "<iq type='set' id='r'>\(query)\(query)</iq>", "<iq type='set' id='r'/>",
-        "<iq type='result' id='r'>\(query)</iq>", "<iq type='set'>\(query)</iq>", "<iq type='set' id='r' to='juliet@example.com'>\(query)</iq>",
+        "<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", "<iq type='set' id='r'>\(query)\(query)</iq>",
+        "<iq type='set' id='r'/>",
+        "<iq type='result' id='r'>\(query)</iq>", "<iq type='set'>\(query)</iq>",
+        "<iq type='set' id='r' to='juliet@example.com'>\(query)</iq>",
         "<iq type='set' id='r' to='elsewhere.example'>\(query)</iq>", "<message>\(query)</message>", "<presence/>",
         "<iq type='set' id='r'><bind xmlns='\(NS.bind)'/></iq>",
     ])
@@ -41,7 +43,8 @@ import XMLStream
         _ = stream.receive(try Wire.element("<auth xmlns='\(NS.sasl)' mechanism='SCRAM-SHA-256'>bixh</auth>"))
         #expect(stream.stepped(.challenge) == .challenge)
         #expect(
-            stream.receive(try Wire.element("<iq type='get' id='r'>\(Self.query)</iq>")) == .fail(Closing(error: StreamError(.notAuthorized))))
+            stream.receive(try Wire.element("<iq type='get' id='r'>\(Self.query)</iq>"))
+                == .fail(Closing(error: StreamError(.notAuthorized))))
     }
 
     @Test func refusalsAreCounted() throws {

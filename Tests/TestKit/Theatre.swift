@@ -138,7 +138,9 @@ public final class Play {
         case .asks(let actor, let handled): try await ask(actor, handled)
         case .acknowledges(let actor, let visible):
             try await settle()
-            guard let management = try player(actor).management else { throw PlayFailure(description: "\(actor) has no stream management") }
+            guard let management = try player(actor).management else {
+                throw PlayFailure(description: "\(actor) has no stream management")
+            }
             try await player(actor).send("<a xmlns='urn:xmpp:sm:3' h='\(management.count(visible: visible))'/>")
             dirty = true
         case .resumes(let actor, let visible, let refusal): try await resume(actor, visible, refusal)
@@ -168,7 +170,8 @@ public final class Play {
         dirty = true
         try await settle()
         guard let management = player.management, management.answers > before else {
-            throw PlayFailure(description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
+            throw PlayFailure(
+                description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
         }
         guard management.visiblyAcknowledged == handled else {
             throw PlayFailure(description: "\(management.visiblyAcknowledged) stanzas of \(actor) are handled instead of \(handled)")

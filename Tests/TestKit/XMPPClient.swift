@@ -388,7 +388,8 @@ public final class XMPPClient {
 
     /// Takes what belongs to stream management. True when nobody else sees it.
     private func manage(_ text: String) -> Bool {
-        guard text.contains("urn:xmpp:sm:3"), let element = try? Element.parse(Array(text.utf8)), element.namespace == "urn:xmpp:sm:3" else {
+        guard text.contains("urn:xmpp:sm:3"), let element = try? Element.parse(Array(text.utf8)), element.namespace == "urn:xmpp:sm:3"
+        else {
             if management != nil { management?.noteReceived(isVisible: !text.contains(ProcessPlayer.mark)) }
             return false
         }

@@ -219,6 +219,8 @@ final class TestSocket {
 final class TestClient {
     private let socket: TestSocket
     private(set) var tls: TestTLSClient?
+    /// Everything is compressed from now on.
+    var zlib: TestZlib?
     /// What came and was not waited for yet.
     private(set) var text = ""
     private(set) var isOver = false
@@ -241,17 +243,17 @@ final class TestClient {
     private func pull() throws {
         let bytes = try socket.receive()
         if bytes.isEmpty { isOver = true }
-        guard let tls else {
-            text += String(decoding: bytes, as: UTF8.self)
-            return
-        }
-        tls.take(bytes)
-        text += String(decoding: tls.takeReceived(), as: UTF8.self)
+        tls?.take(bytes)
+        let plain = tls?.takeReceived() ?? bytes
+        text += String(decoding: try zlib?.inflate(plain) ?? plain, as: UTF8.self)
     }
 
-    func send(_ text: String) { send(Array(text.utf8)) }
+    func send(_ text: String) {
+        let bytes = Array(text.utf8)
+        send(zlib?.deflate(bytes) ?? bytes)
+    }
 
-    private func send(_ bytes: [UInt8]) {
+    func send(_ bytes: [UInt8]) {
         guard let tls else { return socket.send(bytes) }
         tls.send(bytes)
         socket.send(tls.takeOutgoing())

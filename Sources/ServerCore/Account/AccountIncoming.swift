@@ -220,7 +220,7 @@ extension Account {
             originIDHash: origin, peer: peer.map { rows.peer($0.bare.description) } ?? 0, stanza: encoded
         ).encode()
         put(Keys.message(partition, rows.number, sequence: message), value, waits: waits)
-        recent.note(origin: origin)
+        recent.note(origin: origin, at: stamp)
         return (message, value.count)
     }
 

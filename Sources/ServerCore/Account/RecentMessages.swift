@@ -1,3 +1,4 @@
+internal import DequeModule
 import Store
 
 /// What came into an account lately: a stanza that is submitted again after a takeover, or sent again by a client that heard
@@ -8,10 +9,13 @@ struct RecentMessages {
     /// How long an acknowledged message that nothing archives stays in the store: a repeat may still come from a session whose
     /// home died before the completion left.
     static let graceMicroseconds: Int64 = 120_000_000
-    private static let bound = 256
+    /// Origins that are remembered however old they are.
+    private static let few = 256
+    /// Origins that are remembered however young they are: what is read of an account that is loaded.
+    private static let many = AccountSnapshot.repeatedMessages
 
-    private var origins: [UInt64] = []
-    private var next = 0
+    /// In the order in which they came, with their stamps.
+    private var origins: Deque<(hash: UInt64, stamp: Int64)> = []
     private var known: Set<UInt64> = []
     private var submissions: Set<Submission> = []
 
@@ -24,7 +28,7 @@ struct RecentMessages {
 
     init(_ tail: [AccountSnapshot.Recent]) {
         for entry in tail {
-            if entry.originHash != 0 { note(origin: entry.originHash) }
+            note(origin: entry.originHash, at: entry.stamp)
             submissions.insert(Submission(session: entry.session, inSeq: entry.inSeq))
         }
     }
@@ -37,14 +41,17 @@ struct RecentMessages {
 
     func contains(origin: UInt64) -> Bool { origin != 0 && known.contains(origin) }
 
-    mutating func note(origin: UInt64) {
+    /// Remembers where a message came from; 0: it did not say. The last few are remembered always, and all of the last two minutes: a
+    /// client that heard no acknowledgement sends everything again that it sent meanwhile, and were the first of it forgotten, each that is
+    /// written anew would push out the next.
+    mutating func note(origin: UInt64, at stamp: Int64) {
         guard origin != 0, known.insert(origin).inserted else { return }
-        if origins.count < Self.bound {
-            origins.append(origin)
-        } else {
-            known.remove(origins[next])
-            origins[next] = origin
-            next = (next + 1) % Self.bound
+        origins.append((origin, stamp))
+        while origins.count > Self.few, let first = origins.first,
+            origins.count > Self.many || first.stamp < stamp &- Self.graceMicroseconds
+        {
+            known.remove(first.hash)
+            origins.removeFirst()
         }
     }
 

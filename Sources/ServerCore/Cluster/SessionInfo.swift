@@ -92,6 +92,7 @@ extension SessionInfo {
         writer.uint32(UInt32(clamping: facts.localPort))
         writer.string(facts.tlsVersion ?? "")
         writer.string(facts.tlsCipher ?? "")
+        writer.bool(facts.isCompressed)
         writer.string(facts.mechanism)
         writer.uint64(UInt64(bitPattern: facts.since))
         writer.uint64(facts.bytesIn)
@@ -124,11 +125,13 @@ extension SessionInfo {
         let port = Int(try reader.uint32())
         let version = try reader.string()
         let cipher = try reader.string()
+        let isCompressed = try reader.bool()
         let mechanism = try reader.string()
         let accepted = Int64(bitPattern: try reader.uint64())
         facts = ConnectionFacts(
             remoteAddress: address, localPort: port, tlsVersion: version.isEmpty ? nil : version, tlsCipher: cipher.isEmpty ? nil : cipher,
             mechanism: mechanism, since: accepted)
+        facts.isCompressed = isCompressed
         facts.bytesIn = try reader.uint64()
         facts.bytesOut = try reader.uint64()
         since = Int64(bitPattern: try reader.uint64())

@@ -10,6 +10,8 @@ public struct ConnectionFacts: Sendable, Equatable {
     public var tlsVersion: String?
     /// OpenSSL's name of the cipher suite.
     public var tlsCipher: String?
+    /// Whether the stream is compressed (XEP-0138).
+    public var isCompressed = false
     /// The SASL mechanism that authenticated the stream.
     public var mechanism: String
     /// Wall clock µs at which the connection was accepted.

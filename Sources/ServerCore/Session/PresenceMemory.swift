@@ -35,8 +35,6 @@ struct PresenceMemory {
             isFresh: isFresh(at: now))
     }
 
-
-
     init(_ state: State, at now: MonotonicTime) {
         available = state.available
         submittedAt = state.submittedAt

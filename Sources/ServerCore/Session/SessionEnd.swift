@@ -83,7 +83,8 @@ extension Session {
         guard let bind, let resource = fullJID.resource else { return nil }
         return SessionReport(
             epoch: epoch, account: account, resource: resource, session: ref, bind: bind, presence: presence.available,
-            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags, device: terms.device,
+            presenceConfirmed: presence.isConfirmed, presenceIsFresh: presence.isFresh(at: shard.loop.now), flags: flags,
+            device: terms.device,
             directed: presence.directed, deliveredThrough: deliveredThrough, unacked: unackedMessages + held.owed,
             acked: ackedLately.map(\.message) + ackedNow, management: managementNote, moves: moves, isLeaving: leaving != nil)
     }

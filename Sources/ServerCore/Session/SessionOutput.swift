@@ -137,9 +137,9 @@ extension Session {
 
     /// The socket handed everything up to `mark` to the kernel. Without stream management that is the acknowledgement.
     public func written(through mark: UInt64) {
-        // A socket that still takes something is not dead.
-        if management?.requestedAt != nil { management?.requestedAt = shard.loop.now }
         ackedNow.append(contentsOf: queue.written(through: mark))
+        // A full socket that takes something is slow, not dead. One with room takes it whether anybody is there or not.
+        if queue.bytes > 0, management?.requestedAt != nil { management?.requestedAt = shard.loop.now }
         writeLatePresence()
         postAcknowledgements()
     }

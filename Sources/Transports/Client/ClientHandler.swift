@@ -61,6 +61,8 @@ final class ClientHandler: ChannelDuplexHandler {
     // Negotiation.
     var tls: TLSHandler?
     private var tlsFailed = false
+    /// Both directions' compression, once the client asked for it.
+    var compression: StreamCompression?
     var bindings = ChannelBindings()
     var exchange: SASLExchange?
     /// A login by SASL2 from its proof to its success.
@@ -125,7 +127,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         // What was read before the end counts, however busy the session is.
         sessionReads = true
-        process()
+        process(isLast: true)
         leave()
         clients.shard.endTick()
         context.fireChannelInactive()
@@ -176,10 +178,12 @@ final class ClientHandler: ChannelDuplexHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         heard = true
-        facts.bytesIn &+= UInt64(bytes.readableBytes)
-        clients.service.metrics.bytesIn.increment(by: UInt64(bytes.readableBytes))
+        if compression == nil { countInput(bytes.readableBytes) }
         guard !isDeaf else { return }
-        if buffer == nil {
+        if let compression {
+            clients.service.metrics.compressedIn.increment(by: UInt64(bytes.readableBytes))
+            compression.take(&bytes)
+        } else if buffer == nil {
             buffer = bytes
         } else {
             buffer?.discardReadBytes()
@@ -193,9 +197,46 @@ final class ClientHandler: ChannelDuplexHandler {
         flush()
     }
 
+    private func countInput(_ count: Int) {
+        facts.bytesIn &+= UInt64(count)
+        clients.service.metrics.bytesIn.increment(by: UInt64(count))
+    }
+
     /// Works off what was read, as far as the stream and the session will have it.
-    func process() {
+    ///
+    /// - Parameter isLast: nothing follows, and there is no later turn.
+    func process(isLast: Bool = false) {
         guard !isProcessing else { return }
+        takeFrames()
+        if let compression { inflate(compression, isLast: isLast) }
+        updateReading()
+    }
+
+    /// Inflates and works off a piece after the other.
+    private func inflate(_ compression: StreamCompression, isLast: Bool) {
+        var left = Self.inflatedBytes
+        while compression.hasMore, stream.wantsInput, sessionReads, !isDeaf {
+            guard left > 0 || isLast else { return clients.later(self) }
+            var inflated = buffer ?? ByteBuffer()
+            inflated.discardReadBytes()
+            // The one owner, or each piece would copy what waits.
+            buffer = nil
+            do throws(StreamCompression.Failure) {
+                let count = try compression.inflate(into: &inflated)
+                countInput(count)
+                left -= count
+            } catch {
+                isDeaf = true
+                compressionFailed(error)
+                break
+            }
+            if inflated.readableBytes > 0 { buffer = inflated }
+            takeFrames()
+        }
+        if isDeaf || stream.isClosing && !stream.wantsInput { compression.drop() }
+    }
+
+    private func takeFrames() {
         if let bytes = buffer {
             isProcessing = true
             var taken = 0
@@ -214,14 +255,14 @@ final class ClientHandler: ChannelDuplexHandler {
                 if buffer?.readableBytes == 0 { buffer = nil }
             }
         }
-        updateReading()
     }
 
     /// Pauses the socket when too much waits for the stream or the session.
     private func updateReading() {
-        let isWanted = stream.isClosing || stream.wantsInput && sessionReads
+        let compressed = compression?.backlog ?? 0
+        let isWanted = (stream.isClosing || stream.wantsInput && sessionReads) && compressed == 0
         let limit = stream.account == nil ? framer.limits.stanzaBytes : Self.backlogBytes
-        let reading = isWanted || (buffer?.readableBytes ?? 0) < limit
+        let reading = isWanted || (buffer?.readableBytes ?? 0) + compressed < limit
         guard reading != isReading, let context else { return }
         isReading = reading
         try? context.channel.syncOptions?.setOption(.autoRead, value: reading)
@@ -240,8 +281,8 @@ final class ClientHandler: ChannelDuplexHandler {
             receiveHeader(UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
             return end
         case .stanza(let start, let end):
-            // Only plain text behind `<starttls/>` matters, and there is little of it before authentication.
-            let isFollowed = stream.account == nil && bytes[end...].contains { $0 > 0x20 }
+            // Only plain text behind `<starttls/>` and `<compress/>` matters, and there is little of it before a resource is bound.
+            let isFollowed = !stream.isReady && bytes[end...].contains { $0 > 0x20 }
             receiveElement(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), isFollowed: isFollowed)
             return end
         case .end(let end):

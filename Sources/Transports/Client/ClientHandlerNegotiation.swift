@@ -74,6 +74,8 @@ extension ClientHandler {
             refuseLogin(condition, closing)
         case .clientState(let active): session?.setActive(active)
         case .bind(let resource): bind(resource)
+        case .compress: compress()
+        case .refuseCompression(let failure, let closing): refuseCompression(failure, closing)
         case .management(let asked): manage(asked)
         case .refuse(let id, let error, let closing):
             put { StreamWriting.refusal(error, id: id, into: &$0) }

@@ -9,9 +9,7 @@ internal import XMLStream
 extension ClientHandler: ClientConnection {
     /// Writes a session's bytes and flushes: once a tick, as the session gathers them.
     func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
-        guard let context, !stream.isClosing else { return }
-        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
-        buffer.writeBytes(bytes)
+        guard let context, !stream.isClosing, let buffer = onWire(bytes, flush: true) else { return }
         facts.bytesOut &+= UInt64(bytes.count)
         clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -54,14 +52,17 @@ extension ClientHandler: ClientConnection {
         guard let context else { return }
         facts.bytesOut &+= UInt64(bytes.count)
         clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
-        context.write(wrapOutboundOut(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
+        if let buffer = bytes.withUnsafeBytes({ onWire($0, flush: false) }) { context.write(wrapOutboundOut(buffer), promise: nil) }
         needsFlush = true
     }
 
     func flush() {
-        guard needsFlush else { return }
+        guard needsFlush, let context else { return }
         needsFlush = false
-        context?.flush()
+        if compression != nil, let rest = onWire(UnsafeRawBufferPointer(start: nil, count: 0), flush: true) {
+            context.write(wrapOutboundOut(rest), promise: nil)
+        }
+        context.flush()
     }
 
     // MARK: The end
@@ -79,7 +80,7 @@ extension ClientHandler: ClientConnection {
 
     /// Our closing tag is written: closes the connection when it is out and the peer's has come, or after a while.
     func endOutput() {
-        guard let context else { return }
+        guard let context, let rest = onWire(UnsafeRawBufferPointer(start: nil, count: 0), flush: true) else { return }
         deadline = clients.loop.now + .seconds(Self.closeSeconds)
         clients.hurry(self)
         sessionReads = true
@@ -91,7 +92,7 @@ extension ClientHandler: ClientConnection {
             closeIfDone()
         }
         // Last, since with it the connection may be gone.
-        context.writeAndFlush(wrapOutboundOut(context.channel.allocator.buffer(capacity: 0)), promise: promise)
+        context.writeAndFlush(wrapOutboundOut(rest), promise: promise)
     }
 
     func closeIfDone() {

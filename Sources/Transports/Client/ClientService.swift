@@ -74,9 +74,11 @@ final class ClientService: Sendable {
             for host in hosts {
                 served[host.domain] = .init(offersTLS: table?.covers(host.domain) ?? false, requiresTLS: !isLoopback || host.requireTLS)
             }
-            return StreamPolicy(
+            var policy = StreamPolicy(
                 hosts: served, domain: hosts.first?.domain ?? "", mechanisms: mechanisms,
                 authenticationFailures: settings.authentication.failuresPerStream)
+            policy.compression = settings.listen.compression
+            return policy
         }
         return View(table: table, open: policy(isLoopback: false), loopback: policy(isLoopback: true))
     }

@@ -80,7 +80,8 @@ extension Commands {
                 if case .integer(let used)? = keeper?["store_used_mib"], case .integer(let map)? = keeper?["store_map_mib"],
                     used > map / 10 * 8
                 {
-                    reply.warning("the store uses \(used) of the \(map) MiB it may ever have; look at store stats, and raise [store] map_gib")
+                    reply.warning(
+                        "the store uses \(used) of the \(map) MiB it may ever have; look at store stats, and raise [store] map_gib")
                 }
             }
             let mine = nodes.first { Self.name(of: $0) == core.nodeName }

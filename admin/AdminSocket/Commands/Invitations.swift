@@ -79,7 +79,8 @@ extension Commands {
                 for one in all {
                     let gives = [one.givesAccount ? "account" : nil, one.befriends ? "contact" : nil].compactMap { $0 }
                     reply.row(
-                        .text(one.name), .text(gives.joined(separator: "+")), ReplyValue(one.inviter?.description), ReplyValue(one.username),
+                        .text(one.name), .text(gives.joined(separator: "+")), ReplyValue(one.inviter?.description),
+                        ReplyValue(one.username),
                         ReplyValue(one.uses), .text(Moment.text(one.created)), .text(Moment.text(one.expires)))
                 }
                 reply.ok(all.count == 1 ? "1 invitation" : "\(all.count) invitations")

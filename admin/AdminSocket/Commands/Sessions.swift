@@ -81,6 +81,7 @@ extension Commands {
                 reply.fact("port", ReplyValue(session.facts.localPort))
                 reply.fact("tls", ReplyValue(session.facts.tlsVersion))
                 reply.fact("cipher", ReplyValue(session.facts.tlsCipher))
+                reply.fact("compressed", .flag(session.facts.isCompressed))
                 reply.fact("mechanism", .text(session.facts.mechanism))
                 reply.fact("connected", .text(Moment.text(session.facts.since)))
                 reply.fact("since", .text(Moment.text(session.since)))
