@@ -42,12 +42,18 @@ public final class SASLExchange {
         case prompted
         case waitingForCredentials(First)
         case verifying
-        case challenged(SASLConnection, SCRAMHash)
+        case challenged(Engine, SCRAMHash)
         case ended
+    }
+    /// Who carries a SCRAM login on.
+    private enum Engine {
+        /// Tells what was advertised: libsasl2 writes and signs its challenge itself, and nothing can be added to it.
+        case own(SCRAMServer)
+        case library(SASLConnection)
     }
     private enum First {
         case plain(SecretBytes)
-        case scram(SCRAMHash, message: [UInt8], binding: (type: ChannelBindingType, data: [UInt8])?)
+        case scram(SCRAMHash, SCRAMClientFirst, message: [UInt8], binding: (type: ChannelBindingType, data: [UInt8])?)
         case token(TokenMechanism, TokenMessage, binding: [UInt8])
     }
     private enum Mechanism {
@@ -61,6 +67,7 @@ public final class SASLExchange {
     private let encrypted: Bool
     private let bindings: ChannelBindings?
     private let fake: FakeCredentials
+    private let advertised: AdvertisedMechanisms?
     private var isDisabled = false
     private var state = State.idle
 
@@ -72,9 +79,10 @@ public final class SASLExchange {
     ///   - encrypted: whether the stream runs under TLS.
     ///   - bindings: channel binding data of the TLS connection.
     ///   - fake: what stands in for accounts that do not exist.
+    ///   - advertised: what the stream features listed, to be told in SCRAM's challenge (XEP-0474); nil: it is not, and libsasl2 is used.
     public init(
         service: SASLService, host: String, mechanism: String, offered: [String], encrypted: Bool, bindings: ChannelBindings?,
-        fake: FakeCredentials
+        fake: FakeCredentials, advertised: AdvertisedMechanisms? = nil
     ) {
         self.host = host
         self.mechanism = mechanism
@@ -82,6 +90,7 @@ public final class SASLExchange {
         self.encrypted = encrypted
         self.bindings = bindings
         self.fake = fake
+        self.advertised = advertised
     }
 
     // MARK: Steps
@@ -114,11 +123,18 @@ public final class SASLExchange {
             guard let fake = try? fake.strongest(for: user, host: host) else { return fail(.temporaryAuthFailure) }
             state = .verifying
             return .verifyPassword(PasswordCheck(password: password, key: credentials?.strongest ?? fake))
-        case .scram(let hash, let message, let binding):
-            guard let fake = try? fake.record(for: user, host: host, hash: hash),
-                let connection = SASLConnection(host: host, key: credentials?.keys[hash] ?? fake, binding: binding)
+        case .scram(let hash, let first, let message, let binding):
+            guard let fake = try? fake.record(for: user, host: host, hash: hash) else { return fail(.temporaryAuthFailure) }
+            let key = credentials?.keys[hash] ?? fake
+            guard let advertised else {
+                guard let connection = SASLConnection(host: host, key: key, binding: binding) else { return fail(.temporaryAuthFailure) }
+                return advance(connection, hash, connection.start(mechanism: mechanism, message))
+            }
+            guard let nonce = try? SCRAMServer.randomNonce(),
+                let server = try? SCRAMServer(key: key, first: first, binding: binding?.data, nonce: nonce, offer: advertised)
             else { return fail(.temporaryAuthFailure) }
-            return advance(connection, hash, connection.start(mechanism: mechanism, message))
+            state = .challenged(.own(server), hash)
+            return .challenge(server.challenge)
         case .token(let mechanism, let message, let binding):
             do throws(SASLFailure) {
                 let proved = try message.proved(among: tokens, mechanism: mechanism, binding: binding)
@@ -143,14 +159,24 @@ public final class SASLExchange {
     public func respond(_ data: [UInt8]) -> Step {
         switch state {
         case .prompted: return first(data)
-        case .challenged(let connection, let hash):
+        case .challenged(let engine, let hash):
             guard data.count <= Self.maximumSCRAMMessageLength else { return fail(.malformedRequest) }
+            let last: SCRAMClientFinal
             do {
-                _ = try SCRAMClientFinal(data, hash: hash)
+                last = try SCRAMClientFinal(data, hash: hash)
             } catch {
                 return fail(error)
             }
-            return advance(connection, hash, connection.step(data))
+            switch engine {
+            case .library(let connection): return advance(connection, hash, connection.step(data))
+            case .own(let server):
+                do throws(CredentialsError) {
+                    guard let answer = try server.verdict(last) else { return fail(.notAuthorized) }
+                    return succeed(data: answer)
+                } catch {
+                    return fail(.temporaryAuthFailure)
+                }
+            }
         default: return fail(.malformedRequest)
         }
     }
@@ -202,7 +228,7 @@ public final class SASLExchange {
         let binding = try binding(of: message, plus: plus)
         let identity = try SASLIdentity(authcid: message.authcid, authzid: message.authzid, host: host)
         user = identity.user
-        state = .waitingForCredentials(.scram(hash, message: data, binding: binding))
+        state = .waitingForCredentials(.scram(hash, message, message: data, binding: binding))
         return .needCredentials(user: identity.user)
     }
 
@@ -246,7 +272,7 @@ public final class SASLExchange {
         switch outcome {
         case .challenge(let data):
             guard case .waitingForCredentials = state else { return fail(.malformedRequest) }
-            state = .challenged(connection, hash)
+            state = .challenged(.library(connection), hash)
             return .challenge(data)
         case .done(let data):
             guard case .challenged = state else { return fail(.temporaryAuthFailure) }

@@ -31,6 +31,11 @@ struct SCRAMClientFirst {
     var binding: Binding
     var authzid: String?
     var authcid: String
+    /// The gs2-header, with the comma that ends it: what the last message repeats.
+    var header: [UInt8]
+    /// The client-first-message-bare: what follows the header.
+    var bare: [UInt8]
+    var nonce: [UInt8]
 
     init(_ data: [UInt8]) throws(SASLFailure) {
         guard let text = String(validating: data, as: UTF8.self), !data.contains(0) else { throw .malformedRequest }
@@ -50,6 +55,9 @@ struct SCRAMClientFirst {
         authcid = try Self.saslName(parts[2], after: "n=")
         let nonce = parts[3].dropFirst(2)
         guard parts[3].starts(with: "r=".utf8), !nonce.isEmpty, nonce.allSatisfy(Self.isPrintable) else { throw .malformedRequest }
+        header = Array(data.prefix(parts[0].count + parts[1].count + 2))
+        bare = Array(data.dropFirst(header.count))
+        self.nonce = Array(nonce)
         for extension_ in parts[4...] where !Self.isAttribute(extension_) { throw .malformedRequest }
     }
 
@@ -87,27 +95,41 @@ struct SCRAMClientFirst {
     /// printable: any ASCII character but controls, space and ",".
     static func isPrintable(_ byte: UInt8) -> Bool { (0x21...0x7E).contains(byte) && byte != UInt8(ascii: ",") }
 
-    /// attr-val: a letter, "=", something.
+    /// attr-val: a letter, "=", something. "m" is for extensions that must be understood, and none is (§5.1).
     static func isAttribute(_ value: Substring.UTF8View) -> Bool {
-        guard let name = value.first, value.dropFirst().first == UInt8(ascii: "="), value.count > 2 else { return false }
+        guard let name = value.first, name != UInt8(ascii: "m"), value.dropFirst().first == UInt8(ascii: "="), value.count > 2 else {
+            return false
+        }
         return (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(name | 0x20)
     }
 }
 
 /// The last message of a SCRAM client: `channel-binding "," nonce ["," extensions] "," proof`. Only its form is checked here: whether
-/// nonce, binding and proof are right is libsasl2's to say.
+/// nonce, binding and proof are right is for `SCRAMServer` or libsasl2 to say.
 struct SCRAMClientFinal {
+    /// What `c=` has, decoded: gs2-header and channel binding data.
+    var binding: [UInt8]
+    var nonce: [UInt8]
+    /// As long as the hash.
+    var proof: [UInt8]
+    /// The client-final-message-without-proof.
+    var withoutProof: [UInt8]
+
     init(_ data: [UInt8], hash: SCRAMHash) throws(SASLFailure) {
         guard let text = String(validating: data, as: UTF8.self), !data.contains(0) else { throw .malformedRequest }
         let parts = text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
         guard parts.count >= 3, let binding = parts.first, let proof = parts.last, binding.starts(with: "c=".utf8),
             let header = Base64.decode(binding.dropFirst(2)), !header.isEmpty, proof.starts(with: "p=".utf8),
-            Base64.decode(proof.dropFirst(2))?.count == hash.length
+            let proved = Base64.decode(proof.dropFirst(2)), proved.count == hash.length
         else { throw .malformedRequest }
         let nonce = parts[1].dropFirst(2)
         guard parts[1].starts(with: "r=".utf8), !nonce.isEmpty, nonce.allSatisfy(SCRAMClientFirst.isPrintable),
             parts[2..<(parts.count - 1)].allSatisfy(SCRAMClientFirst.isAttribute)
         else { throw .malformedRequest }
+        self.binding = header
+        self.nonce = Array(nonce)
+        self.proof = proved
+        withoutProof = Array(data.dropLast(proof.count + 1))
     }
 }
 

@@ -24,6 +24,7 @@ public enum XEPTable {
         Row(xep: XEP(386, "1.1.0", "Bind 2"), place: "streams"),
         Row(xep: XEP(388, "1.0.4", "Extensible SASL Profile"), place: "streams"),
         Row(xep: XEP(440, "1.0.0", "SASL Channel-Binding Type Capability"), place: "streams"),
+        Row(xep: XEP(474, "0.5.0", "SASL SCRAM Downgrade Protection"), place: "streams"),
         Row(xep: XEP(478, "0.2.0", "Stream Limits Advertisement"), place: "streams"),
         Row(xep: XEP(480, "0.2.0", "SASL Upgrade Tasks"), place: "streams"),
         Row(xep: XEP(484, "0.2.0", "Fast Authentication Streamlining Tokens"), place: "streams"),

@@ -104,6 +104,10 @@ public enum SettingsTable {
             "authentication.non_sasl", \.authentication.nonSASL,
             "Whether clients that know no SASL may log in (XEP-0078, obsolete since 2008), under TLS and while PLAIN is among the mechanisms: they send the password itself. There is no digest, since passwords are not kept in a form that would do for it."
         ),
+        .flag(
+            "authentication.downgrade_protection", \.authentication.downgradeProtection, live: true,
+            "Whether SCRAM tells the client what was offered, so that it notices when somebody in between took the better mechanisms out (XEP-0474). Without it libsasl2 conducts SCRAM; with it the server does so itself."
+        ),
         .integer(
             "authentication.token_days", \.authentication.tokenDays, 0...3650, "days", live: true,
             "How long a device may stay away and still log in with its token instead of the password (XEP-0484); 0: no tokens."),

@@ -15,6 +15,8 @@ struct SCRAMClient {
     var binding: [UInt8] = []
     /// Behind the nonce of the first message, e.g. `,x=1`.
     var extensions = ""
+    /// Behind the nonce of the last message, e.g. `,x=1`.
+    var lastExtensions = ""
     /// What PBKDF2 gave, if it is known: for tests with many logins.
     var salted: [UInt8]?
 
@@ -33,8 +35,9 @@ struct SCRAMClient {
     /// The last message for a challenge `r=…,s=…,i=…`.
     mutating func final(_ challenge: [UInt8]) throws -> [UInt8] {
         let text = String(decoding: challenge, as: UTF8.self)
-        let parts = text.split(separator: ",", maxSplits: 2)
-        guard parts.count == 3, parts[0].hasPrefix("r=" + nonce), parts[0].utf8.count > nonce.utf8.count + 2, parts[1].hasPrefix("s="),
+        let parts = text.split(separator: ",")
+        guard parts.count == 3 || parts.count == 4 && parts[3].hasPrefix("h="), parts[0].hasPrefix("r=" + nonce),
+            parts[0].utf8.count > nonce.utf8.count + 2, parts[1].hasPrefix("s="),
             parts[2].hasPrefix("i="), let salt = Base64.decode(parts[1].dropFirst(2).utf8), let iterations = Int(parts[2].dropFirst(2))
         else { throw Failure.challenge }
         let secret: [UInt8]
@@ -45,7 +48,7 @@ struct SCRAMClient {
         }
         let clientKey = try hash.hmac(key: secret, Array("Client Key".utf8))
         serverKey = try hash.hmac(key: secret, Array("Server Key".utf8))
-        let bare = "c=\(Base64.encode(Array(gs2.utf8) + binding)),\(parts[0])"
+        let bare = "c=\(Base64.encode(Array(gs2.utf8) + binding)),\(parts[0])\(lastExtensions)"
         authMessage = "\(firstBare),\(text),\(bare)"
         let signature = try hash.hmac(key: hash.digest(clientKey), Array(authMessage.utf8))
         return Array("\(bare),p=\(Base64.encode(zip(clientKey, signature).map { $0 ^ $1 }))".utf8)
@@ -68,6 +71,8 @@ struct TestServer {
     var bindings: ChannelBindings? = TestServer.bindings
     var encrypted = true
     var policy = MechanismPolicy()
+    /// Whether what is offered is told in the challenge: then libsasl2 has no part in SCRAM.
+    var isProtected = Engine.isOwn
     var fake = FakeCredentials(secret: Array("a secret of the cluster".utf8), iterations: 4096)
 
     init(_ users: (name: String, password: String)...) throws {
@@ -80,7 +85,9 @@ struct TestServer {
     func exchange(_ mechanism: String) -> SASLExchange {
         SASLExchange(
             service: service, host: "example.com", mechanism: mechanism, offered: offered, encrypted: encrypted, bindings: bindings,
-            fake: fake)
+            fake: fake,
+            advertised: isProtected
+                ? AdvertisedMechanisms(mechanisms: offered, channelBindings: bindings?.types.map(\.rawValue) ?? []) : nil)
     }
 
     /// Answers lookups and checks passwords until the client's turn has come.

@@ -19,6 +19,7 @@ import Testing
         386: "Tests/TransportsTests/SASL2Tests.swift",
         388: "Tests/TransportsTests/SASL2Tests.swift",
         440: "Tests/StreamLogicTests/HeaderTests.swift",
+        474: "Tests/AuthenticationTests/SCRAMServerTests.swift",
         478: "Tests/TransportsTests/SASL2Tests.swift",
         480: "Tests/TransportsTests/SASL2Tests.swift",
         484: "Tests/TransportsTests/TokenTests.swift",

@@ -26,7 +26,7 @@ public struct SCRAMClient {
     public mutating func final(challenge: String) throws -> String {
         let serverFirst = String(decoding: try Self.decode(challenge), as: UTF8.self)
         let parts = serverFirst.split(separator: ",", omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0].hasPrefix("r=\(nonce)"), parts[1].hasPrefix("s="), parts[2].hasPrefix("i="),
+        guard parts.count >= 3, parts[0].hasPrefix("r=\(nonce)"), parts[1].hasPrefix("s="), parts[2].hasPrefix("i="),
             let iterations = Int32(parts[2].dropFirst(2)), iterations > 0
         else { throw ProcessFailure("the server's SCRAM challenge is “\(serverFirst)”") }
         let salted = Self.hi(password, salt: try Self.decode(String(parts[1].dropFirst(2))), iterations: iterations)

@@ -38,7 +38,7 @@ struct InlineTests {
             #expect(features.contains("<feature var='urn:xmpp:sm:3'/>") && features.contains("<feature var='urn:xmpp:csi:0'/>"))
             client.send(client.plainRequest("juliet", agent + bind))
             let success = try client.success()
-            #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='"))
+            #expect(success.contains("<metadata xmlns='urn:xmpp:mam:2'/><enabled xmlns='urn:xmpp:sm:3' id='"))
             client.send("<presence/><r xmlns='urn:xmpp:sm:3'/>")
             try client.expect("<a xmlns='urn:xmpp:sm:3' h='")
             // It is enabled: not twice.

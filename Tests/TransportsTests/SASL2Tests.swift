@@ -3,6 +3,7 @@ import COpenSSL
 import Glibc
 import ServerCore
 import Settings
+import StreamLogic
 import Testing
 
 @testable import Transports
@@ -93,13 +94,68 @@ struct SASL2Tests {
         }
     }
 
+    /// XEP-0474 §6.1, with a client that reads the offer off the wire.
+    @Test func theOfferIsSignedInBothProfiles() async throws {
+        func names(_ text: Substring, after start: String, until end: Character) -> [String] {
+            var names: [String] = []
+            var rest = text
+            while let found = rest.firstRange(of: start) {
+                rest = rest[found.upperBound...]
+                names.append(String(rest.prefix { $0 != end }))
+            }
+            return names.sorted()
+        }
+        func part(_ text: String, _ start: String, _ end: String) throws -> Substring {
+            let from = try #require(text.firstRange(of: start)).upperBound
+            return text[from..<(try #require(text[from...].firstRange(of: end)).lowerBound)]
+        }
+        for isProtected in [true, false] {
+            try await withServer(adjust: { $0.authentication.downgradeProtection = isProtected }) { server in
+                for profile in [SASLProfile.rfc6120, .extensible] {
+                    let (client, features) = try TestClient.secure(server)
+                    let first = "n=juliet,r=clientnonce"
+                    let initial = client.base64(Array("p=tls-exporter,,\(first)".utf8))
+                    let listed: Substring
+                    let namespace: String
+                    if profile == .extensible {
+                        // The mechanisms for tokens have a list of their own.
+                        listed = try part(features, "<authentication xmlns='urn:xmpp:sasl:2'>", "<inline>")
+                        namespace = "urn:xmpp:sasl:2"
+                        client.send(
+                            "<authenticate xmlns='\(namespace)' mechanism='SCRAM-SHA-256-PLUS'><initial-response>\(initial)</initial-response></authenticate>"
+                        )
+                    } else {
+                        listed = try part(features, "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "</mechanisms>")
+                        namespace = "urn:ietf:params:xml:ns:xmpp-sasl"
+                        client.send("<auth xmlns='\(namespace)' mechanism='SCRAM-SHA-256-PLUS'>\(initial)</auth>")
+                    }
+                    try client.expect("<challenge xmlns='\(namespace)'>")
+                    let challenge = String(
+                        decoding: try client.decoded(String(try client.expect("</challenge>").dropLast(12))), as: UTF8.self)
+                    let mechanisms = names(listed, after: "<mechanism>", until: "<")
+                    let types = names(features[...], after: "<channel-binding type='", until: "'")
+                    #expect(mechanisms.count == 7 && types == ["tls-exporter", "tls-server-end-point"])
+                    let offer = mechanisms.joined(separator: "\u{1E}") + "\u{1F}" + types.joined(separator: "\u{1E}")
+                    var hash = [UInt8](repeating: 0, count: 32)
+                    EVP_Digest(offer, offer.utf8.count, &hash, nil, EVP_sha256(), nil)
+                    #expect(challenge.hasSuffix(",h=" + client.base64(hash)) == isProtected)
+                    #expect(challenge.contains(",h=") == isProtected)
+                    let final = try client.scramFinal(
+                        first: first, header: "p=tls-exporter,,", challenge: challenge, password: TestServer.password, binding: nil)
+                    client.send("<response xmlns='\(namespace)'>\(client.base64(final))</response>")
+                    try client.expect("<success xmlns='\(namespace)'")
+                }
+            }
+        }
+    }
+
     @Test func bindsInlineWithAStableName() async throws {
         try await withServer { server in
             func login(_ inline: String) throws -> (TestClient, String) {
                 let (client, _) = try TestClient.secure(server)
                 client.send(client.plainRequest("juliet", agent + inline))
                 let success = try client.success()
-                #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'></bound>"))
+                #expect(success.contains("<bound xmlns='urn:xmpp:bind:0'><metadata xmlns='urn:xmpp:mam:2'/></bound>"))
                 let jid = success.split(separator: "authorization-identifier>")[1].dropLast(2)
                 return (client, String(jid))
             }

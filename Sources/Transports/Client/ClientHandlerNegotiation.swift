@@ -50,7 +50,12 @@ extension ClientHandler {
                 mechanisms: authentication.mechanisms,
                 hashes: clients.service.census.host(stream.domain ?? "").hashes,
                 scramWithoutTLS: authentication.scramWithoutTLS && origin.isLoopback))
-        return stream.mechanisms.contains { $0.hasSuffix("-PLUS") } ? bindings.types.map(\.rawValue) : []
+        return offeredBindings
+    }
+
+    /// The types announced to the client (XEP-0440).
+    private var offeredBindings: [String] {
+        stream.mechanisms.contains { $0.hasSuffix("-PLUS") } ? bindings.types.map(\.rawValue) : []
     }
 
     func act(on received: ClientStream.Received) {
@@ -126,7 +131,9 @@ extension ClientHandler {
             service: service.sasl, host: domain, mechanism: mechanism,
             offered: stream.profile == .extensible ? stream.mechanisms + stream.tokenMechanisms : stream.mechanisms,
             encrypted: stream.isSecure,
-            bindings: bindings, fake: service.census.host(domain).fake)
+            bindings: bindings, fake: service.census.host(domain).fake,
+            advertised: service.settings.authentication.downgradeProtection
+                ? AdvertisedMechanisms(mechanisms: stream.mechanisms, channelBindings: offeredBindings) : nil)
         self.exchange = exchange
         advance(exchange.begin(initial: initial))
     }
