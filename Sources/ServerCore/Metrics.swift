@@ -18,6 +18,7 @@ public final class CoreMetrics: Sendable {
     public let refusedOffline: Counter
     public let archivedMessages: Counter
     public let archivePages: Counter
+    public let inboxCleared: Counter
     public let retractions: Counter
     public let purgedMessages: Counter
     public let badLetters: Counter
@@ -90,6 +91,8 @@ public final class CoreMetrics: Sendable {
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
         archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
+        inboxCleared = try registry.counter(
+            "martlet_inbox_cleared_total", help: "Owed messages not sent because a client reads them in the archive (Bind 2).")
         archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
         retractions = try registry.counter(
             "martlet_archive_retractions_total", help: "Archived messages that became tombstones, once an account.")

@@ -1,6 +1,7 @@
 import Settings
 import Stanzas
 import Store
+import Telemetry
 import TestKit
 import Testing
 import XMLStream
@@ -37,6 +38,7 @@ import XMLStream
         #expect(ends.first.stamp < ends.last.stamp && ends.first.id != ends.last.id)
         // Before the client says that it is there, and for every session that may follow.
         #expect(try stage.account("juliet")?.inbox.owed == 1)
+        #expect(stage.cluster.nodes[stage.cluster.keeper].shards[0].core.metrics.inboxCleared.value == 2)
         #expect(try bodies(stage, juliet) == ["hint"])
         try romeo.post(Stage.say("third", to: "juliet@capulet.lit"))
         stage.cluster.run()

@@ -37,7 +37,9 @@ extension Account {
 
     /// What waits and is archived up to this message a client reads in the archive: it is not sent (XEP-0386 §3.2).
     func settleArchived(through last: UInt64) {
-        for message in inbox.waiting.prefix(while: { $0 <= last }) where inbox.isArchived(message) { _ = settle(message) }
+        let known = inbox.waiting.prefix { $0 <= last }.filter { inbox.isArchived($0) }
+        for message in known { _ = settle(message) }
+        core.metrics.inboxCleared.increment(by: UInt64(known.count))
     }
 
     /// Whether a session that was told to end still holds messages. They may wait again in a moment, and nothing newer goes before them.
