@@ -70,7 +70,8 @@ public final class ProcessCluster {
         let files = names.map { Self.logFile($0, in: group.directory) }
         ProcessLogs.began(group.directory) { zip(names, files).map(Self.tail).joined(separator: "\n") }
         for index in names.indices { try start(index) }
-        for index in names.indices { try waitUntilServing(index) }
+        // That a node serves says that it knows the keeper; whoever asks all nodes needs all links.
+        for index in names.indices { try waitUntilServing(index, seeing: count) }
     }
 
     deinit { ProcessLogs.ended(group.directory) }
@@ -96,7 +97,9 @@ public final class ProcessCluster {
     }
 
     /// Waits until a node answers that the cluster serves.
-    public func waitUntilServing(_ index: Int, within patience: Duration = .patient) throws {
+    ///
+    /// - Parameter nodes: so many of them must be there, itself included; nil: as many as it likes.
+    public func waitUntilServing(_ index: Int, seeing nodes: Int? = nil, within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         var last = "its admin socket does not answer"
         while !deadline.isOver {
@@ -105,8 +108,9 @@ public final class ProcessCluster {
                 throw ProcessFailure("node \(names[index]) ended with \(ending):\n\(logTail(index))")
             }
             if let answer = try? admin(index).ask(["status"], within: .seconds(10)) {
-                if answer.error == nil { return }
-                last = answer.sentence
+                let isWhole = nodes.map { answer.fact("nodes") == .integer(Int64($0)) } ?? true
+                if answer.error == nil, isWhole { return }
+                last = answer.error == nil ? "it does not know all nodes" : answer.sentence
             }
             poll(nil, 0, 5)
         }
