@@ -24,11 +24,14 @@ public final class ProcessCluster {
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
+    ///   - missedBeats: Half seconds of silence after which a node is killed by the others. Many, so that a machine that has no time for
+    ///     a node cannot end a test; six, the default of the server, where that is what is tested.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
     ///   - prepare: Given the cluster's directory before any node starts.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = [],
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, settings: String = "",
+        script: [Script.Setting] = [],
         prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
         self.domain = domain
@@ -53,6 +56,7 @@ public final class ProcessCluster {
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
             Script.Setting(table: "listen", line: "component = [\"127.0.0.1:\(componentPort)\"]"),
             Script.Setting(table: "authentication", line: "iterations = 4096"), Script.Setting(table: "store", line: "map_gib = 4"),
+            Script.Setting(table: "cluster", line: "missed_beats = \(missedBeats)"),
             Script.Setting(table: "debug", line: "manual_clock = true"),
         ]
         for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
