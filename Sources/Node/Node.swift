@@ -198,7 +198,8 @@ public final class Node: Sendable {
         await transports?.stopListening()
         await components?.stopListening()
         let patience = settings.cluster.drainSeconds
-        await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
+        let perSecond = settings.cluster.drainSessionsPerSecond / max(1, shards.count)
+        await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), perSecond: perSecond, done: done) }
         // Acknowledgements of another loop's sessions may have come after a loop was done.
         await onEveryShard { shard, done in
             let once = Once(done)

@@ -143,6 +143,7 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
+    public func cut() { closedWith = "cut" }
     public func setReading(_ on: Bool) { isReading = on }
 
     // MARK: The client's side
