@@ -107,11 +107,13 @@ extension Shard {
         for (id, attempt) in resuming.sorted(by: { $0.key < $1.key }) {
             if attempt.connection == nil { resuming[id] = nil } else { ask(for: attempt) }
         }
+        drained()
     }
 
     func resumeRefused(_ id: UInt64, _ refusal: ResumeRefusal) {
         guard let attempt = resuming.removeValue(forKey: id) else { return }
         finish(attempt, .failure(refusal), "refused")
+        drained()
     }
 
     /// The session that a client here asked for. Its old loop keeps it until it hears that it has arrived.

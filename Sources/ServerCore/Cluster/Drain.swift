@@ -135,9 +135,9 @@ extension Shard {
         drained()
     }
 
-    /// A session is gone from here.
+    /// A session is gone from here. One that was asked for here may still arrive, and has to go on then.
     func drained() {
-        if isLeaving, sessions.isEmpty, componentSessions.isEmpty { finishDrain() }
+        if isLeaving, sessions.isEmpty, resuming.isEmpty, componentSessions.isEmpty { finishDrain() }
     }
 
     private func finishDrain() {

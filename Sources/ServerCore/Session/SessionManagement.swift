@@ -154,7 +154,9 @@ extension Session {
 
     /// What the home keeps in mind of it; nil without stream management.
     var managementNote: ManagementNote? {
-        management.map { ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil, isExpected: isExpected) }
+        management.map {
+            ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil, isExpected: isExpected)
+        }
     }
 
     /// Tells the home; one that serves later is told then.
