@@ -92,6 +92,9 @@ extension ClusterTests {
             // What martletctl does by itself, no node does.
             #expect(try admin.ask(["cluster", "restart"]).error == .refused)
             #expect(try admin.ask(["node", "start"]).error == .usage)
+            try juliet.waitForEnd(within: .seconds(30))
+            juliet = try resume("juliet", juliet, node: leaving, of: cluster)
+            #expect(juliet.refusal == nil)
             try juliet.ping("here to the end")
         }
 
