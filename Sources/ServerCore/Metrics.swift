@@ -42,6 +42,7 @@ public final class CoreMetrics: Sendable {
     let pushesDisabled: Counter
     /// Sessions that wait for their clients to resume them.
     public let detachedSessions: Gauge
+    let shelteredSessions: Counter
     public let acknowledgementsIn: Counter
     public let acknowledgementsOut: Counter
     public let acknowledgementTimeouts: Counter
@@ -121,6 +122,8 @@ public final class CoreMetrics: Sendable {
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         detachedSessions = try registry.gauge(
             "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
+        shelteredSessions = try registry.counter(
+            "martlet_sessions_sheltered_total", help: "Sessions taken over from nodes that leave.")
         acknowledgementsIn = try registry.counter(
             "martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
         acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")

@@ -46,8 +46,10 @@ public final class Shard: @unchecked Sendable {
     var purgeNext: UInt16 = .max
     var purgeGoesOn = false
     var retention = RetentionChore()
-    var drainCompletion: (@Sendable () -> Void)?
-    var drainTimer: (any LoopTimer)?
+    /// This node takes no more sessions and gives away those it has.
+    var drain: Drain?
+    /// Nodes of which the same is known.
+    var leavingNodes: Set<UInt64> = []
     /// Rows of sessions that are gone, and when they may go: in that order.
     var goneRows: Deque<(key: Key, after: MonotonicTime)> = []
     /// Effects of this tick, and the number of the batch they will be.
@@ -75,7 +77,6 @@ public final class Shard: @unchecked Sendable {
     /// Passwords whose keys are being made.
     var pendingKeys: [UInt64: (Result<[UInt8], PasswordRefusal>) -> Void] = [:]
     var nextCommand: UInt64
-    var ending = false
     var inTick = false
     /// Accounts without a session, least recently used first.
     var idle: Deque<JID> = []
@@ -275,6 +276,10 @@ public final class Shard: @unchecked Sendable {
             if epoch >= placement.epoch { adopt(state, as: session, from: from) }
         case .resumeRefused(let session, let refusal):
             resumeRefused(session, refusal)
+        case .shelter(let request):
+            shelter(request)
+        case .leaves(let node, let leaves):
+            if leaves { leavingNodes.insert(node) } else { leavingNodes.remove(node) }
         case .end(let session, let reason):
             sessions[session]?.end(reason)
             componentSessions[session]?.end(reason)

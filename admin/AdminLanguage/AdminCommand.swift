@@ -83,6 +83,8 @@ public struct AdminCommand: Sendable {
     /// The argument with which it is about files and no longer about a running cluster; `martletctl` then asks no node, but `martletd` as
     /// a program that reads and writes them.
     public var filesArgument: String?
+    /// Whether `martletctl` does it by itself, by requests to several nodes one after the other.
+    public var isOfClient = false
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
     /// One sentence.

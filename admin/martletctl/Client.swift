@@ -31,6 +31,7 @@ enum Client {
             if options.wantsHelp { return try help(options.words) }
             // A line that is not well formed is for the node to refuse: it may know more commands than this program.
             let invocation = try? CommandTable.parse(Words.line(options.words))
+            if invocation?.command.isOfClient == true { return try Rolling.run(options) }
             if invocation?.isAboutFiles == true {
                 var conversation = try Conversation(FileProgram.start(greetingWithin: Int64(options.timeout) * 1000), options: options)
                 return try conversation.run()
@@ -63,6 +64,8 @@ enum Client {
 struct Failure: Error {
     var status: ExitStatus
     var sentence: String
+    /// The node had been asked by then: what was asked for may be under way.
+    var wasAsked = false
 
     init(_ status: ExitStatus, _ sentence: String) {
         self.status = status

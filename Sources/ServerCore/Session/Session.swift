@@ -40,6 +40,10 @@ public final class Session {
     var quietTimer: (any LoopTimer)?
     /// How often it changed its loop.
     var moves: UInt32 = 0
+    /// It lost its socket because its node leaves: its client is expected at once.
+    var isExpected = false
+    /// Runs while it is.
+    var expectationTimer: (any LoopTimer)?
     /// A new stream stands and `<resumed/>` is not written on it yet.
     var isSilent = false
 

@@ -154,7 +154,9 @@ extension Session {
 
     /// What the home keeps in mind of it; nil without stream management.
     var managementNote: ManagementNote? {
-        management.map { ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil) }
+        management.map {
+            ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil, isExpected: isExpected)
+        }
     }
 
     /// Tells the home; one that serves later is told then.
@@ -222,6 +224,9 @@ extension Session {
     private func leaveDetached() {
         detachTimer?.cancel()
         detachTimer = nil
+        expectationTimer?.cancel()
+        expectationTimer = nil
+        isExpected = false
         guard detachedSince != nil else { return }
         detachedSince = nil
         detachedUntil = nil

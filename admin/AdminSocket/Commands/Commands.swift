@@ -16,6 +16,9 @@ struct Commands: Sendable {
         guard !invocation.isAboutFiles else {
             return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
         }
+        guard !invocation.command.isOfClient else {
+            return sink.fail(.refused, "\(invocation.command.name) is done by martletctl: it asks one node after the other")
+        }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
@@ -41,7 +44,11 @@ struct Commands: Sendable {
         case "report delete": deleteReports(invocation, sink)
         case "node list": listNodes(sink)
         case "node show": showNode(invocation, sink)
+        case "node drain": drainNode(invocation, sink)
+        case "node undrain": undrainNode(invocation, sink)
         case "node stop": stopNode(invocation, sink)
+        case "node start": startNode(invocation, sink)
+        case "node restart": restartNode(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
