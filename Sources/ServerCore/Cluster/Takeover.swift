@@ -178,6 +178,7 @@ extension Shard {
     /// The link to a node stands.
     public func nodeUp(_ node: UInt64, loops: UInt16) {
         members[node] = loops
+        askNewcomer(node, loops: loops)
         guard placement.owner?.node == core.node else { return }
         if let takeover {
             takeover.nodeJoined(node, loops: loops)
@@ -201,6 +202,7 @@ extension Shard {
         members[node] = nil
         if placement.owner?.node == node { placement.owner = nil }
         takeover?.nodeLost(node, self)
+        tracer?.end { $1.node == node }
         waitingForHome.removeAll { $0.from.node == node }
         for (id, question) in pendingQuestions where question.awaited.contains(where: { $0.node == node }) {
             questionLost(id, node: node)
