@@ -25,6 +25,8 @@ public final class Shard: @unchecked Sendable {
     var detached: Deque<UInt64> = []
     /// Sessions that clients here asked the homes for, by the number they will have.
     var resuming: [UInt64: Resumption] = [:]
+    /// There while somebody traces stanzas.
+    var tracer: Tracer?
     /// Homes of components' domains, and the components whose sockets are here.
     var components: [String: ComponentHome] = [:]
     var componentSessions: [UInt64: ComponentSession] = [:]
@@ -295,7 +297,7 @@ public final class Shard: @unchecked Sendable {
         case .commandResult(let id, let result):
             pendingCommands.removeValue(forKey: id)?.completion(result)
         case .ask(let id, let from, let question):
-            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
+            answer(question, id: id, to: from)
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }
@@ -320,6 +322,7 @@ public final class Shard: @unchecked Sendable {
             for jid in to {
                 var copy = stanza
                 copy.to = jid
+                tracer?.found(&copy)
                 if let component = componentHome(jid) { component.incoming(copy, nil) } else { account(jid).receive(.incoming(copy, nil)) }
             }
         case .bind(let request): account(request.account).receive(.bind(request))

@@ -212,6 +212,10 @@ private struct RequestReader {
             guard let shape = JIDShape(text), shape.hasResource else { throw refuse("write user@host/resource") }
         case .anyJID:
             guard JIDShape(text) != nil else { throw refuse("write user@host or user@host/resource") }
+        case .address:
+            guard JIDShape(text) != nil || !text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: " ") }) else {
+                throw refuse("write user@host, user@host/resource or a domain")
+            }
         case .host:
             guard !text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: " ") }) else {
                 throw refuse("write the domain alone, as example.org")

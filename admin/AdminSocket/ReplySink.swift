@@ -26,5 +26,14 @@ final class ReplySink: Sendable {
         finished()
     }
 
+    /// Where the connection lives.
+    var eventLoop: any EventLoop { channel.eventLoop }
+
+    /// False while the client takes nothing: what is written then is kept in memory.
+    var isWritable: Bool { channel.isWritable }
+
+    /// Runs `body` when the client is gone, whether the answer has ended or not.
+    func whenClosed(_ body: @escaping @Sendable () -> Void) { channel.closeFuture.whenComplete { _ in body() } }
+
     func fail(_ code: ReplyCode, _ sentence: String) { end { $0.error(code, sentence) } }
 }

@@ -12,6 +12,7 @@ struct Conversation: ~Copyable {
     private var parser = ReplyParser()
     private var text = TextRenderer()
     private var json = JSONRenderer()
+    private var live: LiveOutput?
     private var bar = ProgressBar()
     private var outgoing: [UInt8]
     private var sent = 0
@@ -24,7 +25,8 @@ struct Conversation: ~Copyable {
     private var lastHeard = monotonicMilliseconds()
 
     init(_ connection: consuming Connection, options: Options) throws(Failure) {
-        let line = Words.line(CommandTable.resolvingPaths(options.words, in: Self.workingDirectory))
+        live = try LiveOutput(options)
+        let line = Words.line(CommandTable.resolvingPaths(live?.words ?? options.words, in: Self.workingDirectory))
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
         }
@@ -82,7 +84,7 @@ struct Conversation: ~Copyable {
         case .fact, .table, .row, .warning, .prose, .ok, .error: break
         }
         bar.clear()
-        let shown = isJSON ? json.take(reply) : text.take(reply)
+        let shown = try live?.take(reply) ?? (isJSON ? json.take(reply) : text.take(reply))
         if !shown.out.isEmpty { Output.out(shown.out) }
         if !shown.err.isEmpty { Output.error(shown.err) }
         switch reply {

@@ -200,6 +200,7 @@ public final class Session {
         lastActivity = shard.loop.now
         var stanza = stanza
         stanza.from = fullJID
+        if let tracer = shard.tracer { tracer.received(&stanza, by: self, size: size) }
         presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: shard.loop.now)
         for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: shard.loop.now) }
         let entry = inbound.add(stanza, size: size)
@@ -275,6 +276,7 @@ public final class Session {
 
     func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
         guard let entry = inbound.entry(inSeq) else { return }
+        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
             if let reply = refusal.reply(to: entry.stanza) {

@@ -71,6 +71,7 @@ extension Session {
 
     /// Takes out what the client has. Returns how its stream ends when it cannot be true (XEP-0198 §6).
     func acknowledge(_ h: UInt32) -> StreamError? {
+        shard.tracer?.acknowledges(self, h)
         guard let answer = management?.ledger.acknowledge(h) else { return nil }
         switch answer {
         case .tooHigh(let sent):
@@ -171,6 +172,7 @@ extension Session {
     func detach() {
         guard let state = management else { return }
         connection = nil
+        shard.tracer?.socketLost(session: id)
         isSilent = false
         queue.abandon()
         out.removeAll()
@@ -319,6 +321,7 @@ extension Session {
         isSilent = false
         for entry in ledger.entries {
             note(nil)
+            if entry.stanza.trace != 0 { traceWritten(entry.stanza, entry.message) }
             entry.stamped(by: account.domainJID).write(into: &out)
         }
         management?.ledger.noteAllWritten()
