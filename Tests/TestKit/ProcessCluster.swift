@@ -46,7 +46,9 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        for (name, port) in zip(names, ports) {
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\nhttp = [\"unix:\(group.directory)/\(name).http\"]\n"
+        }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
@@ -74,6 +76,9 @@ public final class ProcessCluster {
     public static func files(_ words: [String], secret: [String] = []) throws -> ProcessAdmin.Answer {
         try ProcessAdmin(program: findProgram()).ask(words, secret: secret, within: .seconds(60))
     }
+
+    /// Where a node is watched.
+    func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
 
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }

@@ -80,7 +80,7 @@ extension Session {
                 .undefinedCondition, text: "You acknowledged \(h) stanzas, but I only sent you \(sent) so far.",
                 application: writer.bytes)
         case .acknowledged(let messages):
-            shard.core.metrics.acknowledgementsIn.increment()
+            shard.metrics.acknowledgementsIn.increment()
             ackedNow.append(contentsOf: messages)
             postAcknowledgements()
             writeLatePresence()
@@ -102,7 +102,7 @@ extension Session {
             var writer = XMLWriter()
             writer.empty("a", xmlns: NS.streamManagement, ("h", String(h)))
             out.append(contentsOf: writer.bytes)
-            shard.core.metrics.acknowledgementsOut.increment()
+            shard.metrics.acknowledgementsOut.increment()
         }
         guard !state.ledger.isEmpty else { return }
         if state.unasked >= shard.core.settings.sessions.ackAfterStanzas, state.requestedAt == nil { writeRequest() }
@@ -313,7 +313,7 @@ extension Session {
         guard ended == nil, isSilent, connection != nil, let ledger = management?.ledger else { return }
         isSilent = false
         for entry in ledger.entries {
-            note(nil)
+            note(nil, entry.stanza.kind)
             entry.stamped(by: account.domainJID).write(into: &out)
         }
         management?.ledger.noteAllWritten()
