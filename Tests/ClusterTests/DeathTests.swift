@@ -11,7 +11,7 @@ extension ClusterTests {
             for round in 0..<Rounds.count(30) {
                 let keeper = try drill.cluster.keeper()
                 let victim = round < 2 ? (keeper + round) % 3 : Int.random(in: 0..<3)
-                try drill.strike([victim], with: SIGKILL, bound: .seconds(5))
+                try drill.strike([victim], with: SIGKILL)
             }
             try drill.finish()
         }
@@ -21,7 +21,7 @@ extension ClusterTests {
             let drill = try Drill()
             for round in 0..<Rounds.count(10) {
                 let keeper = try drill.cluster.keeper()
-                try drill.strike([keeper, (keeper + 1 + round % 2) % 3], with: SIGKILL, bound: .seconds(5))
+                try drill.strike([keeper, (keeper + 1 + round % 2) % 3], with: SIGKILL)
             }
             try drill.finish()
         }
@@ -31,11 +31,11 @@ extension ClusterTests {
             for round in 0..<max(2, Rounds.count(20) / 10) * 2 {
                 let keeper = try drill.cluster.keeper()
                 // Silence is noticed after six checks 500 ms apart.
-                try drill.strike([(keeper + round % 2) % 3], with: SIGSTOP, bound: .seconds(8))
+                try drill.strike([(keeper + round % 2) % 3], with: SIGSTOP)
             }
             // One that is left judges all others.
             let keeper = try drill.cluster.keeper()
-            try drill.strike([keeper, (keeper + 1) % 3], with: SIGSTOP, bound: .seconds(8))
+            try drill.strike([keeper, (keeper + 1) % 3], with: SIGSTOP)
             try drill.finish()
         }
 

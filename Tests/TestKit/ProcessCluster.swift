@@ -17,6 +17,7 @@ public final class ProcessCluster {
     public private(set) var pids: [pid_t]
     private let group: ProcessGroup
     private let program: String
+    private let held: HeldPorts
 
     /// Starts the nodes and waits until all of them serve.
     ///
@@ -32,11 +33,11 @@ public final class ProcessCluster {
     ) throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
-        let free = try FreePort.find(count + 2)
-        componentPort = free[count + 1]
+        held = try HeldPorts(count + 2)
+        componentPort = held.numbers[count + 1]
         self.names = names
-        ports = Array(free[1...count])
-        port = free[0]
+        ports = Array(held.numbers[1...count])
+        port = held.numbers[0]
         group = try ProcessGroup()
         pids = names.map { _ in 0 }
         program = try Self.findProgram()
@@ -68,13 +69,17 @@ public final class ProcessCluster {
             """
         try write(text, to: configuration)
         try prepare(group.directory + "/cluster")
+        let files = names.map { Self.logFile($0, in: group.directory) }
+        ProcessLogs.began(group.directory) { zip(names, files).map(Self.tail).joined(separator: "\n") }
         for index in names.indices { try start(index) }
         for index in names.indices { try waitUntilServing(index) }
     }
 
+    deinit { ProcessLogs.ended(group.directory) }
+
     /// Asks `martletd --files`, which needs no node.
     public static func files(_ words: [String], secret: [String] = []) throws -> ProcessAdmin.Answer {
-        try ProcessAdmin(program: findProgram()).ask(words, secret: secret, within: .seconds(60))
+        try ProcessAdmin(program: findProgram()).ask(words, secret: secret)
     }
 
     /// Where a node is watched.
@@ -84,18 +89,19 @@ public final class ProcessCluster {
     public var directory: String { group.directory }
 
     private var configuration: String { group.directory + "/martlet.toml" }
-    private func logFile(_ index: Int) -> String { "\(group.directory)/\(names[index]).log" }
+    private static func logFile(_ name: String, in directory: String) -> String { "\(directory)/\(name).log" }
 
     // MARK: Life and death
 
     /// Starts the process of a node that has none.
     public func start(_ index: Int) throws {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
-        pids[index] = try group.start([program, "--config", configuration, "--node", names[index]], log: logFile(index))
+        pids[index] = try group.start(
+            [program, "--config", configuration, "--node", names[index]], log: Self.logFile(names[index], in: group.directory))
     }
 
     /// Waits until a node answers that the cluster serves.
-    public func waitUntilServing(_ index: Int, within patience: Duration = .seconds(30)) throws {
+    public func waitUntilServing(_ index: Int, within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         var last = "its admin socket does not answer"
         while !deadline.isOver {
@@ -103,7 +109,7 @@ public final class ProcessCluster {
                 pids[index] = 0
                 throw ProcessFailure("node \(names[index]) ended with \(ending):\n\(logTail(index))")
             }
-            if let answer = try? admin(index).ask(["status"], within: .seconds(3)) {
+            if let answer = try? admin(index).ask(["status"], within: .seconds(10)) {
                 if answer.error == nil { return }
                 last = answer.sentence
             }
@@ -125,7 +131,7 @@ public final class ProcessCluster {
 
     /// Waits until a node's process has ended. Returns its exit status, or minus the signal.
     @discardableResult
-    public func waitForEnd(_ index: Int, within patience: Duration = .seconds(20)) throws -> Int32 {
+    public func waitForEnd(_ index: Int, within patience: Duration = .patient) throws -> Int32 {
         let deadline = Deadline(in: patience)
         while !deadline.isOver {
             if let ending = group.ended(pids[index]) {
@@ -138,12 +144,15 @@ public final class ProcessCluster {
     }
 
     /// The node that keeps the store, as the first node that answers says.
-    public func keeper() throws -> Int {
-        for index in names.indices where pids[index] != 0 {
-            guard let answer = try? admin(index).ask(["status"], within: .seconds(3)), case .text(let name)? = answer.fact("keeper") else {
-                continue
+    public func keeper(within patience: Duration = .patient) throws -> Int {
+        let deadline = Deadline(in: patience)
+        while !deadline.isOver {
+            for index in names.indices where pids[index] != 0 {
+                guard let answer = try? admin(index).ask(["status"], within: .seconds(10)), case .text(let name)? = answer.fact("keeper")
+                else { continue }
+                if let keeper = names.firstIndex(of: name) { return keeper }
             }
-            if let keeper = names.firstIndex(of: name) { return keeper }
+            poll(nil, 0, 5)
         }
         throw ProcessFailure("nobody says who keeps the store:\n\(logTails)")
     }
@@ -165,14 +174,14 @@ public final class ProcessCluster {
     private static let keys = SCRAMClient.importKeys(password: XMPPClient.password)
 
     /// Connects a client to a node's own port.
-    public func connect(_ user: String, resource: String?, node index: Int, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+    public func connect(_ user: String, resource: String?, node index: Int, within patience: Duration = .patient) throws -> XMPPClient {
         try XMPPClient(port: ports[index], domain: domain, user: user, resource: resource, within: patience)
     }
 
     /// Connects one of the components `plays` and `push`; which node it comes to is for the kernel to say.
     ///
     /// - Parameter secret: nil: the one that the server made.
-    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .patient) throws -> XMPPClient {
         let file = "\(group.directory)/cluster/components/\(name).\(domain).secret"
         return try XMPPClient(
             port: componentPort, component: "\(name).\(domain)", secret: secret ?? Self.firstLine(of: file), within: patience)
@@ -189,14 +198,16 @@ public final class ProcessCluster {
     }
 
     /// The end of a node's log.
-    public func logTail(_ index: Int) -> String {
-        guard let file = fopen(logFile(index), "re") else { return "(no log)" }
+    public func logTail(_ index: Int) -> String { Self.tail(names[index], Self.logFile(names[index], in: group.directory)) }
+
+    private static func tail(_ name: String, _ path: String) -> String {
+        guard let file = fopen(path, "re") else { return "--- \(name) --- (no log)" }
         defer { fclose(file) }
         fseek(file, 0, SEEK_END)
         fseek(file, max(0, ftell(file) - 4000), SEEK_SET)
         var bytes = [UInt8](repeating: 0, count: 4000)
         let count = fread(&bytes, 1, bytes.count, file)
-        return "--- \(names[index]) ---\n" + String(decoding: bytes.prefix(count), as: UTF8.self)
+        return "--- \(name) ---\n" + String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 
     /// The ends of all logs, for a failure.

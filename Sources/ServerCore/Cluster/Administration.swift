@@ -9,7 +9,6 @@ struct PendingCommand {
 /// A question to every shard of the cluster.
 struct PendingQuestion {
     var awaited: Set<ShardAddress>
-    var silent: Set<UInt64> = []
     var part: ([UInt8]) -> Void
     var done: (_ silentNodes: Set<UInt64>) -> Void
     var timer: (any LoopTimer)?
@@ -40,8 +39,8 @@ extension Shard {
         post(.command(letter), to: home)
     }
 
-    /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that did not
-    /// answer within `deadline`.
+    /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that live and did
+    /// not answer within `deadline`. One that ends meanwhile is none of the cluster's any more, and nothing of it is missing.
     public func ask(
         _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void,
         done: @escaping (_ silentNodes: Set<UInt64>) -> Void
@@ -54,7 +53,7 @@ extension Shard {
         pending.timer = loop.schedule(after: deadline) {
             self.enter { shard in
                 guard let question = shard.pendingQuestions.removeValue(forKey: id) else { return }
-                question.done(question.silent.union(question.awaited.map(\.node)))
+                question.done(Set(question.awaited.map(\.node)))
             }
         }
         pendingQuestions[id] = pending
@@ -73,9 +72,9 @@ extension Shard {
         if last { questionAnswered(id, by: [from]) }
     }
 
-    func questionLost(_ id: UInt64, node: UInt64) {
-        pendingQuestions[id]?.silent.insert(node)
-        questionAnswered(id, by: pendingQuestions[id]?.awaited.filter { $0.node == node } ?? [])
+    /// Nothing more comes from a node that is down.
+    func questionsLost(_ node: UInt64) {
+        for (id, question) in pendingQuestions { questionAnswered(id, by: question.awaited.filter { $0.node == node }) }
     }
 
     private func questionAnswered(_ id: UInt64, by shards: Set<ShardAddress>) {
@@ -83,6 +82,6 @@ extension Shard {
         guard let pending = pendingQuestions[id], pending.awaited.isEmpty else { return }
         pendingQuestions[id] = nil
         pending.timer?.cancel()
-        pending.done(pending.silent)
+        pending.done([])
     }
 }

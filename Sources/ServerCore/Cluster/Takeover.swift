@@ -202,9 +202,7 @@ extension Shard {
         if placement.owner?.node == node { placement.owner = nil }
         takeover?.nodeLost(node, self)
         waitingForHome.removeAll { $0.from.node == node }
-        for (id, question) in pendingQuestions where question.awaited.contains(where: { $0.node == node }) {
-            questionLost(id, node: node)
-        }
+        questionsLost(node)
         guard placement.owner?.node == core.node, takeover == nil else { return }
         for account in Array(accounts.values) where account.knowsSessions(ofNode: node) { account.receive(.nodeLost(node)) }
         for component in Array(components.values) { component.nodeLost(node) }
