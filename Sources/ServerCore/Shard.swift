@@ -58,6 +58,8 @@ public final class Shard: @unchecked Sendable {
     var effects = Effects()
     var openBatch: UInt64 = 1
     private let lane: CommitLane
+    /// What is counted for every stanza.
+    let metrics: LoopMetrics
     var durableBatch: UInt64 = 0
     /// Batches that were submitted and not answered.
     private var outstanding = 0
@@ -98,6 +100,7 @@ public final class Shard: @unchecked Sendable {
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
         placement = Placement(identity: core.identity, wholeDomains: Set(core.components.keys))
         lane = CommitLane(core.volume)
+        metrics = core.metrics.loops.add()
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -153,7 +156,7 @@ public final class Shard: @unchecked Sendable {
                 self.outstanding -= 1
                 switch result {
                 case .success:
-                    self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
+                    self.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
                     self.batchDurable(batch)
                 case .failure: self.batchFailed(batch)
                 }

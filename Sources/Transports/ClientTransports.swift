@@ -34,6 +34,9 @@ public final class ClientTransports: Sendable {
     /// What the operator should know of the certificates in use, one sentence each.
     public var certificateWarnings: [String] { service.unreachableHosts + (service.view.table?.warnings ?? []) }
 
+    /// When the certificate of each host that has one ends, in seconds since 1970.
+    public var certificateExpiries: [(domain: String, timestamp: Int)] { service.view.table?.expiries ?? [] }
+
     /// Client connections of this process.
     public var connections: Int { service.limits.connections }
 

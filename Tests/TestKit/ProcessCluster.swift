@@ -50,7 +50,9 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        for (name, port) in zip(names, ports) {
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\nhttp = [\"unix:\(group.directory)/\(name).http\"]\n"
+        }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
@@ -128,6 +130,8 @@ public final class ProcessCluster {
         try write("#!/bin/sh\n\(text)\n", to: path)
         guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
     }
+    /// Where a node is watched.
+    func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
 
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }

@@ -73,7 +73,7 @@ extension Account {
             xml.element("forwarded", xmlns: NS.forward) { xml in stanza.write(into: &xml.bytes, xmlns: NS.client) }
         }
         let payload = Payload(written: xml.bytes, as: .carbon)
-        core.metrics.carbons.increment(by: UInt64(targets.count))
+        shard.metrics.carbons.increment(by: UInt64(targets.count))
         trace(.copied, stanza, "in \(wrapper) to \(targets.map(\.name).joined(separator: ", "))")
         for target in targets {
             var copy = Stanza(kind: .message, type: stanza.type, from: jid, to: target.jid, payload: payload)

@@ -40,7 +40,10 @@ extension Account {
         case .presence: refusal = nil
         case .message, .iq: refusal = StanzaError(.serviceUnavailable)
         }
-        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) { route(bounce, nil) }
+        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) {
+            shard.metrics.bounced(refusal)
+            route(bounce, nil)
+        }
     }
 
     /// RFC 6121 §8.5.1: no such user.

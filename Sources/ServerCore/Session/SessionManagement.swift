@@ -81,7 +81,7 @@ extension Session {
                 .undefinedCondition, text: "You acknowledged \(h) stanzas, but I only sent you \(sent) so far.",
                 application: writer.bytes)
         case .acknowledged(let messages):
-            shard.core.metrics.acknowledgementsIn.increment()
+            shard.metrics.acknowledgementsIn.increment()
             ackedNow.append(contentsOf: messages)
             postAcknowledgements()
             writeLatePresence()
@@ -103,7 +103,7 @@ extension Session {
             var writer = XMLWriter()
             writer.empty("a", xmlns: NS.streamManagement, ("h", String(h)))
             out.append(contentsOf: writer.bytes)
-            shard.core.metrics.acknowledgementsOut.increment()
+            shard.metrics.acknowledgementsOut.increment()
         }
         guard !state.ledger.isEmpty else { return }
         if state.unasked >= shard.core.settings.sessions.ackAfterStanzas, state.requestedAt == nil { writeRequest() }
@@ -320,7 +320,7 @@ extension Session {
         guard ended == nil, isSilent, connection != nil, let ledger = management?.ledger else { return }
         isSilent = false
         for entry in ledger.entries {
-            note(nil)
+            note(nil, entry.stanza.kind)
             if entry.stanza.trace != 0 { traceWritten(entry.stanza, entry.message) }
             entry.stamped(by: account.domainJID).write(into: &out)
         }

@@ -66,7 +66,7 @@ extension Session {
     func write(_ stanza: Stanza, message: UInt64) {
         if message != 0 { deliveredThrough = max(deliveredThrough, message) }
         guard management != nil else {
-            note(message != 0 ? .owed(message) : stanza.isMissedWhenLost ? .unkept(stanza) : nil)
+            note(message != 0 ? .owed(message) : stanza.isMissedWhenLost ? .unkept(stanza) : nil, stanza.kind)
             if stanza.trace != 0 { traceWritten(stanza, message) }
             stanza.write(into: &out)
             return touch()
@@ -74,17 +74,17 @@ extension Session {
         management?.ledger.add(stanza, message: message, stamp: shard.core.clock.now, isWritten: canWrite)
         guard canWrite else { return trace(.held, stanza, "until the client of \(fullJID) is back") }
         management?.unasked += 1
-        note(nil)
+        note(nil, stanza.kind)
         if stanza.trace != 0 { traceWritten(stanza, message) }
         stanza.write(into: &out)
         touch()
     }
 
     /// Counts a stanza that goes out.
-    func note(_ fate: OutQueue.Fate?) {
+    func note(_ fate: OutQueue.Fate?, _ kind: StanzaKind) {
         queue.add(fate)
         stanzasOut &+= 1
-        shard.core.metrics.stanzasOut.increment()
+        shard.metrics.stanzasOut[kind].increment()
     }
 
     /// A full queue: of presence the last of each sender is enough, requests are refused, what is worth nothing later is
