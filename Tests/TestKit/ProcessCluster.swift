@@ -130,6 +130,7 @@ public final class ProcessCluster {
         try write("#!/bin/sh\n\(text)\n", to: path)
         guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
     }
+
     /// Where a node is watched.
     func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
 

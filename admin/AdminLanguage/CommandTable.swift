@@ -7,7 +7,7 @@ public enum CommandTable {
         sessions, [trace],
         components, reports,
         nodes, nodeLife,
-        store,
+        store, moving,
         server,
     ].flatMap { $0 }
 

@@ -23,7 +23,7 @@ extension CommandTable {
         var resolved = Array(words.prefix(parsed.path.count))
         var place = 0
         var isValue: AdminCommand.Option?
-        func path(_ text: String) -> String { text.isEmpty || text.hasPrefix("/") ? text : directory + "/" + text }
+        func path(_ text: String) -> String { text.isEmpty || text == "-" || text.hasPrefix("/") ? text : directory + "/" + text }
         for word in words.dropFirst(parsed.path.count) {
             if let option = isValue {
                 resolved.append(option.kind == .path ? path(word) : word)

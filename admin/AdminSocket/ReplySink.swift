@@ -20,6 +20,20 @@ final class ReplySink: Sendable {
         channel.writeAndFlush(buffer, promise: nil)
     }
 
+    /// Writes lines that are not the end, and says when the socket has taken them: false when the client is gone.
+    func write(_ body: (inout Reply) -> Void, then: @escaping @Sendable (Bool) -> Void) {
+        var reply = Reply()
+        body(&reply)
+        var buffer = channel.allocator.buffer(capacity: reply.count)
+        buffer.writeBytes(reply.take())
+        channel.writeAndFlush(buffer).whenComplete { result in
+            switch result {
+            case .success: then(true)
+            case .failure: then(false)
+            }
+        }
+    }
+
     /// Writes the last lines, the very last of them `ok` or `error`.
     func end(_ body: (inout Reply) -> Void) {
         write(body)

@@ -54,6 +54,7 @@ struct Commands: Sendable {
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
+        case "export xep0227": exportPortable(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
         case "version": version(sink)
@@ -78,8 +79,11 @@ struct Commands: Sendable {
     }
 
     /// A local account's JID.
-    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? {
-        guard let jid = jid(invocation.text("JID"), sink) else { return nil }
+    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? { account(invocation.text("JID"), sink) }
+
+    /// The same for a text.
+    func account(_ text: String?, _ sink: ReplySink) -> JID? {
+        guard let jid = jid(text, sink) else { return nil }
         guard jid.local != nil, jid.isBare else {
             sink.fail(.invalid, "\(jid) is not an account; write user@host")
             return nil
