@@ -24,9 +24,9 @@ public final class Node: Sendable {
     private let log: Logger
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
-    private let volume: LMDBVolume
-    private let core: Core
-    private let shards: [Shard]
+    let volume: LMDBVolume
+    let core: Core
+    let shards: [Shard]
     private let links: StanzaLinks
     private let passwords: PasswordPool
     private let bridge: BusBridge

@@ -78,22 +78,30 @@ struct Martletd: AsyncParsableCommand {
         }
         if let directory { settings.node.directory = directory }
         signal(SIGPIPE, SIG_IGN)
+        let supervisor = Supervisor.fromEnvironment()
         do {
-            try await serve(settings)
+            try await serve(settings, supervisor)
         } catch {
+            supervisor?.failed("\(error)")
             complain("martletd: \(error)")
             throw ExitCode(1)
         }
     }
 
-    private func serve(_ settings: Settings) async throws {
+    private func serve(_ settings: Settings, _ supervisor: Supervisor?) async throws {
         let (stops, continuation) = AsyncStream.makeStream(of: Void.self)
         let signals = TerminationSignals { continuation.yield() }
         let node = try Node(settings) { continuation.yield() }
-        let reload = ReloadSignal { node.reloadCertificates() }
+        let reload = ReloadSignal {
+            if let supervisor { supervisor.reload { node.reloadCertificates() } } else { node.reloadCertificates() }
+        }
         try await node.start()
+        try supervisor?.watch(node)
         for await _ in stops { break }
+        // Twice what is waited for in it, and time to write.
+        supervisor?.stopping(within: .seconds(2 * settings.cluster.drainSeconds + 60))
         await node.stop()
+        supervisor?.end()
         withExtendedLifetime((signals, reload)) {}
     }
 

@@ -84,9 +84,12 @@ public final class ProcessCluster {
     // MARK: Life and death
 
     /// Starts the process of a node that has none.
-    public func start(_ index: Int) throws {
+    ///
+    /// - Parameter environment: further variables, each as `NAME=value`.
+    public func start(_ index: Int, environment: [String] = []) throws {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
-        pids[index] = try group.start([program, "--config", configuration, "--node", names[index]], log: logFile(index))
+        let variables = environment.isEmpty ? [] : ["/usr/bin/env"] + environment
+        pids[index] = try group.start(variables + [program, "--config", configuration, "--node", names[index]], log: logFile(index))
     }
 
     /// Waits until a node answers that the cluster serves.
