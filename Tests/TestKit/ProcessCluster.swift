@@ -143,10 +143,14 @@ public final class ProcessCluster {
     // MARK: Life and death
 
     /// Starts the process of a node that has none.
-    public func start(_ index: Int) throws {
+    ///
+    /// - Parameter environment: further variables, each as `NAME=value`.
+    public func start(_ index: Int, environment: [String] = []) throws {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
+        let variables = environment.isEmpty ? [] : ["/usr/bin/env"] + environment
         pids[index] = try group.start(
-            [program, "--config", configuration, "--node", names[index]], log: Self.logFile(names[index], in: group.directory))
+            variables + [program, "--config", configuration, "--node", names[index]],
+            log: Self.logFile(names[index], in: group.directory))
     }
 
     /// Waits until a node answers that the cluster serves.
