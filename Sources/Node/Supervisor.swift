@@ -33,8 +33,6 @@ public final class Supervisor: Sendable {
 
     private let socket: NotifySocket
     private let waker: Waker
-    /// What the environment said.
-    private let inheritance: [(String, String)]
     private let state = Mutex(State())
     /// Held while something is sent that must not come behind the word that the node stops. Loops never wait for it.
     private let voice = Mutex(())
@@ -54,14 +52,10 @@ public final class Supervisor: Sendable {
         guard let name, let socket = NotifySocket(name), let waker = try? Waker() else { return nil }
         // A watchdog of another process is not ours to feed.
         let isOurs = pid == nil || pid == String(getpid())
-        let inheritance = [("NOTIFY_SOCKET", name), ("WATCHDOG_USEC", patience), ("WATCHDOG_PID", pid)].compactMap { name, value in
-            value.map { (name, $0) }
-        }
-        return Supervisor(socket, waker, isOurs ? patience.flatMap { UInt64($0) } : nil, inheritance)
+        return Supervisor(socket, waker, isOurs ? patience.flatMap { UInt64($0) } : nil)
     }
 
-    private init(_ socket: NotifySocket, _ waker: Waker, _ microseconds: UInt64?, _ inheritance: [(String, String)]) {
-        self.inheritance = inheritance
+    private init(_ socket: NotifySocket, _ waker: Waker, _ microseconds: UInt64?) {
         self.socket = socket
         self.waker = waker
         watchdog = microseconds.flatMap { $0 == 0 ? nil : max(1, $0 / 4_000) }
@@ -92,11 +86,6 @@ public final class Supervisor: Sendable {
             let what = comesBack ? ["RELOADING=1", "MONOTONIC_USEC=\(Self.now)", "STATUS=restarting"] : ["STOPPING=1", "STATUS=stopping"]
             socket.send(what + ["EXTEND_TIMEOUT_USEC=\(max(0, patience.components.seconds) &* 1_000_000)"])
         }
-    }
-
-    /// Puts back what was taken out of the environment, for the process that takes the place of this one.
-    public func bequeath() {
-        for (name, value) in inheritance { setenv(name, value, 1) }
     }
 
     /// Says why the process ends without having served.

@@ -107,10 +107,7 @@ struct Martletd: AsyncParsableCommand {
         await node.stop()
         supervisor?.end()
         withExtendedLifetime((signals, reload)) {}
-        if wish == .restart {
-            supervisor?.bequeath()
-            throw StartFailure(NewProcess.begin())
-        }
+        if wish == .restart { throw StartFailure(NewProcess.begin()) }
     }
 
     private func complain(_ sentence: String) {

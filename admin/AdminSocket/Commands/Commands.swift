@@ -59,6 +59,7 @@ struct Commands: Sendable {
         case "module list": listModules(sink)
         case "version": version(sink)
         case "help": help(invocation, sink)
+        case "complete": complete(invocation, sink)
         case "clock": advanceClock(invocation, sink)
         default: sink.fail(.usage, "this node does not know the command \(invocation.command.name)")
         }
