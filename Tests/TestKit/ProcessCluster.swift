@@ -137,7 +137,8 @@ public final class ProcessCluster {
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
 
-    private var configuration: String { group.directory + "/martlet.toml" }
+    /// The configuration of all nodes.
+    public var configuration: String { group.directory + "/martlet.toml" }
     private static func logFile(_ name: String, in directory: String) -> String { "\(directory)/\(name).log" }
 
     // MARK: Life and death

@@ -8,6 +8,7 @@ public enum CommandTable {
         components, reports,
         nodes, nodeLife,
         store, moving,
+        checks,
         server,
         console,
     ].flatMap { $0 }
