@@ -71,22 +71,20 @@ public final class Supervisor: Sendable {
 
     /// Runs `body`, and says when it begins and ends.
     public func reload(_ body: () -> Void) {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        let microseconds = Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1_000
-        socket.send(["RELOADING=1", "MONOTONIC_USEC=\(microseconds)"])
+        socket.send(["RELOADING=1", "MONOTONIC_USEC=\(Self.now)"])
         body()
         // A node that does not serve yet is not ready by having reloaded.
         voice.withLock { _ in if state.withLock({ $0.isReady && !$0.stops }) { socket.send(["READY=1"]) } }
     }
 
     /// Says that the node is about to stop, and how long that may take. No loop is asked afterwards.
-    public func stopping(within patience: Duration) {
+    ///
+    /// - Parameter comesBack: the same process begins anew: a service that stops is not waited for, one that reloads is.
+    public func stopping(within patience: Duration, comesBack: Bool) {
         voice.withLock { _ in
             state.withLock { $0.stops = true }
-            socket.send([
-                "STOPPING=1", "STATUS=stopping", "EXTEND_TIMEOUT_USEC=\(max(0, patience.components.seconds) &* 1_000_000)",
-            ])
+            let what = comesBack ? ["RELOADING=1", "MONOTONIC_USEC=\(Self.now)", "STATUS=restarting"] : ["STOPPING=1", "STATUS=stopping"]
+            socket.send(what + ["EXTEND_TIMEOUT_USEC=\(max(0, patience.components.seconds) &* 1_000_000)"])
         }
     }
 
@@ -104,6 +102,13 @@ public final class Supervisor: Sendable {
         }
         waker.wake()
         thread?.join()
+    }
+
+    /// The monotonic clock in microseconds, as the service manager reads it.
+    private static var now: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1_000
     }
 
     // MARK: The thread
