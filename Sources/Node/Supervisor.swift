@@ -127,7 +127,9 @@ public final class Supervisor: Sendable {
                 continue
             }
             let silent = loops.indices.filter { loops[$0].isAsked }
-            var news = ["STATUS=" + (silent.isEmpty || !isReady ? node.condition(loops[0].owner) : "event loops \(Self.list(silent)) do not answer")]
+            var news = [
+                "STATUS=" + (silent.isEmpty || !isReady ? node.condition(loops[0].owner) : "event loops \(Self.list(silent)) do not answer")
+            ]
             if !isReady, loops.allSatisfy({ $0.owner?.serves == true }) {
                 isReady = true
                 state.withLock { $0.isReady = true }
