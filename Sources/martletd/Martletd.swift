@@ -87,14 +87,19 @@ struct Martletd: AsyncParsableCommand {
     }
 
     private func serve(_ settings: Settings) async throws {
-        let (stops, continuation) = AsyncStream.makeStream(of: Void.self)
-        let signals = TerminationSignals { continuation.yield() }
-        let node = try Node(settings) { continuation.yield() }
+        let (leaves, continuation) = AsyncStream.makeStream(of: Node.Leave.self)
+        let signals = TerminationSignals { continuation.yield(.stop) }
+        let node = try Node(settings) { continuation.yield($0) }
         let reload = ReloadSignal { node.reloadCertificates() }
         try await node.start()
-        for await _ in stops { break }
+        var wish = Node.Leave.stop
+        for await leave in leaves {
+            wish = leave
+            break
+        }
         await node.stop()
         withExtendedLifetime((signals, reload)) {}
+        if wish == .restart { throw StartFailure(NewProcess.begin()) }
     }
 
     private func complain(_ sentence: String) {

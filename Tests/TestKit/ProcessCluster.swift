@@ -50,7 +50,9 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        for (name, port) in zip(names, ports) {
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\nhttp = [\"unix:\(group.directory)/\(name).http\"]\n"
+        }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
@@ -84,6 +86,53 @@ public final class ProcessCluster {
     public static func files(_ words: [String], secret: [String] = []) throws -> ProcessAdmin.Answer {
         try ProcessAdmin(program: findProgram()).ask(words, secret: secret)
     }
+
+    /// Runs `martletctl` on this cluster to its end.
+    ///
+    /// - Returns: its exit status, and all that it wrote.
+    public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
+        let slash = program.lastIndex(of: "/") ?? program.startIndex
+        let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
+        let pid = try group.start([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log)
+        let deadline = Deadline(in: patience)
+        while !deadline.isOver {
+            if let status = group.ended(pid) { return (status, Self.text(of: log)) }
+            poll(nil, 0, 5)
+        }
+        throw ProcessFailure("martletctl \(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
+    }
+
+    private static func text(of path: String) -> String {
+        guard let file = fopen(path, "re") else { return "" }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+
+    /// Puts a program into the cluster's directory that starts nodes by name.
+    ///
+    /// - Parameter starter: shell; PROGRAM, CONFIGURATION and LOG stand for what they are here.
+    public func install(starter: String) throws {
+        let filled = [("PROGRAM", program), ("CONFIGURATION", configuration), ("LOG", group.directory + "/$1.log")]
+        var text = ""
+        var rest = starter[...]
+        while let first = rest.first {
+            if let (word, value) = filled.first(where: { rest.hasPrefix($0.0) }) {
+                text += value
+                rest = rest.dropFirst(word.count)
+            } else {
+                text.append(first)
+                rest = rest.dropFirst()
+            }
+        }
+        let path = group.directory + "/cluster/start"
+        try write("#!/bin/sh\n\(text)\n", to: path)
+        guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
+    }
+
+    /// Where a node is watched.
+    func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
 
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }

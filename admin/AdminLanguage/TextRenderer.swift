@@ -117,7 +117,7 @@ public struct TextRenderer: Sendable {
         return text + "\n"
     }
 
-    private static func padded(_ text: String, _ width: Int, right: Bool) -> String {
+    static func padded(_ text: String, _ width: Int, right: Bool) -> String {
         let space = String(repeating: " ", count: max(0, width - text.count))
         return right ? space + text : text + space
     }
@@ -129,7 +129,7 @@ public struct TextRenderer: Sendable {
         }
     }
 
-    private static func cell(_ value: ReplyValue) -> String {
+    static func cell(_ value: ReplyValue) -> String {
         switch value {
         case .none: "-"
         case .flag(let flag): flag ? "yes" : "no"
