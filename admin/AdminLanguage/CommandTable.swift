@@ -1,7 +1,7 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + [userRestore] + invitations + sessions + components + reports + nodes + store + server
+    public static let all: [AdminCommand] = users + [userRestore] + invitations + sessions + components + reports + nodes + store + logs + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000

@@ -51,6 +51,8 @@ public enum NodeQuestion: Sendable, Equatable {
     case advanceClock(seconds: Int64)
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
+    /// What is logged at least: facts.
+    case log(LogQuestion)
 
     public var bytes: [UInt8] {
         switch self {
@@ -58,6 +60,7 @@ public enum NodeQuestion: Sendable, Equatable {
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
+        case .log(let question): [76] + question.bytes
         }
     }
 
@@ -70,6 +73,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 67:
             guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
             self = .store(question)
+        case 76:
+            guard let question = LogQuestion(bytes.dropFirst()) else { return nil }
+            self = .log(question)
         default: return nil
         }
     }
