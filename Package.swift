@@ -52,6 +52,7 @@ let package = Package(
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
+        room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
         room("Store", ["Stanzas"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
@@ -74,7 +75,10 @@ let package = Package(
         room("Bus", ["BusProtocol", "Settings", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Settings", "Store", "Stanzas", nio, nioPosix, log],
+            [
+                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream", nio,
+                nioPosix, log,
+            ],
             path: "admin/AdminSocket"),
         room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
         // Floor 4: assembly.
@@ -87,7 +91,7 @@ let package = Package(
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage"], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
@@ -95,6 +99,7 @@ let package = Package(
         suite("TelemetryTests", ["Telemetry"]),
         suite("AdminLanguageTests", ["AdminLanguage"]),
         suite("MartletctlTests", ["martletctl"]),
+        suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"], exclude: []),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
         suite(
             "TransportsTests",

@@ -21,41 +21,50 @@ import Transports
 
 /// One `martletd` process: assembly in the reading order of start, and of stop.
 public final class Node: Sendable {
-    private let settings: Settings
-    private let log: Logger
+    let settings: Settings
+    let log: Logger
     private let logLevels: LogLevels
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
-    private let volume: LMDBVolume
-    private let core: Core
-    private let shards: [Shard]
+    let volume: LMDBVolume
+    let core: Core
+    let shards: [Shard]
     private let links: StanzaLinks
     private let passwords: PasswordPool
     private let bridge: BusBridge
     private let census: AccountCensus
     private let backups: BackupKeeper
-    private let watching: Watching
-    private let parts = Mutex(Parts())
-    private let stopRequested: @Sendable () -> Void
+    let watching: Watching
+    let parts = Mutex(Parts())
+    private let leaveRequested: @Sendable (Leave) -> Void
     private let registry: Registry
     private let started: Int64
 
-    private struct Parts {
+    /// What an administrator wants of the process.
+    public enum Leave: Sendable {
+        /// It ends.
+        case stop
+        /// It ends and begins anew (`NewProcess`).
+        case restart
+    }
+
+    struct Parts {
         var claim: KeeperLock.Claim?
         var transports: ClientTransports?
         var components: ComponentTransports?
         var admin: AdminListener?
         var epoch: UInt64 = 0
+        var phase = NodePhase.serving
     }
 
     /// Builds everything; nothing runs yet.
     ///
-    /// - Parameter stopRequested: called when an administrator asks the node to stop.
+    /// - Parameter leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
     /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
-    public init(_ settings: Settings, stopRequested: @escaping @Sendable () -> Void) throws {
+    public init(_ settings: Settings, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
         let settings = try Self.prepared(settings)
         self.settings = settings
-        self.stopRequested = stopRequested
+        self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
         let levels = LogLevels(settings.log)
         logLevels = levels
@@ -186,7 +195,7 @@ public final class Node: Sendable {
             case .success(let lock): self.becomeKeeper(lock)
             case .failure(let failure):
                 self.log.critical("the keeper's lock cannot be waited for", metadata: ["error": "\(failure)"])
-                self.stopRequested()
+                self.leaveRequested(.stop)
             }
         }
         parts.withLock { $0.claim = claim }
@@ -203,22 +212,20 @@ public final class Node: Sendable {
             log.critical(
                 "cannot become the keeper; stopping so that another node can",
                 metadata: ["event": "\(Event.keeperFailed)", "error": "\(error)"])
-            stopRequested()
+            leaveRequested(.stop)
         }
     }
 
-    /// Drains and leaves: clients are told to come back, what they sent is handled, then the lock is given up.
+    /// Drains and leaves: sessions go on elsewhere, what clients sent is handled, then the lock is given up.
     public func stop() async {
         log.notice("stopping", metadata: ["event": "\(Event.stopping)"])
-        watching.standing.leave()
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
         backups.stop()
-        await transports?.stopListening()
-        await components?.stopListening()
+        await drain()
+        parts.withLock { $0.phase = .stopping }
         let patience = settings.cluster.drainSeconds
-        await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
         // Acknowledgements of another loop's sessions may have come after a loop was done.
         await onEveryShard { shard, done in
             let once = Once(done)
@@ -247,7 +254,7 @@ public final class Node: Sendable {
     }
 
     /// Begins something on every loop and waits until each says that it is done.
-    private func onEveryShard(_ body: @escaping @Sendable (Shard, @escaping @Sendable () -> Void) -> Void) async {
+    func onEveryShard(_ body: @escaping @Sendable (Shard, @escaping @Sendable () -> Void) -> Void) async {
         await withTaskGroup(of: Void.self) { group in
             for shard in shards {
                 group.addTask {
@@ -262,7 +269,7 @@ public final class Node: Sendable {
     private func installAnswers() {
         let report = NodeReport(
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
-        let stop = stopRequested
+        let leave = leaveRequested
         let backups = backups
         let (levels, name) = (logLevels, settings.node.name)
         for shard in shards {
@@ -274,9 +281,17 @@ public final class Node: Sendable {
                     case .facts:
                         return report.facts(
                             isKeeper: shard.placement.owner?.node == core.node, serves: shard.placement.owner?.serves == true,
-                            epoch: shard.placement.epoch
+                            epoch: shard.placement.epoch, phase: self.parts.withLock { $0.phase }
                         ).bytes
-                    case .stop: stop()
+                    case .stop: leave(.stop)
+                    case .restart: leave(.restart)
+                    case .drain: Task { await self.drain() }
+                    case .undrain:
+                        Task {
+                            do { try await self.undrain() } catch {
+                                self.log.error("takes no clients all the same", metadata: ["reason": "\(error)"])
+                            }
+                        }
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }

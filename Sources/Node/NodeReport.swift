@@ -17,11 +17,12 @@ struct NodeReport: Sendable {
     let links: StanzaLinks
     let started: Int64
 
-    func facts(isKeeper: Bool, serves: Bool, epoch: UInt64) -> NodeFacts {
+    func facts(isKeeper: Bool, serves: Bool, epoch: UInt64, phase: NodePhase) -> NodeFacts {
         let store = volume.statistics
         var facts: [(key: String, value: ReplyValue)] = [
             ("node", .text(name)),
             ("incarnation", .text(String(core.node, radix: 16))),
+            ("state", .text(phase.rawValue)),
             ("role", .text(isKeeper ? "keeper" : "node")),
             ("serving", .flag(serves)),
             ("epoch", ReplyValue(epoch)),

@@ -38,6 +38,7 @@ public final class CoreMetrics: Sendable {
     let pushesDisabled: Counter
     /// Sessions that wait for their clients to resume them.
     public let detachedSessions: Gauge
+    let shelteredSessions: Counter
     public let acknowledgementTimeouts: Counter
     private let resumptions: [String: Counter]
     /// Components that are connected here.
@@ -124,6 +125,8 @@ public final class CoreMetrics: Sendable {
             "martlet_sessions_paused", help: "Sessions whose clients are not read now, because too much of them is unhandled.")
         detachedSessions = try registry.gauge(
             "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
+        shelteredSessions = try registry.counter(
+            "martlet_sessions_sheltered_total", help: "Sessions taken over from nodes that leave.")
         acknowledgementTimeouts = try registry.counter(
             "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")
         var resumed: [String: Counter] = [:]

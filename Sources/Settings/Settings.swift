@@ -309,8 +309,10 @@ public struct Settings: Sendable, Equatable {
         public var beatMilliseconds = 500
         /// Missed checks after which a silent node is killed.
         public var missedBeats = 6
-        /// Seconds a stopping node gives its clients.
-        public var drainSeconds = 5
+        /// Seconds after which a leaving node ends the sessions it could not give away.
+        public var drainSeconds = 30
+        /// Sessions that a leaving node lets go in a second.
+        public var drainSessionsPerSecond = 2_000
         /// Bytes in flight on one lane of a link before the sender waits.
         public var laneCreditBytes = 8_388_608
         public init() {}

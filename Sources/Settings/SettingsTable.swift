@@ -332,7 +332,12 @@ public enum SettingsTable {
             "Beats missed after which a silent node is killed by another, so that its sessions and the store are free."),
         .integer(
             "cluster.drain_seconds", \.cluster.drainSeconds, 0...3600, "seconds", live: true,
-            "What a stopping node gives its clients to leave."),
+            "How long a node that stops or is drained has for its sessions to go on at other nodes. What is left then ends with system-shutdown."
+        ),
+        .integer(
+            "cluster.drain_sessions_per_second", \.cluster.drainSessionsPerSecond, 20...10_000_000, "sessions a second", live: true,
+            "How many sessions it lets go in a second, so that their clients do not all come back at once; more where drain_seconds would not do."
+        ),
         .integer(
             "cluster.lane_credit_bytes", \.cluster.laneCreditBytes, 1_048_576...gib, "bytes",
             "Bytes under way on one lane between two nodes before the sender waits."),

@@ -60,6 +60,7 @@ public final class ClientTransports: Sendable {
     ///
     /// - Throws: `ListenError`; nothing listens then.
     public func start() async throws(ListenError) {
+        service.drain(nil)
         do throws(ListenError) {
             for (address, isDirect) in try addresses() {
                 for clients in loops {

@@ -49,6 +49,10 @@ public enum NodeQuestion: Sendable, Equatable {
     case stop
     /// Move the protocol clock.
     case advanceClock(seconds: Int64)
+    /// Stop, and begin anew in the same process.
+    case restart
+    /// Take no more clients and give the sessions to other nodes; take them again.
+    case drain, undrain
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
     /// What is logged at least: facts.
@@ -61,6 +65,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
         case .log(let question): [76] + question.bytes
+        case .restart: [68]
+        case .drain: [69]
+        case .undrain: [70]
         }
     }
 
@@ -76,6 +83,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 76:
             guard let question = LogQuestion(bytes.dropFirst()) else { return nil }
             self = .log(question)
+        case 68: self = .restart
+        case 69: self = .drain
+        case 70: self = .undrain
         default: return nil
         }
     }

@@ -31,6 +31,7 @@ enum Client {
             if options.wantsHelp { return try help(options.words) }
             // A line that is not well formed is for the node to refuse: it may know more commands than this program.
             let invocation = try? CommandTable.parse(Words.line(options.words))
+            if invocation?.command.isOfClient == true { return try Rolling.run(options) }
             if invocation?.isAboutFiles == true {
                 var conversation = try Conversation(FileProgram.start(greetingWithin: Int64(options.timeout) * 1000), options: options)
                 return try conversation.run()
@@ -63,6 +64,8 @@ enum Client {
 struct Failure: Error {
     var status: ExitStatus
     var sentence: String
+    /// The node had been asked by then: what was asked for may be under way.
+    var wasAsked = false
 
     init(_ status: ExitStatus, _ sentence: String) {
         self.status = status
@@ -139,16 +142,19 @@ enum Output {
     static func out(_ text: String) { write(STDOUT_FILENO, text) }
     static func error(_ text: String) { write(STDERR_FILENO, text) }
 
-    private static func write(_ descriptor: Int32, _ text: String) {
+    /// False when not all of it could be written.
+    @discardableResult
+    static func write(_ descriptor: Int32, _ text: String) -> Bool {
         var text = text
-        text.withUTF8 { bytes in
+        return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
                 let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                guard count > 0 else { return }
+                guard count > 0 else { return false }
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
+            return true
         }
     }
 }

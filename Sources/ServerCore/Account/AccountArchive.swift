@@ -1,5 +1,5 @@
 import Settings
-import Stanzas
+public import Stanzas
 import Store
 import Telemetry
 import XMLStream
@@ -142,7 +142,7 @@ extension Stanza {
     ]
 
     /// Whether a message is archived by its type, payload and hints (XEP-0313 §6.1.1, XEP-0334).
-    var isWorthArchiving: Bool {
+    public var isWorthArchiving: Bool {
         guard isKeepable else { return false }
         let mask = payload.facts.mask
         if mask.contains(.noPermanentStore) { return false }

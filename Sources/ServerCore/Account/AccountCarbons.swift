@@ -74,8 +74,11 @@ extension Account {
         }
         let payload = Payload(written: xml.bytes, as: .carbon)
         shard.metrics.carbons.increment(by: UInt64(targets.count))
+        trace(.copied, stanza, "in \(wrapper) to \(targets.map(\.name).joined(separator: ", "))")
         for target in targets {
-            deliver(Stanza(kind: .message, type: stanza.type, from: jid, to: target.jid, payload: payload), to: target)
+            var copy = Stanza(kind: .message, type: stanza.type, from: jid, to: target.jid, payload: payload)
+            if stanza.trace != 0 { copy.trace = stanza.trace }
+            deliver(copy, to: target)
         }
     }
 }

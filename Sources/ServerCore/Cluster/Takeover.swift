@@ -178,6 +178,8 @@ extension Shard {
     /// The link to a node stands.
     public func nodeUp(_ node: UInt64, loops: UInt16) {
         members[node] = loops
+        if isLeaving { sayLeaving(true, to: node, loops: loops) }
+        askNewcomer(node, loops: loops)
         guard placement.owner?.node == core.node else { return }
         if let takeover {
             takeover.nodeJoined(node, loops: loops)
@@ -199,8 +201,10 @@ extension Shard {
     /// A node died, was fenced, or left: its sessions are over, and if it was the keeper nobody serves for now.
     public func nodeDown(_ node: UInt64) {
         members[node] = nil
+        leavingNodes.remove(node)
         if placement.owner?.node == node { placement.owner = nil }
         takeover?.nodeLost(node, self)
+        tracer?.end { $1.node == node }
         waitingForHome.removeAll { $0.from.node == node }
         questionsLost(node)
         guard placement.owner?.node == core.node, takeover == nil else { return }

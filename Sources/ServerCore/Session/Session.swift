@@ -40,6 +40,10 @@ public final class Session {
     var quietTimer: (any LoopTimer)?
     /// How often it changed its loop.
     var moves: UInt32 = 0
+    /// It lost its socket because its node leaves: its client is expected at once.
+    var isExpected = false
+    /// Runs while it is.
+    var expectationTimer: (any LoopTimer)?
     /// A new stream stands and `<resumed/>` is not written on it yet.
     var isSilent = false
 
@@ -201,6 +205,7 @@ public final class Session {
         lastActivity = now
         var stanza = stanza
         stanza.from = fullJID
+        if let tracer = shard.tracer { tracer.received(&stanza, by: self, size: size) }
         presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: now)
         for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: now) }
         let entry = inbound.add(stanza, size: size, received: now)
@@ -277,6 +282,7 @@ public final class Session {
 
     func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
         guard let entry = inbound.entry(inSeq) else { return }
+        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
             shard.metrics.bounced(refusal)

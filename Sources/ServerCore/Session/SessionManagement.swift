@@ -71,6 +71,7 @@ extension Session {
 
     /// Takes out what the client has. Returns how its stream ends when it cannot be true (XEP-0198 §6).
     func acknowledge(_ h: UInt32) -> StreamError? {
+        shard.tracer?.acknowledges(self, h)
         guard let answer = management?.ledger.acknowledge(h) else { return nil }
         switch answer {
         case .tooHigh(let sent):
@@ -154,7 +155,9 @@ extension Session {
 
     /// What the home keeps in mind of it; nil without stream management.
     var managementNote: ManagementNote? {
-        management.map { ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil) }
+        management.map {
+            ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil, isExpected: isExpected)
+        }
     }
 
     /// Tells the home; one that serves later is told then.
@@ -169,6 +172,7 @@ extension Session {
     func detach() {
         guard let state = management else { return }
         connection = nil
+        shard.tracer?.socketLost(session: id)
         isSilent = false
         queue.abandon()
         out.removeAll()
@@ -222,6 +226,9 @@ extension Session {
     private func leaveDetached() {
         detachTimer?.cancel()
         detachTimer = nil
+        expectationTimer?.cancel()
+        expectationTimer = nil
+        isExpected = false
         guard detachedSince != nil else { return }
         detachedSince = nil
         detachedUntil = nil
@@ -314,6 +321,7 @@ extension Session {
         isSilent = false
         for entry in ledger.entries {
             note(nil, entry.stanza.kind)
+            if entry.stanza.trace != 0 { traceWritten(entry.stanza, entry.message) }
             entry.stamped(by: account.domainJID).write(into: &out)
         }
         management?.ledger.noteAllWritten()
