@@ -3,6 +3,7 @@ import Glibc
 import LMDBStore
 import Logging
 import ServerCore
+import Settings
 import Store
 import Synchronization
 import Telemetry
@@ -63,7 +64,7 @@ public final class Supervisor: Sendable {
 
     /// Begins to watch a node that has started: READY as soon as all its loops know a keeper that serves.
     public func watch(_ node: Node) throws {
-        let log = Logger(label: "supervisor")
+        let log = Logger(label: LogArea.node.rawValue)
         state.withLock { $0.loops = Array(repeating: Loop(), count: node.shards.count) }
         let thread = try OSThread(name: "supervisor") { self.run(node, log) }
         state.withLock { $0.thread = thread }

@@ -8,6 +8,7 @@ public enum CommandTable {
         components, reports,
         nodes, nodeLife,
         store, moving,
+        logs,
         server,
         console,
     ].flatMap { $0 }

@@ -55,6 +55,8 @@ public enum NodeQuestion: Sendable, Equatable {
     case drain, undrain
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
+    /// What is logged at least: facts.
+    case log(LogQuestion)
 
     public var bytes: [UInt8] {
         switch self {
@@ -62,6 +64,7 @@ public enum NodeQuestion: Sendable, Equatable {
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
+        case .log(let question): [76] + question.bytes
         case .restart: [68]
         case .drain: [69]
         case .undrain: [70]
@@ -77,6 +80,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 67:
             guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
             self = .store(question)
+        case 76:
+            guard let question = LogQuestion(bytes.dropFirst()) else { return nil }
+            self = .log(question)
         case 68: self = .restart
         case 69: self = .drain
         case 70: self = .undrain

@@ -54,6 +54,7 @@ struct Commands: Sendable {
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
+        case "log level": logLevel(invocation, sink)
         case "export xep0227": exportPortable(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
