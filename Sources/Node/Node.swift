@@ -270,6 +270,7 @@ public final class Node: Sendable {
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let leave = leaveRequested
         let backups = backups
+        let census = census
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -293,6 +294,8 @@ public final class Node: Sendable {
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
+                    case .accountComes(let host, let keys):
+                        if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }
