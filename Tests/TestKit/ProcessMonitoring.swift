@@ -14,7 +14,7 @@ public enum ProcessMonitoring {
     }
 
     /// One request on a connection of its own.
-    public static func get(_ path: String, socket: String, within patience: Duration = .seconds(30)) throws -> Answer {
+    public static func get(_ path: String, socket: String, within patience: Duration = .patient) throws -> Answer {
         let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
         defer { close(descriptor) }
@@ -33,7 +33,9 @@ public enum ProcessMonitoring {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("\(path) at \(socket) is not answered in time") }
+            let ready = poll(&waiting, 1, deadline.milliseconds)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { throw ProcessFailure("\(path) at \(socket) is not answered in time") }
             let count = recv(descriptor, &chunk, chunk.count, 0)
             guard count >= 0 else { throw ProcessFailure.system(socket) }
             if count == 0 { break }
