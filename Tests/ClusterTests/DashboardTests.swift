@@ -47,7 +47,9 @@ extension ClusterTests {
             let rules = try server.get("/api/v1/rules")
             for (name, _) in alerts { #expect(rules.contains("\"name\":\"\(name)\""), "\(name) is not loaded") }
             print("dashboard: \(dashboard.count - empty.count) of \(dashboard.count) queries return data;")
-            print("alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))")
+            print(
+                "alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))"
+            )
         }
 
         private func startPrometheus(_ cluster: ProcessCluster, targets: [UInt16], port: UInt16) throws -> Prometheus {
