@@ -272,6 +272,7 @@ public final class Node: Sendable {
         let leave = leaveRequested
         let backups = backups
         let (levels, name) = (logLevels, settings.node.name)
+        let census = census
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -296,6 +297,8 @@ public final class Node: Sendable {
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
                     case .log(let question): return levels.answer(question, node: name).bytes
+                    case .accountComes(let host, let keys):
+                        if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

@@ -127,22 +127,26 @@ public final class Supervisor: Sendable {
                 if watchdog != nil { socket.send(["WATCHDOG=1"]) }
                 continue
             }
-            var news = ["STATUS=" + node.condition(loops[0].owner)]
+            let silent = loops.indices.filter { loops[$0].isAsked }
+            var news = [
+                "STATUS=" + (silent.isEmpty || !isReady ? node.condition(loops[0].owner) : "event loops \(Self.list(silent)) do not answer")
+            ]
             if !isReady, loops.allSatisfy({ $0.owner?.serves == true }) {
                 isReady = true
                 state.withLock { $0.isReady = true }
                 news.append("READY=1")
             }
-            let silent = loops.indices.filter { loops[$0].isAsked }
             if silent.isEmpty {
                 if watchdog != nil { news.append("WATCHDOG=1") }
             } else if isReady, !wasSilent {
-                log.error("event loops do not answer", metadata: ["loops": "\(silent.map { "\($0)" }.joined(separator: " "))"])
+                log.error("event loops do not answer", metadata: ["loops": "\(Self.list(silent))"])
             }
             wasSilent = !silent.isEmpty
             voice.withLock { _ in if !state.withLock({ $0.stops }) { socket.send(news) } }
         }
     }
+
+    private static func list(_ loops: [Int]) -> String { loops.map { "\($0)" }.joined(separator: " ") }
 
     /// Asks those loops that owe no answer.
     private func ask(_ node: Node) {

@@ -1,4 +1,5 @@
 import AdminLanguage
+import Authentication
 import Logging
 import PortableData
 import ServerCore
@@ -40,6 +41,13 @@ final class PortableImport: LineConsumer {
         var isFinishing = false
         var isOver = false
         var wasFull = false
+        /// What the nodes were told of, by host and hashes: nil while they are being told, with who waits.
+        var announced: [Announcement: [@Sendable () -> Void]?] = [:]
+    }
+
+    private struct Announcement: Hashable {
+        var host: String
+        var hashes: Set<SCRAMHash>
     }
 
     private enum Host {
@@ -185,6 +193,39 @@ final class PortableImport: LineConsumer {
     }
 
     func note(_ body: (inout ImportReport) -> Void) { state.withLock { body(&$0.report) } }
+
+    /// Says to all nodes that accounts come which have keys of these hashes alone, once for each host, and then goes on: each node decides
+    /// by itself what a login is offered, and counts the accounts only now and then.
+    func announce(_ hashes: Set<SCRAMHash>, of host: String, then: @escaping @Sendable () -> Void) {
+        let announcement = Announcement(host: host, hashes: hashes)
+        let (isKnown, isFirst) = state.withLock { state in
+            switch state.announced[announcement] {
+            case nil:
+                state.announced[announcement] = [then]
+                return (false, true)
+            case .some(nil): return (true, false)
+            case .some(.some(let waiting)):
+                state.announced[announcement] = waiting + [then]
+                return (false, false)
+            }
+        }
+        if isKnown { return then() }
+        guard isFirst else { return }
+        tellNodes(announcement) { [self] in
+            let waiting = state.withLock { state in
+                defer { state.announced[announcement] = .some(nil) }
+                return state.announced[announcement] ?? []
+            }
+            for body in waiting ?? [] { body() }
+        }
+    }
+
+    private func tellNodes(_ announcement: Announcement, then: @escaping @Sendable () -> Void) {
+        guard let shard = commands.core.shards.first, let keys = ImportJob.nobodysKeys(announcement.hashes) else { return then() }
+        let question = NodeQuestion.accountComes(host: announcement.host, keys: keys.encode())
+        // A node that is silent counts by itself, when it is well again.
+        shard.enter { shard in shard.ask(question.bytes, part: { _ in }, done: { _ in then() }) }
+    }
 
     /// Lines of this many bytes are done with.
     func release(_ bytes: Int) {
