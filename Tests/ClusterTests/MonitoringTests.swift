@@ -112,9 +112,9 @@ extension ClusterTests {
             try admin.demand("log", "level", "all", "configured")
             #expect(try admin.demand("log", "level").rows.allSatisfy { $0["level"] == .text("info") })
             let bad = try admin.ask(["log", "level", "buss"])
-            #expect(bad.error == .invalid && bad.sentence.hasPrefix("there is no area buss of the log; the areas are all, node, store,"))
+            #expect(bad.error == .usage && bad.sentence.contains("buss") && bad.sentence.contains("bus"), "\(bad.sentence)")
             let loud = try admin.ask(["log", "level", "bus", "loud"])
-            #expect(loud.error == .invalid && loud.sentence.hasPrefix("there is no level loud; the levels are trace, debug,"))
+            #expect(loud.error == .usage && loud.sentence.contains("loud") && loud.sentence.contains("critical"), "\(loud.sentence)")
             #expect(try admin.ask(["log", "level", "bus", "debug", "--node", "z"]).error == .notFound)
         }
 

@@ -15,6 +15,8 @@ final class ClientLoop: @unchecked Sendable {
     let loop: NIOLoop
     let parser = XMLStreamParser(namespace: .client)
     let memory = TLSMemory()
+    /// What this loop counts with every read and write.
+    let traffic: ClientTraffic
     /// Connections with a deadline: not bound yet, or closing.
     private var hurried = ConnectionList()
     /// Connections with a bound resource.
@@ -35,6 +37,7 @@ final class ClientLoop: @unchecked Sendable {
         self.service = service
         self.shard = shard
         self.loop = loop
+        traffic = service.metrics.addLoop()
         let seconds = service.settings.sessions.keepaliveSeconds
         settledInterval = seconds > 0 ? max(1, seconds / Self.silentRounds) : nil
     }
