@@ -6,12 +6,14 @@ import Synchronization
 /// Log lines, a fact each: as text for people, as JSON for machines. One writer a process.
 final class LogWriter: Sendable {
     private let descriptor: Int32
+    private let least: Atomic<Int>
     let format: Settings.Log.Format
     private let lock = Mutex(())
 
     /// - Throws: `StartFailure` naming the file that cannot be opened.
     init(_ settings: Settings.Log) throws(StartFailure) {
         format = settings.format
+        least = Atomic(Self.number(settings.level))
         if settings.file.isEmpty {
             descriptor = 2
         } else {
@@ -20,6 +22,24 @@ final class LogWriter: Sendable {
                 throw StartFailure("log.file: \(settings.file) cannot be opened: \(String(cString: strerror(errno)))")
             }
         }
+    }
+
+    /// The least that is logged, by the name of its level; it may change at any moment.
+    var level: String {
+        get { Self.level(least.load(ordering: .relaxed)).rawValue }
+        set { least.store(Self.number(newValue), ordering: .relaxed) }
+    }
+
+    /// The same as swift-log has it.
+    var logLevel: Logger.Level { Self.level(least.load(ordering: .relaxed)) }
+
+    private static func number(_ level: String) -> Int {
+        Logger.Level(rawValue: level).flatMap { Logger.Level.allCases.firstIndex(of: $0) } ?? number("info")
+    }
+
+    private static func level(_ number: Int) -> Logger.Level {
+        let all = Logger.Level.allCases
+        return all.indices.contains(number) ? all[number] : .info
     }
 
     func write(_ line: String) {
@@ -46,13 +66,17 @@ extension Slice where Base == UnsafeBufferPointer<UInt8> {
 struct LogLines: LogHandler {
     private let writer: LogWriter
     private let label: String
-    var logLevel: Logger.Level
+    /// What one logger was told to log instead of what all do.
+    private var ownLevel: Logger.Level?
+    var logLevel: Logger.Level {
+        get { ownLevel ?? writer.logLevel }
+        set { ownLevel = newValue }
+    }
     var metadata: Logger.Metadata = [:]
 
-    init(label: String, writer: LogWriter, level: Logger.Level) {
+    init(label: String, writer: LogWriter) {
         self.label = label
         self.writer = writer
-        logLevel = level
     }
 
     subscript(metadataKey key: String) -> Logger.MetadataValue? {

@@ -53,7 +53,7 @@ struct Martletd: AsyncParsableCommand {
             print(text)
             if !isGood { throw ExitCode(1) }
             do {
-                _ = try Node.prepared(Settings.load(file: config).settings)
+                _ = try ConfigurationFile(config).load()
             } catch {
                 print("\(config): \(error)")
                 throw ExitCode(1)
@@ -77,20 +77,21 @@ struct Martletd: AsyncParsableCommand {
             settings.node.name = node
         }
         if let directory { settings.node.directory = directory }
+        let file = ConfigurationFile(Self.absolute(config), node: node, directory: directory)
         signal(SIGPIPE, SIG_IGN)
         do {
-            try await serve(settings)
+            try await serve(settings, file)
         } catch {
             complain("martletd: \(error)")
             throw ExitCode(1)
         }
     }
 
-    private func serve(_ settings: Settings) async throws {
+    private func serve(_ settings: Settings, _ file: ConfigurationFile) async throws {
         let (leaves, continuation) = AsyncStream.makeStream(of: Node.Leave.self)
         let signals = TerminationSignals { continuation.yield(.stop) }
-        let node = try Node(settings) { continuation.yield($0) }
-        let reload = ReloadSignal { node.reloadCertificates() }
+        let node = try Node(settings, from: file) { continuation.yield($0) }
+        let reload = ReloadSignal { node.reload() }
         try await node.start()
         var wish = Node.Leave.stop
         for await leave in leaves {
@@ -100,6 +101,13 @@ struct Martletd: AsyncParsableCommand {
         await node.stop()
         withExtendedLifetime((signals, reload)) {}
         if wish == .restart { throw StartFailure(NewProcess.begin()) }
+    }
+
+    /// As those who ask for it elsewhere would have to name it.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
+        defer { free(current) }
+        return String(cString: current) + "/" + path
     }
 
     private func complain(_ sentence: String) {

@@ -1,7 +1,8 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] = users + [userRestore] + invitations + sessions + components + reports + nodes + nodeLife + store + server
+    public static let all: [AdminCommand] =
+        users + [userRestore] + invitations + sessions + components + reports + nodes + nodeLife + configuration + store + server
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
