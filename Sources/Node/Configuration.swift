@@ -7,6 +7,7 @@ import ServerCore
 public import Settings
 import Stanzas
 import Synchronization
+import Telemetry
 import Transports
 
 /// Where the settings of a process come from: a file, and what its command line says instead.
@@ -59,20 +60,20 @@ final class Configuration: ConfigurationDesk {
     private let clients: ClientTransports
     private let components: ComponentTransports
     private let logins: LoginCensus
-    private let writer: LogWriter
+    private let levels: LogLevels
     private let log: Logger
     private let prepared = Mutex<Prepared?>(nil)
 
     init(
         _ source: ConfigurationFile, core: Core, clients: ClientTransports, components: ComponentTransports, logins: LoginCensus,
-        writer: LogWriter, log: Logger
+        levels: LogLevels, log: Logger
     ) {
         self.source = source
         self.core = core
         self.clients = clients
         self.components = components
         self.logins = logins
-        self.writer = writer
+        self.levels = levels
         self.log = log
     }
 
@@ -175,7 +176,7 @@ final class Configuration: ConfigurationDesk {
         components.take(wanted.components)
         let authentication = wanted.settings.authentication
         logins.change(iterations: authentication.iterations, mechanisms: authentication.mechanisms)
-        writer.level = wanted.settings.log.level
+        if old.log != wanted.settings.log { levels.apply(wanted.settings.log) }
         if old != wanted.settings {
             for shard in core.shards {
                 shard.enter { [log] shard in
@@ -212,9 +213,13 @@ final class Configuration: ConfigurationDesk {
                 _ = loop.schedule(after: .milliseconds(Int64.random(in: 200...1_500))) { self.reload(attempt: attempt + 1, done: done) }
                 return
             case .refused(let sentences):
-                log.error("the configuration is not reloaded, on any node", metadata: ["reason": "\(sentences.joined(separator: "; "))"])
+                log.error(
+                    "the configuration is not reloaded, on any node",
+                    metadata: ["event": "\(Event.reloadFailed)", "reason": "\(sentences.joined(separator: "; "))"])
             case .partial(_, let sentences):
-                log.error("the configuration is not in force on all nodes", metadata: ["reason": "\(sentences.joined(separator: "; "))"])
+                log.error(
+                    "the configuration is not in force on all nodes",
+                    metadata: ["event": "\(Event.reloadFailed)", "reason": "\(sentences.joined(separator: "; "))"])
             case .done(let changes, let warnings):
                 let waiting = changes.filter { $0.effect == .restart }.map(\.key)
                 log.notice(

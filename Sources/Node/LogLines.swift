@@ -6,14 +6,12 @@ import Synchronization
 /// Log lines, a fact each: as text for people, as JSON for machines. One writer a process.
 final class LogWriter: Sendable {
     private let descriptor: Int32
-    private let least: Atomic<Int>
     let format: Settings.Log.Format
     private let lock = Mutex(())
 
     /// - Throws: `StartFailure` naming the file that cannot be opened.
     init(_ settings: Settings.Log) throws(StartFailure) {
         format = settings.format
-        least = Atomic(Self.number(settings.level))
         if settings.file.isEmpty {
             descriptor = 2
         } else {
@@ -22,24 +20,6 @@ final class LogWriter: Sendable {
                 throw StartFailure("log.file: \(settings.file) cannot be opened: \(String(cString: strerror(errno)))")
             }
         }
-    }
-
-    /// The least that is logged, by the name of its level; it may change at any moment.
-    var level: String {
-        get { Self.level(least.load(ordering: .relaxed)).rawValue }
-        set { least.store(Self.number(newValue), ordering: .relaxed) }
-    }
-
-    /// The same as swift-log has it.
-    var logLevel: Logger.Level { Self.level(least.load(ordering: .relaxed)) }
-
-    private static func number(_ level: String) -> Int {
-        Logger.Level(rawValue: level).flatMap { Logger.Level.allCases.firstIndex(of: $0) } ?? number("info")
-    }
-
-    private static func level(_ number: Int) -> Logger.Level {
-        let all = Logger.Level.allCases
-        return all.indices.contains(number) ? all[number] : .info
     }
 
     func write(_ line: String) {
@@ -66,17 +46,20 @@ extension Slice where Base == UnsafeBufferPointer<UInt8> {
 struct LogLines: LogHandler {
     private let writer: LogWriter
     private let label: String
-    /// What one logger was told to log instead of what all do.
-    private var ownLevel: Logger.Level?
-    var logLevel: Logger.Level {
-        get { ownLevel ?? writer.logLevel }
-        set { ownLevel = newValue }
-    }
+    private let area: LogLevels.Cell
+    /// Set for one logger alone, by whoever wants it to differ from its area.
+    private var own: Logger.Level?
     var metadata: Logger.Metadata = [:]
 
-    init(label: String, writer: LogWriter) {
+    init(label: String, writer: LogWriter, level: LogLevels.Cell) {
         self.label = label
         self.writer = writer
+        area = level
+    }
+
+    var logLevel: Logger.Level {
+        get { own ?? area.level }
+        set { own = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.MetadataValue? {

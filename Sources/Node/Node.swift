@@ -8,6 +8,7 @@ import Glibc
 import LMDBStore
 import Logging
 import Modules
+import Monitoring
 import NIOCore
 import NIOPosix
 import ServerCore
@@ -21,6 +22,7 @@ import Transports
 /// One `martletd` process: assembly in the reading order of start, and of stop.
 public final class Node: Sendable {
     let log: Logger
+    private let logLevels: LogLevels
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
     let volume: LMDBVolume
@@ -32,6 +34,7 @@ public final class Node: Sendable {
     private let census: AccountCensus
     private let backups: BackupKeeper
     private let configuration: Configuration
+    let watching: Watching
     let parts = Mutex(Parts())
     private let leaveRequested: @Sendable (Leave) -> Void
     private let registry: Registry
@@ -64,26 +67,32 @@ public final class Node: Sendable {
         let settings = try Self.prepared(settings)
         self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
-        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer) }
-        log = Logger(label: "node")
+        let levels = LogLevels(settings.log)
+        logLevels = levels
+        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: levels.cell($0)) }
+        log = Logger(label: LogArea.node.rawValue)
         let log = log
         // Names are interned by the tables themselves; a library without SCRAM must not reach a client.
         let sasl = try SASLService()
 
         try StoreOpening.makeDirectory(settings.node.directory)
-        let storeLog = Logger(label: "store")
-        volume = try StoreOpening.open(settings.node.directory + "/store", settings.store) { state in
+        let storeLog = Logger(label: LogArea.store.rawValue)
+        registry = Registry()
+        let commits = try CommitMetrics(registry)
+        volume = try StoreOpening.open(settings.node.directory + "/store", settings.store, commits) { state in
             switch state {
-            case .keeping: storeLog.notice("the store takes writes")
+            case .keeping: storeLog.notice("the store takes writes", metadata: ["event": "\(Event.storeOpen)"])
             case .following, .closed: storeLog.debug("the store takes no writes from this node")
-            case .readOnly: storeLog.critical("the store takes no writes; a probe is tried every second", metadata: ["state": "\(state)"])
+            case .readOnly:
+                storeLog.critical(
+                    "the store takes no writes; a probe is tried every second",
+                    metadata: ["event": "\(Event.storeShut)", "state": "\(state)"])
             }
         }
 
         let loops = settings.node.loops > 0 ? settings.node.loops : System.coreCount
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         adminGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        registry = Registry()
         let me = NodeInfo.ofThisProcess(
             name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
             volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
@@ -103,24 +112,29 @@ public final class Node: Sendable {
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
         links = StanzaLinks(
-            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge,
+            logger: Logger(label: LogArea.bus.rawValue),
+            metrics: try BusMetrics(registry))
         bridge.connect(links, shards)
-        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
+        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: LogArea.store.rawValue))
         let transports = try ClientTransports(
             core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
-            log: Logger(label: "c2s"))
-        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: "backup"))
+            log: Logger(label: LogArea.c2s.rawValue))
+        backups = try BackupKeeper(
+            volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
         let components = try ComponentTransports(
             core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
-            log: Logger(label: "components"))
+            log: Logger(label: LogArea.components.rawValue))
+        watching = try Watching(
+            core: core, loops: nioLoops, volume: volume, links: links, transports: transports, backups: backups, registry: registry,
+            log: Logger(label: LogArea.watch.rawValue))
         parts.withLock {
             $0.transports = transports
             $0.components = components
         }
         configuration = Configuration(
-            file, core: core, clients: transports, components: components, logins: census.logins, writer: writer,
-            log: Logger(label: "config"))
+            file, core: core, clients: transports, components: components, logins: census.logins, levels: levels, log: log)
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
 
@@ -141,14 +155,16 @@ public final class Node: Sendable {
         try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
             core: core, passwords: passwords,
-            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
-            volume: volume, backups: backups.directory, configuration: configuration, changed: { [census] in census.changed($0, $1) })
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock,
+            log: Logger(label: LogArea.admin.rawValue), volume: volume, backups: backups.directory, configuration: configuration,
+            changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
+        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: LogArea.watch.rawValue))
         waitForLock()
         backups.startSchedule()
-        log.notice("started", metadata: ["node": "\(settings.node.name)"])
+        log.notice("started", metadata: ["event": "\(Event.started)", "node": "\(settings.node.name)"])
     }
 
     /// Waits until all accounts are counted, or so long.
@@ -189,18 +205,20 @@ public final class Node: Sendable {
         do {
             let epoch = try volume.becomeKeeper(lock)
             parts.withLock { $0.epoch = epoch }
-            log.notice("keeps the store", metadata: ["epoch": "\(epoch)"])
+            log.notice("keeps the store", metadata: ["event": "\(Event.keeper)", "epoch": "\(epoch)"])
             // Loop 0 asks the cluster: the others must know before the answers come.
             for shard in shards.reversed() { shard.enter { $0.becomeHome(epoch: epoch) } }
         } catch {
-            log.critical("cannot become the keeper; stopping so that another node can", metadata: ["error": "\(error)"])
+            log.critical(
+                "cannot become the keeper; stopping so that another node can",
+                metadata: ["event": "\(Event.keeperFailed)", "error": "\(error)"])
             leaveRequested(.stop)
         }
     }
 
     /// Drains and leaves: sessions go on elsewhere, what clients sent is handled, then the lock is given up.
     public func stop() async {
-        log.notice("stopping")
+        log.notice("stopping", metadata: ["event": "\(Event.stopping)"])
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
@@ -218,6 +236,7 @@ public final class Node: Sendable {
         await components?.stop()
         for shard in shards { shard.enter { $0.stopHousekeeping() } }
         await admin?.stop()
+        await watching.stop()
         links.goodbye()
         // Commits what waits, then the lock: the next keeper finds everything.
         let volume = volume
@@ -231,7 +250,7 @@ public final class Node: Sendable {
         passwords.stop()
         try? await adminGroup.shutdownGracefully()
         try? await group.shutdownGracefully()
-        log.notice("stopped")
+        log.notice("stopped", metadata: ["event": "\(Event.stopped)"])
     }
 
     /// Begins something on every loop and waits until each says that it is done.
@@ -242,18 +261,6 @@ public final class Node: Sendable {
                     await withCheckedContinuation { continuation in shard.enter { body($0) { continuation.resume() } } }
                 }
             }
-        }
-    }
-
-    /// Runs something the first time it is asked to.
-    private final class Once: Sendable {
-        private let body: Mutex<(@Sendable () -> Void)?>
-        init(_ body: @escaping @Sendable () -> Void) { self.body = Mutex(body) }
-        func run() {
-            body.withLock { body in
-                defer { body = nil }
-                return body
-            }?()
         }
     }
 
@@ -273,6 +280,8 @@ public final class Node: Sendable {
                 return true
             }
         }
+        let (levels, name) = (logLevels, settings.node.name)
+        let census = census
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -298,6 +307,9 @@ public final class Node: Sendable {
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
                     // Answered later.
                     case .configuration: break
+                    case .log(let question): return levels.answer(question, node: name).bytes
+                    case .accountComes(let host, let keys):
+                        if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

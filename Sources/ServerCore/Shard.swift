@@ -27,6 +27,8 @@ public final class Shard: @unchecked Sendable {
     var detached: Deque<UInt64> = []
     /// Sessions that clients here asked the homes for, by the number they will have.
     var resuming: [UInt64: Resumption] = [:]
+    /// There while somebody traces stanzas.
+    var tracer: Tracer?
     /// Homes of components' domains, and the components whose sockets are here.
     var components: [String: ComponentHome] = [:]
     var componentSessions: [UInt64: ComponentSession] = [:]
@@ -58,6 +60,8 @@ public final class Shard: @unchecked Sendable {
     var effects = Effects()
     var openBatch: UInt64 = 1
     private let lane: CommitLane
+    /// What is counted for every stanza.
+    let metrics: LoopMetrics
     var durableBatch: UInt64 = 0
     /// Batches that were submitted and not answered.
     private var outstanding = 0
@@ -100,6 +104,7 @@ public final class Shard: @unchecked Sendable {
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
         placement = Placement(identity: core.identity, wholeDomains: Set(core.components.keys))
         lane = CommitLane(core.volume)
+        metrics = core.metrics.loops.add()
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -150,7 +155,7 @@ public final class Shard: @unchecked Sendable {
                 self.outstanding -= 1
                 switch result {
                 case .success:
-                    self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
+                    self.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
                     self.batchDurable(batch)
                 case .failure: self.batchFailed(batch)
                 }
@@ -297,8 +302,7 @@ public final class Shard: @unchecked Sendable {
             let isTaken = laterAnswerer?(question) { [self] part in
                 enter { $0.post(.answer(id: id, part: part, last: true), to: from) }
             }
-            if isTaken == true { break }
-            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
+            if isTaken != true { answer(question, id: id, to: from) }
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }
@@ -323,6 +327,7 @@ public final class Shard: @unchecked Sendable {
             for jid in to {
                 var copy = stanza
                 copy.to = jid
+                tracer?.found(&copy)
                 if let component = componentHome(jid) { component.incoming(copy, nil) } else { account(jid).receive(.incoming(copy, nil)) }
             }
         case .bind(let request): account(request.account).receive(.bind(request))

@@ -9,6 +9,8 @@ public enum SettingKind: Equatable, Sendable {
     case choices([String])
     case text(SettingShape)
     case texts(SettingShape)
+    /// A table in which each of these keys may have one of these texts.
+    case table(keys: [String], values: [String])
 }
 
 /// What a text must look like.
@@ -21,6 +23,8 @@ public enum SettingShape: Equatable, Sendable {
     case path
     /// `address:port`, the address an IPv4 literal or an IPv6 literal in brackets.
     case address
+    /// An address as above, or `unix:` and the path of a socket, which counts from the directory of the configuration file.
+    case endpoint
     case nodeName
     /// A domain; ASCII letters are made small.
     case domain
@@ -42,6 +46,7 @@ enum SettingValue: Equatable, Sendable {
     case integer(Int)
     case text(String)
     case texts([String])
+    case table([String: String])
 }
 
 /// One key of the configuration file: what it is called, what it may be, what it is good for, and where its value lives.
@@ -73,6 +78,9 @@ public struct Setting<Root: Sendable>: Sendable {
         case .integer(let integer): "\(integer)"
         case .text(let text): TOMLText.quote(text)
         case .texts(let texts): "[\(texts.map(TOMLText.quote).joined(separator: ", "))]"
+        case .table(let pairs):
+            pairs.isEmpty
+                ? "{}" : "{ \(pairs.sorted { $0.key < $1.key }.map { "\($0.key) = \(TOMLText.quote($0.value))" }.joined(separator: ", ")) }"
         }
     }
 
@@ -90,6 +98,8 @@ extension SettingKind {
         case .choices(let texts): "an array of some of \(texts.map(TOMLText.quote).joined(separator: ", ")), each once"
         case .text(let shape): "\(shape.words)"
         case .texts(let shape): "an array, each of it \(shape.words)"
+        case .table(let keys, let values):
+            "a table, as { \(keys.first ?? "") = \(TOMLText.quote(values.first ?? "")) }, with keys of \(keys.joined(separator: ", ")) and values of \(values.joined(separator: ", "))"
         }
     }
 }
@@ -101,6 +111,7 @@ extension SettingShape {
         case .line, .optionalLine: "a text on one line"
         case .path: "a path, as \"data\" or \"/var/lib/martlet\""
         case .address: "an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""
+        case .endpoint: "an address and port, as \"127.0.0.1:9280\" or \"[::1]:9280\", or a socket, as \"unix:/run/martlet/http.sock\""
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
@@ -118,6 +129,7 @@ extension SettingShape {
         case .optionalLine: TextShape.isLine(text) && text.utf8.count <= 1000 ? text : nil
         case .path: TextShape.isLine(text) && text.utf8.count <= 4000 ? text : nil
         case .address: ListenAddress(text) == nil ? nil : text
+        case .endpoint: MonitoringAddress(text) == nil ? nil : text
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil
@@ -159,6 +171,16 @@ extension Setting {
     ) -> Setting {
         Setting(key: key, kind: kind, doc: doc, isLive: live, get: { .text($0[keyPath: path]) }) { root, value in
             if case .text(let text) = value { root[keyPath: path] = text }
+        }
+    }
+
+    static func table(
+        _ key: String, _ path: any WritableKeyPath<Root, [String: String]> & Sendable, keys: [String], values: [String],
+        live: Bool = false, _ doc: String
+    ) -> Setting {
+        Setting(key: key, kind: .table(keys: keys, values: values), doc: doc, isLive: live, get: { .table($0[keyPath: path]) }) {
+            root, value in
+            if case .table(let pairs) = value { root[keyPath: path] = pairs }
         }
     }
 

@@ -46,6 +46,10 @@ public struct Settings: Sendable, Equatable {
         public var component: [String] = ["127.0.0.1:5347"]
         /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
         public var c2sOfNode: [String: [String]] = [:]
+        /// Where programs that watch the server read metrics, health and readiness: "address:port" or "unix:PATH". Without TLS.
+        public var http: [String] = []
+        /// The same of single nodes, in the place of `http`: node name → addresses.
+        public var httpOfNode: [String: [String]] = [:]
         /// Whether clients may have their streams compressed (XEP-0138).
         public var compression = false
         /// Listen backlog of each socket.
@@ -319,6 +323,8 @@ public struct Settings: Sendable, Equatable {
         public enum Format: String, Sendable, Equatable, CaseIterable { case text, json }
         /// trace, debug, info, notice, warning, error, critical.
         public var level = "info"
+        /// The level of single areas (`LogArea`), in the place of `level`.
+        public var areaLevels: [String: String] = [:]
         public var format = Format.text
         /// A file; empty: standard error.
         public var file = ""

@@ -44,6 +44,9 @@ extension Settings {
         for node in Set(listen.c2sOfNode.keys).union(new.listen.c2sOfNode.keys).sorted() {
             note("node.\(node).c2s", Self.text(listen.c2sOfNode[node]), Self.text(new.listen.c2sOfNode[node]), false)
         }
+        for node in Set(listen.httpOfNode.keys).union(new.listen.httpOfNode.keys).sorted() {
+            note("node.\(node).http", Self.text(listen.httpOfNode[node]), Self.text(new.listen.httpOfNode[node]), false)
+        }
         for node in Set(sessions.locationOfNode.keys).union(new.sessions.locationOfNode.keys).sorted() {
             let (before, after) = (sessions.locationOfNode[node], new.sessions.locationOfNode[node])
             note("node.\(node).location", before.map(TOMLText.quote) ?? "", after.map(TOMLText.quote) ?? "", true)
@@ -91,6 +94,9 @@ extension Settings {
         }
         for (node, addresses) in listen.c2sOfNode.sorted(by: { $0.key < $1.key }) {
             all.append(SettingsEntry(key: "node.\(node).c2s", value: Self.text(addresses), isLive: false, isDefault: false))
+        }
+        for (node, addresses) in listen.httpOfNode.sorted(by: { $0.key < $1.key }) {
+            all.append(SettingsEntry(key: "node.\(node).http", value: Self.text(addresses), isLive: false, isDefault: false))
         }
         for (node, location) in sessions.locationOfNode.sorted(by: { $0.key < $1.key }) {
             all.append(SettingsEntry(key: "node.\(node).location", value: TOMLText.quote(location), isLive: true, isDefault: false))

@@ -67,7 +67,7 @@ struct SettingsReader {
         }
     }
 
-    /// `[node.NAME]`: the listeners of one node, and where its clients come back to.
+    /// `[node.NAME]`: the listeners of one node, where it is watched, and where its clients come back to.
     private mutating func readNode(_ table: TOMLTable, _ header: TOMLTable.Entry) {
         guard Settings.isNodeName(header.key) else {
             problem(header.position, "node.\(header.key)", "is no name of a node: write \(SettingShape.nodeName.words)")
@@ -79,11 +79,14 @@ struct SettingsReader {
             case "c2s":
                 guard case .texts(let addresses)? = accept(entry, .texts(.address), key) else { continue }
                 settings.listen.c2sOfNode[header.key] = addresses
+            case "http":
+                guard case .texts(let addresses)? = accept(entry, .texts(.endpoint), key) else { continue }
+                settings.listen.httpOfNode[header.key] = addresses
             case "location":
                 guard case .text(let location)? = accept(entry, .text(.location), key) else { continue }
                 settings.sessions.locationOfNode[header.key] = location
             default:
-                unknown(entry, key, among: ["c2s", "location"])
+                unknown(entry, key, among: ["c2s", "http", "location"])
                 continue
             }
             lines[key] = entry.position.line
@@ -154,6 +157,8 @@ struct SettingsReader {
             return choices(elements, of: texts, entry, key, expectation).map { .texts($0) }
         case (.texts(let shape), .array(let elements)):
             return texts(elements, shape, key, expectation).map { .texts($0) }
+        case (.table(let keys, let values), .table(let table)):
+            return pairs(table, keys, values, key).map { .table($0) }
         default:
             problem(entry.position, key, "is \(entry.node.kind): write \(expectation)")
             return nil
@@ -165,7 +170,19 @@ struct SettingsReader {
             problem(position, key, "\(TOMLText.quote(text)) is not \(shape.words)")
             return nil
         }
-        return shape == .path ? resolve(accepted) : accepted
+        switch shape {
+        case .path: return resolve(accepted)
+        case .endpoint where accepted.hasPrefix(MonitoringAddress.unixPrefix):
+            let whole = MonitoringAddress.unixPrefix + resolve(String(accepted.dropFirst(MonitoringAddress.unixPrefix.count)))
+            if MonitoringAddress(whole) == nil {
+                problem(
+                    position, key,
+                    "\(TOMLText.quote(whole)) is longer than the 107 bytes that a socket's path may have: choose a shorter one")
+                return nil
+            }
+            return whole
+        default: return accepted
+        }
     }
 
     private mutating func choices(
@@ -188,6 +205,20 @@ struct SettingsReader {
         }
         if elements.isEmpty { problem(entry.position, key, "is empty: write \(expectation)") }
         return problems.count == before ? chosen : nil
+    }
+
+    private mutating func pairs(_ table: TOMLTable, _ keys: [String], _ values: [String], _ key: String) -> [String: String]? {
+        var pairs: [String: String] = [:]
+        let before = problems.count
+        for entry in table.entries {
+            guard keys.contains(entry.key) else {
+                unknown(entry, "\(key).\(entry.key)", among: keys)
+                continue
+            }
+            guard case .text(let text)? = accept(entry, .choice(values), "\(key).\(entry.key)") else { continue }
+            pairs[entry.key] = text
+        }
+        return problems.count == before ? pairs : nil
     }
 
     private mutating func texts(_ elements: [TOMLNode], _ shape: SettingShape, _ key: String, _ expectation: String) -> [String]? {

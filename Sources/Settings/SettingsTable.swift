@@ -58,6 +58,10 @@ public enum SettingsTable {
         .texts(
             "listen.component", \.listen.component, .texts(.address),
             "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
+        .texts(
+            "listen.http", \.listen.http, .texts(.endpoint),
+            "Where monitoring reads /metrics (Prometheus), /healthz and /readyz, without TLS and without a password: \"127.0.0.1:9280\", or a socket as \"unix:run/http.sock\". No two nodes can share one, so where there are several give each its own, in a table with its name: [node.b] http = [\"127.0.0.1:9281\"]."
+        ),
         .flag(
             "listen.compression", \.listen.compression, live: true,
             "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time. The extension is obsolete: whoever can put text of his choice into a stream, and sees how long it is when encrypted, can guess what else is in it."
@@ -341,8 +345,12 @@ public enum SettingsTable {
 
     private static let log: [Setting<Settings>] = [
         .text(
-            "log.level", \.log.level, .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), live: true,
+            "log.level", \.log.level, .choice(Settings.Log.levels), live: true,
             "The least that is logged."),
+        .table(
+            "log.levels", \.log.areaLevels, keys: LogArea.allCases.map(\.rawValue), values: Settings.Log.levels, live: true,
+            "The same for single areas, in its place: { bus = \"debug\", c2s = \"warning\" }. martletctl log level says what is logged where, and changes it while the server runs."
+        ),
         .choice("log.format", \.log.format, "\"text\" for people, \"json\" for programs; a line a fact either way."),
         .text("log.file", \.log.file, .text(.path), "A file; empty: standard error."),
         .flag("debug.manual_clock", \.debug.manualClock, "Lets the admin command \"clock\" move the protocol clock."),

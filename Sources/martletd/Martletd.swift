@@ -79,26 +79,34 @@ struct Martletd: AsyncParsableCommand {
         if let directory { settings.node.directory = directory }
         let file = ConfigurationFile(Self.absolute(config), node: node, directory: directory)
         signal(SIGPIPE, SIG_IGN)
+        let supervisor = Supervisor.fromEnvironment()
         do {
-            try await serve(settings, file)
+            try await serve(settings, file, supervisor)
         } catch {
+            supervisor?.failed("\(error)")
             complain("martletd: \(error)")
             throw ExitCode(1)
         }
     }
 
-    private func serve(_ settings: Settings, _ file: ConfigurationFile) async throws {
+    private func serve(_ settings: Settings, _ file: ConfigurationFile, _ supervisor: Supervisor?) async throws {
         let (leaves, continuation) = AsyncStream.makeStream(of: Node.Leave.self)
         let signals = TerminationSignals { continuation.yield(.stop) }
         let node = try Node(settings, from: file) { continuation.yield($0) }
-        let reload = ReloadSignal { node.reload() }
+        let reload = ReloadSignal {
+            if let supervisor { supervisor.reload { node.reload() } } else { node.reload() }
+        }
         try await node.start()
+        try supervisor?.watch(node)
         var wish = Node.Leave.stop
         for await leave in leaves {
             wish = leave
             break
         }
+        // Twice what is waited for in it, and time to write.
+        supervisor?.stopping(within: .seconds(2 * settings.cluster.drainSeconds + 60), comesBack: wish == .restart)
         await node.stop()
+        supervisor?.end()
         withExtendedLifetime((signals, reload)) {}
         if wish == .restart { throw StartFailure(NewProcess.begin()) }
     }

@@ -98,6 +98,6 @@ import Testing
         _ = try cluster.peer("p")
         try eventually("the new one is up") { node.links.members.first.map { $0.id != id } ?? false }
         let new = try #require(node.links.members.first).id
-        #expect(node.recorder.changes == [.up(id), .down(id, .died), .up(new)])
+        try eventually("that is told, too") { node.recorder.changes == [.up(id), .down(id, .died), .up(new)] }
     }
 }

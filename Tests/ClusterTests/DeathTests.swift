@@ -27,7 +27,7 @@ extension ClusterTests {
         }
 
         @Test func fencesNodesThatStandStill() throws {
-            let drill = try Drill()
+            let drill = try Drill(missedBeats: 6)
             for round in 0..<max(2, Rounds.count(20) / 10) * 2 {
                 let keeper = try drill.cluster.keeper()
                 // Silence is noticed after six checks 500 ms apart.
@@ -41,7 +41,7 @@ extension ClusterTests {
 
         /// A host that stood still, as a suspended machine does, wakes up whole: a judge that slept itself judges nobody.
         @Test func forgivesAPauseOfTheWholeHost() throws {
-            let cluster = try ProcessCluster(nodes: 3, loops: 2)
+            let cluster = try ProcessCluster(nodes: 3, loops: 2, missedBeats: 6)
             try cluster.addAccounts(["romeo", "juliet"])
             let pair = try ["romeo", "juliet"].enumerated().map { try cluster.connect($1, resource: "pause", node: $0) }
             for client in pair {

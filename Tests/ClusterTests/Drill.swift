@@ -22,8 +22,9 @@ final class Drill {
     /// Nanoseconds from a blow until every survivor had committed a new message, at worst.
     private var slowest: UInt64 = 0
 
-    init() throws {
-        let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
+    /// - Parameter missedBeats: see `ProcessCluster`.
+    init(missedBeats: Int = 60) throws {
+        let cluster = try ProcessCluster(nodes: 3, loops: 2, missedBeats: missedBeats, settings: "[offline]\nmessages = 0")
         self.cluster = cluster
         let quota = quota
         writers = (1...3).map {

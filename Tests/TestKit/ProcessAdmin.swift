@@ -7,6 +7,7 @@ public final class ProcessAdmin {
     /// The program at the other end, when it was started here.
     private var process: pid_t = 0
     private var framer = LineFramer(longest: Words.longestReply)
+    private var liveParser = ReplyParser()
     /// The name the node greeted with.
     public private(set) var node = ""
 
@@ -109,6 +110,22 @@ public final class ProcessAdmin {
             default: answer.lines.append(line)
             }
             if line.isEnd { return answer }
+        }
+    }
+
+    /// Asks for a reply that goes on: its lines come from `next`.
+    public func begin(words: [String], within patience: Duration = .patient) throws {
+        liveParser = ReplyParser()
+        try send(Words.line(words) + "\n", by: Deadline(in: patience))
+    }
+
+    /// The next line of a reply that goes on; progress is left out.
+    public func next(within patience: Duration = .patient) throws -> ReplyLine {
+        let deadline = Deadline(in: patience)
+        while true {
+            let line = try liveParser.next(try nextLine(by: deadline))
+            if case .progress = line { continue }
+            return line
         }
     }
 

@@ -24,11 +24,16 @@ public final class ProcessCluster {
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
+    ///   - missedBeats: Half seconds of silence after which a node is killed by the others. Many, so that a machine that has no time for
+    ///     a node cannot end a test; six, the default of the server, where that is what is tested.
+    ///   - monitoring: Ports where each node is watched, besides its socket.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
     ///   - prepare: Given the cluster's directory before any node starts.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = [],
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, monitoring: [UInt16] = [],
+        settings: String = "",
+        script: [Script.Setting] = [],
         prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
         self.domain = domain
@@ -47,12 +52,17 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        for (index, name) in names.enumerated() {
+            var watched = ["\"unix:\(group.directory)/\(name).http\""]
+            if index < monitoring.count { watched.append("\"127.0.0.1:\(monitoring[index])\"") }
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(ports[index])\"]\nhttp = [\(watched.joined(separator: ", "))]\n"
+        }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
             Script.Setting(table: "listen", line: "component = [\"127.0.0.1:\(componentPort)\"]"),
             Script.Setting(table: "authentication", line: "iterations = 4096"), Script.Setting(table: "store", line: "map_gib = 4"),
+            Script.Setting(table: "cluster", line: "missed_beats = \(missedBeats)"),
             Script.Setting(table: "debug", line: "manual_clock = true"),
         ]
         for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
@@ -70,7 +80,8 @@ public final class ProcessCluster {
         let files = names.map { Self.logFile($0, in: group.directory) }
         ProcessLogs.began(group.directory) { zip(names, files).map(Self.tail).joined(separator: "\n") }
         for index in names.indices { try start(index) }
-        for index in names.indices { try waitUntilServing(index) }
+        // That a node serves says that it knows the keeper; whoever asks all nodes needs all links.
+        for index in names.indices { try waitUntilServing(index, seeing: count) }
     }
 
     deinit { ProcessLogs.ended(group.directory) }
@@ -86,13 +97,22 @@ public final class ProcessCluster {
     public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
         let slash = program.lastIndex(of: "/") ?? program.startIndex
         let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
-        let pid = try group.start([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log)
+        return try finish(
+            [program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
+    }
+
+    /// Starts a program beside the nodes; it ends with the cluster at the latest.
+    public func startBeside(_ words: [String], log: String) throws { _ = try group.start(words, log: log) }
+
+    /// Runs a program to its end.
+    func finish(_ words: [String], log: String, within patience: Duration) throws -> (status: Int32, text: String) {
+        let pid = try group.start(words, log: log)
         let deadline = Deadline(in: patience)
         while !deadline.isOver {
             if let status = group.ended(pid) { return (status, Self.text(of: log)) }
             poll(nil, 0, 5)
         }
-        throw ProcessFailure("martletctl \(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
+        throw ProcessFailure("\(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
     }
 
     private static func text(of path: String) -> String {
@@ -124,6 +144,9 @@ public final class ProcessCluster {
         guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
     }
 
+    /// Where a node is watched.
+    func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
+
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
 
@@ -133,14 +156,20 @@ public final class ProcessCluster {
     // MARK: Life and death
 
     /// Starts the process of a node that has none.
-    public func start(_ index: Int) throws {
+    ///
+    /// - Parameter environment: further variables, each as `NAME=value`.
+    public func start(_ index: Int, environment: [String] = []) throws {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
+        let variables = environment.isEmpty ? [] : ["/usr/bin/env"] + environment
         pids[index] = try group.start(
-            [program, "--config", configuration, "--node", names[index]], log: Self.logFile(names[index], in: group.directory))
+            variables + [program, "--config", configuration, "--node", names[index]],
+            log: Self.logFile(names[index], in: group.directory))
     }
 
     /// Waits until a node answers that the cluster serves.
-    public func waitUntilServing(_ index: Int, within patience: Duration = .patient) throws {
+    ///
+    /// - Parameter nodes: so many of them must be there, itself included; nil: as many as it likes.
+    public func waitUntilServing(_ index: Int, seeing nodes: Int? = nil, within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         var last = "its admin socket does not answer"
         while !deadline.isOver {
@@ -149,8 +178,9 @@ public final class ProcessCluster {
                 throw ProcessFailure("node \(names[index]) ended with \(ending):\n\(logTail(index))")
             }
             if let answer = try? admin(index).ask(["status"], within: .seconds(10)) {
-                if answer.error == nil { return }
-                last = answer.sentence
+                let isWhole = nodes.map { answer.fact("nodes") == .integer(Int64($0)) } ?? true
+                if answer.error == nil, isWhole { return }
+                last = answer.error == nil ? "it does not know all nodes" : answer.sentence
             }
             poll(nil, 0, 5)
         }
@@ -252,7 +282,7 @@ public final class ProcessCluster {
     /// The ends of all logs, for a failure.
     public var logTails: String { names.indices.map(logTail).joined(separator: "\n") }
 
-    private func write(_ text: String, to path: String) throws {
+    func write(_ text: String, to path: String) throws {
         guard let file = fopen(path, "we") else { throw ProcessFailure.system(path) }
         defer { fclose(file) }
         guard fputs(text, file) >= 0 else { throw ProcessFailure.system(path) }

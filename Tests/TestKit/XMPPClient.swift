@@ -229,7 +229,7 @@ public final class XMPPClient {
     /// Sends a ping to the server and waits for its result: everything sent before is handled then. What arrives meanwhile goes to `meanwhile`.
     public func ping(_ id: String, within patience: Duration = .patient, meanwhile: (String) -> Void = { _ in }) throws {
         let deadline = Deadline(in: patience)
-        try write("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", by: deadline)
+        try send("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", within: patience)
         while true {
             let stanza = try next(by: deadline)
             guard stanza.hasPrefix("<iq"), let answer = try? Element.parse(Array(stanza.utf8)), answer["id"] == id else {
@@ -238,6 +238,22 @@ public final class XMPPClient {
             }
             guard answer["type"] == "result" else { throw ProcessFailure("\(jid): the ping is answered with \(stanza)") }
             return
+        }
+    }
+
+    /// Asks until the server has handled everything that was sent since stream management was enabled. What arrives meanwhile stays to
+    /// be received.
+    public func waitUntilHandled(within patience: Duration = .patient) throws {
+        let deadline = Deadline(in: patience)
+        while management?.unacknowledged.isEmpty == false {
+            let before = management?.answers ?? 0
+            try send("<r xmlns='urn:xmpp:sm:3'/>", within: patience)
+            while management?.answers == before {
+                guard end == nil, !deadline.isOver else {
+                    throw ProcessFailure("\(jid): not all is handled: \(end ?? "no answer in time")")
+                }
+                wait(by: deadline)
+            }
         }
     }
 

@@ -8,6 +8,8 @@ public struct AdminCommand: Sendable {
         case fullJID
         /// A bare or a full JID.
         case anyJID
+        /// Any address: a JID, or a domain alone.
+        case address
         /// The domain of a virtual host.
         case host
         /// The name of a node: 1 to 32 of a–z, 0–9, '-'.
@@ -22,6 +24,17 @@ public struct AdminCommand: Sendable {
         case commandWord
         /// A file or folder on the machine of the cluster; `martletctl` completes one that begins where it was started.
         case path
+        /// The folder of a backup: a path, of which the server knows some.
+        case backup
+        /// The domain of a configured component.
+        case component
+        /// One of these words.
+        case choice([String])
+        /// Some of these words, with commas between them.
+        case choices([String])
+
+        /// Whether it names something in the file system.
+        var isPath: Bool { self == .path || self == .backup }
     }
 
     /// A word that follows the path, by its place.
@@ -85,6 +98,8 @@ public struct AdminCommand: Sendable {
     public var filesArgument: String?
     /// Whether `martletctl` does it by itself, by requests to several nodes one after the other.
     public var isOfClient = false
+    /// Whether its reply goes on until whoever asked goes away: it is ended by closing the connection, and no list in pages.
+    public var isEndless = false
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
     /// One sentence.

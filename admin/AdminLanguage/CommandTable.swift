@@ -1,8 +1,17 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] =
-        users + [userRestore] + invitations + sessions + components + reports + nodes + nodeLife + configuration + store + server
+    public static let all: [AdminCommand] = [
+        users, [userRestore],
+        invitations,
+        sessions, [trace],
+        components, reports,
+        nodes, nodeLife, configuration,
+        store, moving,
+        logs,
+        server,
+        console,
+    ].flatMap { $0 }
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -152,7 +161,7 @@ public enum CommandTable {
             examples: ["component list", "--json component list"]),
         AdminCommand(
             path: ["component", "kick"],
-            arguments: [.init(name: "DOMAIN", kind: .host, summary: "The domain that the component speaks for.")],
+            arguments: [.init(name: "DOMAIN", kind: .component, summary: "The domain that the component speaks for.")],
             options: [.value("reason", "TEXT", .text, "Told to the component in the stream error.")],
             effect: .writes,
             summary: "End the connection of a component; it may connect again.",

@@ -142,16 +142,19 @@ enum Output {
     static func out(_ text: String) { write(STDOUT_FILENO, text) }
     static func error(_ text: String) { write(STDERR_FILENO, text) }
 
-    private static func write(_ descriptor: Int32, _ text: String) {
+    /// False when not all of it could be written.
+    @discardableResult
+    static func write(_ descriptor: Int32, _ text: String) -> Bool {
         var text = text
-        text.withUTF8 { bytes in
+        return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
                 let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                guard count > 0 else { return }
+                guard count > 0 else { return false }
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
+            return true
         }
     }
 }

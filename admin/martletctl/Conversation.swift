@@ -12,6 +12,7 @@ struct Conversation: ~Copyable {
     private var parser = ReplyParser()
     private var text = TextRenderer()
     private var json = JSONRenderer()
+    private var live: LiveOutput?
     private var bar = ProgressBar()
     private var outgoing: [UInt8]
     private var sent = 0
@@ -22,11 +23,24 @@ struct Conversation: ~Copyable {
     /// Whether all lines of standard input have been read: then their number is the total.
     private var hasAllLines = false
     private var lastHeard = monotonicMilliseconds()
+    /// The files of an import, in the place of standard input.
+    private var feed: ImportFeed?
+    /// Where the prose of an export goes.
+    private var export: ExportFile?
 
     init(_ connection: consuming Connection, options: Options) throws(Failure) {
-        let line = Words.line(CommandTable.resolvingPaths(options.words, in: Self.workingDirectory))
+        live = try LiveOutput(options)
+        let words = CommandTable.resolvingPaths(live?.words ?? options.words, in: Self.workingDirectory)
+        let line = Words.line(words)
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
+        }
+        if let invocation = try? CommandTable.parse(line), let file = invocation.text("FILE") {
+            switch invocation.command.name {
+            case "import xep0227": feed = try ImportFeed(file, host: invocation.option("host"))
+            case "export xep0227": export = try ExportFile(file)
+            default: break
+            }
         }
         self.connection = connection
         timeout = Int64(options.timeout) * 1000
@@ -51,6 +65,7 @@ struct Conversation: ~Copyable {
             }
         } catch {
             bar.clear()
+            export?.drop()
             throw error
         }
     }
@@ -65,7 +80,7 @@ struct Conversation: ~Copyable {
         }
         switch reply {
         case .progress(let done, let total):
-            bar.show(done: done, total: total ?? (hasAllLines ? linesRead : nil))
+            bar.show(done: done, total: total ?? (hasAllLines ? feed?.users ?? linesRead : nil))
             return nil
         case .prompt(.password):
             outgoing += try Terminal.password() + [UInt8(ascii: "\n")]
@@ -79,11 +94,18 @@ struct Conversation: ~Copyable {
         case .prompt(.lines):
             isSendingLines = true
             return nil
-        case .fact, .table, .row, .warning, .prose, .ok, .error: break
+        case .prose(let text):
+            guard let export else { break }
+            try export.write(text)
+            return nil
+        case .ok: try export?.finish()
+        case .error: export?.drop()
+        case .fact, .table, .row, .warning: break
         }
         bar.clear()
-        let shown = isJSON ? json.take(reply) : text.take(reply)
-        if !shown.out.isEmpty { Output.out(shown.out) }
+        let shown = try live?.take(reply) ?? (isJSON ? json.take(reply) : text.take(reply))
+        // The file may be standard output itself.
+        if !shown.out.isEmpty { if export?.isFile == false { Output.error(shown.out) } else { Output.out(shown.out) } }
         if !shown.err.isEmpty { Output.error(shown.err) }
         switch reply {
         case .ok: return .success
@@ -95,6 +117,7 @@ struct Conversation: ~Copyable {
     /// Waits until something can be read or sent, and does it.
     private mutating func wait() throws(Failure) {
         let wantsInput = isSendingLines && outgoing.count - sent < Conversation.enough
+        if wantsInput, let feed, feed.waitsFor == nil { return try readFiles(feed) }
         var events = [
             pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (sent < outgoing.count ? Int16(POLLOUT) : 0), revents: 0),
             pollfd(fd: wantsInput ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
@@ -113,7 +136,9 @@ struct Conversation: ~Copyable {
             )
         }
         if events[0].revents & Int16(POLLOUT) != 0 { try send() }
-        if events[1].revents != 0 { try readInput() }
+        if events[1].revents != 0 {
+            if let feed { try readFiles(feed) } else { try readInput() }
+        }
         if events[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
             lastHeard = monotonicMilliseconds()
             guard try connection.receive() else {
@@ -132,6 +157,15 @@ struct Conversation: ~Copyable {
             outgoing.removeAll(keepingCapacity: true)
             sent = 0
         }
+    }
+
+    /// Takes more lines of an import; behind the last one sends the lone dot.
+    private mutating func readFiles(_ feed: ImportFeed) throws(Failure) {
+        lastHeard = monotonicMilliseconds()
+        guard try !feed.more(into: &outgoing) else { return }
+        outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
+        isSendingLines = false
+        hasAllLines = true
     }
 
     /// Reads lines from standard input and doubles the dot at their beginnings; at its end sends the lone dot.

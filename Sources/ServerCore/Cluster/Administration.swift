@@ -12,6 +12,8 @@ struct PendingQuestion {
     var part: ([UInt8]) -> Void
     var done: (_ silentNodes: Set<UInt64>) -> Void
     var timer: (any LoopTimer)?
+    /// Nodes that join while it is open are asked too.
+    var forNewcomers: [UInt8]?
 }
 
 extension Shard {
@@ -41,8 +43,10 @@ extension Shard {
 
     /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that live and did
     /// not answer within `deadline`. One that ends meanwhile is none of the cluster's any more, and nothing of it is missing.
+    ///
+    /// - Parameter isStanding: nodes that join meanwhile are asked too, and `dropQuestion` ends it.
     public func ask(
-        _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void,
+        _ question: [UInt8], deadline: Duration = .seconds(2), isStanding: Bool = false, part: @escaping ([UInt8]) -> Void,
         done: @escaping (_ silentNodes: Set<UInt64>) -> Void
     ) {
         nextCommand += 1
@@ -56,8 +60,29 @@ extension Shard {
                 question.done(Set(question.awaited.map(\.node)))
             }
         }
+        if isStanding { pending.forNewcomers = question }
         pendingQuestions[id] = pending
         for shard in awaited { post(.ask(id: id, from: address, question: question), to: shard) }
+    }
+
+    /// Nobody waits for the answers to a standing question any more: nothing is called.
+    func dropQuestion(_ question: [UInt8]) {
+        for (id, pending) in pendingQuestions where pending.forNewcomers == question {
+            pending.timer?.cancel()
+            pendingQuestions[id] = nil
+        }
+    }
+
+    /// Puts the standing questions to a node that joined.
+    func askNewcomer(_ node: UInt64, loops: UInt16) {
+        for (id, pending) in pendingQuestions {
+            guard let question = pending.forNewcomers else { continue }
+            for loop in 0..<loops {
+                let shard = ShardAddress(node: node, loop: loop)
+                pendingQuestions[id]?.awaited.insert(shard)
+                post(.ask(id: id, from: address, question: question), to: shard)
+            }
+        }
     }
 
     /// Says something to the first loop of one node; nobody waits for an answer.

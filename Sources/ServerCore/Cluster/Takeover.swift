@@ -179,6 +179,7 @@ extension Shard {
     public func nodeUp(_ node: UInt64, loops: UInt16) {
         members[node] = loops
         if isLeaving { sayLeaving(true, to: node, loops: loops) }
+        askNewcomer(node, loops: loops)
         guard placement.owner?.node == core.node else { return }
         if let takeover {
             takeover.nodeJoined(node, loops: loops)
@@ -203,6 +204,7 @@ extension Shard {
         leavingNodes.remove(node)
         if placement.owner?.node == node { placement.owner = nil }
         takeover?.nodeLost(node, self)
+        tracer?.end { $1.node == node }
         waitingForHome.removeAll { $0.from.node == node }
         questionsLost(node)
         guard placement.owner?.node == core.node, takeover == nil else { return }

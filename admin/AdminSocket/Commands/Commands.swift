@@ -35,6 +35,7 @@ struct Commands: Sendable {
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
+        case "trace": trace(invocation, sink)
         case "component list": listComponents(sink)
         case "component kick": kickComponent(invocation, sink)
         case "push list": listPushServices(invocation, sink)
@@ -57,10 +58,13 @@ struct Commands: Sendable {
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
+        case "log level": logLevel(invocation, sink)
+        case "export xep0227": exportPortable(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
         case "version": version(sink)
         case "help": help(invocation, sink)
+        case "complete": complete(invocation, sink)
         case "clock": advanceClock(invocation, sink)
         default: sink.fail(.usage, "this node does not know the command \(invocation.command.name)")
         }
@@ -81,8 +85,11 @@ struct Commands: Sendable {
     }
 
     /// A local account's JID.
-    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? {
-        guard let jid = jid(invocation.text("JID"), sink) else { return nil }
+    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? { account(invocation.text("JID"), sink) }
+
+    /// The same for a text.
+    func account(_ text: String?, _ sink: ReplySink) -> JID? {
+        guard let jid = jid(text, sink) else { return nil }
         guard jid.local != nil, jid.isBare else {
             sink.fail(.invalid, "\(jid) is not an account; write user@host")
             return nil
