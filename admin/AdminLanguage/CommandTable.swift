@@ -6,7 +6,7 @@ public enum CommandTable {
         invitations,
         sessions, [trace],
         components, reports,
-        nodes, nodeLife,
+        nodes, nodeLife, configuration,
         store, moving,
         logs,
         server,
