@@ -23,6 +23,7 @@ import Transports
 public final class Node: Sendable {
     let settings: Settings
     let log: Logger
+    private let logLevels: LogLevels
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
     let volume: LMDBVolume
@@ -33,7 +34,7 @@ public final class Node: Sendable {
     private let bridge: BusBridge
     private let census: AccountCensus
     private let backups: BackupKeeper
-    private let watching: Watching
+    let watching: Watching
     let parts = Mutex(Parts())
     private let leaveRequested: @Sendable (Leave) -> Void
     private let registry: Registry
@@ -65,15 +66,16 @@ public final class Node: Sendable {
         self.settings = settings
         self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
-        let level = Logger.Level(rawValue: settings.log.level) ?? .info
-        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: level) }
-        log = Logger(label: "node")
+        let levels = LogLevels(settings.log)
+        logLevels = levels
+        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: levels.cell($0)) }
+        log = Logger(label: LogArea.node.rawValue)
         let log = log
         // Names are interned by the tables themselves; a library without SCRAM must not reach a client.
         let sasl = try SASLService()
 
         try StoreOpening.makeDirectory(settings.node.directory)
-        let storeLog = Logger(label: "store")
+        let storeLog = Logger(label: LogArea.store.rawValue)
         registry = Registry()
         let commits = try CommitMetrics(registry)
         volume = try StoreOpening.open(settings.node.directory + "/store", settings.store, commits) { state in
@@ -108,21 +110,21 @@ public final class Node: Sendable {
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
         links = StanzaLinks(
-            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"),
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: LogArea.bus.rawValue),
             metrics: try BusMetrics(registry))
         bridge.connect(links, shards)
-        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
+        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: LogArea.store.rawValue))
         let transports = try ClientTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
-            log: Logger(label: "c2s"))
-        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: "backup"))
+            log: Logger(label: LogArea.c2s.rawValue))
+        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
         let components = try ComponentTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
-            log: Logger(label: "components"))
+            log: Logger(label: LogArea.components.rawValue))
         watching = try Watching(
             core: core, loops: nioLoops, volume: volume, links: links, transports: transports, backups: backups, registry: registry,
-            log: Logger(label: "watch"))
+            log: Logger(label: LogArea.watch.rawValue))
         parts.withLock {
             $0.transports = transports
             $0.components = components
@@ -147,12 +149,12 @@ public final class Node: Sendable {
         try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
-            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: LogArea.admin.rawValue),
             volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
-        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: "watch"))
+        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: LogArea.watch.rawValue))
         waitForLock()
         backups.startSchedule()
         log.notice("started", metadata: ["event": "\(Event.started)", "node": "\(settings.node.name)"])
@@ -217,7 +219,6 @@ public final class Node: Sendable {
     /// Drains and leaves: sessions go on elsewhere, what clients sent is handled, then the lock is given up.
     public func stop() async {
         log.notice("stopping", metadata: ["event": "\(Event.stopping)"])
-        watching.standing.leave()
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
@@ -270,6 +271,7 @@ public final class Node: Sendable {
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let leave = leaveRequested
         let backups = backups
+        let (levels, name) = (logLevels, settings.node.name)
         let census = census
         for shard in shards {
             shard.enter { shard in
@@ -294,6 +296,7 @@ public final class Node: Sendable {
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
+                    case .log(let question): return levels.answer(question, node: name).bytes
                     case .accountComes(let host, let keys):
                         if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
                     case .store(let question):

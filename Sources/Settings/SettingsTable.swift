@@ -345,8 +345,12 @@ public enum SettingsTable {
 
     private static let log: [Setting<Settings>] = [
         .text(
-            "log.level", \.log.level, .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), live: true,
+            "log.level", \.log.level, .choice(Settings.Log.levels), live: true,
             "The least that is logged."),
+        .table(
+            "log.levels", \.log.areaLevels, keys: LogArea.allCases.map(\.rawValue), values: Settings.Log.levels, live: true,
+            "The same for single areas, in its place: { bus = \"debug\", c2s = \"warning\" }. martletctl log level says what is logged where, and changes it while the server runs."
+        ),
         .choice("log.format", \.log.format, "\"text\" for people, \"json\" for programs; a line a fact either way."),
         .text("log.file", \.log.file, .text(.path), "A file; empty: standard error."),
         .flag("debug.manual_clock", \.debug.manualClock, "Lets the admin command \"clock\" move the protocol clock."),

@@ -5,6 +5,7 @@ public import ServerCore
 public import Settings
 internal import StreamLogic
 import Synchronization
+internal import Telemetry
 
 /// Clients over TCP: the listeners of a node, their connections, and the certificates they are shown.
 public final class ClientTransports: Sendable {
@@ -28,7 +29,7 @@ public final class ClientTransports: Sendable {
             metrics: metrics, log: log)
         self.service = service
         self.loops = zip(shards, loops).map { ClientLoop(service: service, shard: $0, loop: $1) }
-        for warning in certificateWarnings { log.warning("\(warning)") }
+        for warning in certificateWarnings { log.warning("\(warning)", metadata: ["event": "\(Event.certificateWarning)"]) }
     }
 
     /// What the operator should know of the certificates in use, one sentence each.
@@ -50,7 +51,7 @@ public final class ClientTransports: Sendable {
             let days = (table.context(of: domain)?.secondsToExpiry ?? 0) / 86_400
             service.log.notice("certificate loaded", metadata: ["host": "\(domain)", "days_left": "\(days)"])
         }
-        for warning in certificateWarnings { service.log.warning("\(warning)") }
+        for warning in certificateWarnings { service.log.warning("\(warning)", metadata: ["event": "\(Event.certificateWarning)"]) }
     }
 
     // MARK: Start

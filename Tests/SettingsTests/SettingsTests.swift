@@ -53,6 +53,7 @@ import Testing
             case (.text(.link), _): other = .text("https://x\(index)")
             case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
+            case (.table(let keys, let values), _): other = .table([keys[1]: values[0]])
             case (.texts(.endpoint), _): other = .texts(["unix:/run/x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
@@ -89,6 +90,9 @@ import Testing
             location = "xmpp2.example.org:5222"
             [authentication]
             mechanisms = ["SCRAM-SHA-256"]
+            [log]
+            level = "notice"
+            levels = { bus = "debug" }
             [sessions]
             conflict = "rename"
             location = "[2001:db8::1]"
@@ -111,6 +115,8 @@ import Testing
         #expect(settings.listen.http(ofNode: "b").map(\.description) == ["unix:/srv/m/run/b.http", "[::1]:9281"])
         #expect(settings.authentication.mechanisms == ["SCRAM-SHA-256"])
         #expect(settings.sessions.conflict == .rename)
+        #expect(settings.log.level(of: .bus) == "debug")
+        #expect(settings.log.level(of: .c2s) == "notice")
         #expect(settings.sessions.location(ofNode: "a") == "[2001:db8::1]")
         #expect(settings.sessions.location(ofNode: "b") == "xmpp2.example.org:5222")
         #expect(settings.hosts.map(\.domain) == ["example.org", "exämple.net"])
@@ -161,6 +167,19 @@ import Testing
             "[sessions]\nlocation = \"here:there\"",
             [
                 "2: sessions.location: \"here:there\" is not a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
+            ]
+        ),
+        ("[log]\nlevels = { bsu = \"debug\" }", ["2: log.levels.bsu: is not known: did you mean \"bus\"?"]),
+        (
+            "[log.levels]\nbus = \"loud\"",
+            [
+                "2: log.levels.bus: \"loud\" is not known: write one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\""
+            ]
+        ),
+        (
+            "[log]\nlevels = \"debug\"",
+            [
+                "2: log.levels: is a string: write a table, as { node = \"trace\" }, with keys of node, store, bus, c2s, components, backup, admin, watch and values of trace, debug, info, notice, warning, error, critical"
             ]
         ),
         (

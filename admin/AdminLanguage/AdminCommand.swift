@@ -24,6 +24,17 @@ public struct AdminCommand: Sendable {
         case commandWord
         /// A file or folder on the machine of the cluster; `martletctl` completes one that begins where it was started.
         case path
+        /// The folder of a backup: a path, of which the server knows some.
+        case backup
+        /// The domain of a configured component.
+        case component
+        /// One of these words.
+        case choice([String])
+        /// Some of these words, with commas between them.
+        case choices([String])
+
+        /// Whether it names something in the file system.
+        var isPath: Bool { self == .path || self == .backup }
     }
 
     /// A word that follows the path, by its place.

@@ -8,7 +8,9 @@ public enum CommandTable {
         components, reports,
         nodes, nodeLife,
         store, moving,
+        logs,
         server,
+        console,
     ].flatMap { $0 }
 
     /// How many rows a list gives when `--limit` does not say.
@@ -159,7 +161,7 @@ public enum CommandTable {
             examples: ["component list", "--json component list"]),
         AdminCommand(
             path: ["component", "kick"],
-            arguments: [.init(name: "DOMAIN", kind: .host, summary: "The domain that the component speaks for.")],
+            arguments: [.init(name: "DOMAIN", kind: .component, summary: "The domain that the component speaks for.")],
             options: [.value("reason", "TEXT", .text, "Told to the component in the stream error.")],
             effect: .writes,
             summary: "End the connection of a component; it may connect again.",

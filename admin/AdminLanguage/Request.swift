@@ -26,21 +26,21 @@ extension CommandTable {
         func path(_ text: String) -> String { text.isEmpty || text == "-" || text.hasPrefix("/") ? text : directory + "/" + text }
         for word in words.dropFirst(parsed.path.count) {
             if let option = isValue {
-                resolved.append(option.kind == .path ? path(word) : word)
+                resolved.append(option.kind.isPath ? path(word) : word)
                 isValue = nil
             } else if word.utf8.starts(with: "--".utf8) {
                 let name = word.dropFirst(2).prefix { $0 != "=" }
                 let option = parsed.options.first { $0.name == name && $0.placeholder != nil }
                 if let option, let equals = word.firstIndex(of: "=") {
                     let value = String(word[word.index(after: equals)...])
-                    resolved.append(option.kind == .path ? "--\(name)=\(path(value))" : word)
+                    resolved.append(option.kind.isPath ? "--\(name)=\(path(value))" : word)
                 } else {
                     isValue = option
                     resolved.append(word)
                 }
             } else {
                 let argument = place < parsed.arguments.count ? parsed.arguments[place] : nil
-                resolved.append(argument?.kind == .path ? path(word) : word)
+                resolved.append(argument?.kind.isPath == true ? path(word) : word)
                 if argument?.repeats == false { place += 1 }
             }
         }
@@ -205,7 +205,7 @@ private struct RequestReader {
             throw LineError("\(name) is empty (word \(number), column \(column)): write a value", word: number, column: column)
         }
         switch kind {
-        case .text, .commandWord, .path: return .text(text)
+        case .text, .commandWord, .path, .backup: return .text(text)
         case .bareJID:
             guard let shape = JIDShape(text), !shape.hasResource else { throw refuse("write user@host") }
         case .fullJID:
@@ -216,7 +216,13 @@ private struct RequestReader {
             guard JIDShape(text) != nil || !text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: " ") }) else {
                 throw refuse("write user@host, user@host/resource or a domain")
             }
-        case .host:
+        case .choice(let words):
+            guard words.contains(text) else { throw refuse(RequestReader.mend(text, words, "write one of")) }
+        case .choices(let words):
+            for part in text.split(separator: ",", omittingEmptySubsequences: false) where !words.contains(String(part)) {
+                throw refuse(RequestReader.mend(String(part), words, "write some of"))
+            }
+        case .host, .component:
             guard !text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: " ") }) else {
                 throw refuse("write the domain alone, as example.org")
             }
@@ -234,6 +240,10 @@ private struct RequestReader {
             return .integer(seconds)
         }
         return .text(text)
+    }
+
+    private static func mend(_ text: String, _ words: [String], _ lead: String) -> String {
+        CommandTable.nearest(text, among: words).map { "did you mean \"\($0)\"?" } ?? "\(lead) \(words.joined(separator: ", "))"
     }
 
     private static func isNodeByte(_ byte: UInt8) -> Bool {

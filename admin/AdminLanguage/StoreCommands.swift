@@ -8,8 +8,10 @@ extension CommandTable {
         path: ["user", "restore"],
         arguments: [.init(name: "JID", kind: .bareJID, summary: "The account, as user@host.")],
         options: [
-            .value("from", "BACKUP", .path, "The folder of a backup, on the machine of the cluster."),
-            .value("what", "PARTS", .text, "Some of credentials, roster, items, messages, with commas; all of them when not given."),
+            .value("from", "BACKUP", .backup, "The folder of a backup, on the machine of the cluster."),
+            .value(
+                "what", "PARTS", .choices(["credentials", "roster", "items", "messages"]),
+                "Some of credentials, roster, items, messages, with commas; all of them when not given."),
             .flag("replace", "Where the account has something else, what is in the backup wins."),
         ],
         effect: .writes,
@@ -72,7 +74,7 @@ extension CommandTable {
         AdminCommand(
             path: ["store", "restore"],
             arguments: [
-                .init(name: "BACKUP", kind: .path, summary: "The folder of a backup, as store backup made it, or the data file in it.")
+                .init(name: "BACKUP", kind: .backup, summary: "The folder of a backup, as store backup made it, or the data file in it.")
             ],
             options: [
                 .value("to", "DIR", .path, "The directory of the cluster ([node] directory). It is made when it is not there."),
@@ -97,7 +99,7 @@ extension CommandTable {
             path: ["store", "verify"],
             arguments: [
                 .init(
-                    name: "BACKUP", kind: .path, summary: "The folder of a backup; the running store when not given.", isOptional: true)
+                    name: "BACKUP", kind: .backup, summary: "The folder of a backup; the running store when not given.", isOptional: true)
             ],
             options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.")],
             effect: .reads, filesArgument: "BACKUP",

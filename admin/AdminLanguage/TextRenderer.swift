@@ -15,18 +15,29 @@ public struct Rendered: Equatable, Sendable {
 ///
 /// Rows are held until `window` of them have come, so that the widths fit; a longer table keeps the widths of its first
 /// window and goes on line by line, so memory stays bounded whatever the server sends.
+///
+/// On a terminal the widest texts of a table give way until it fits, numbers never; where that leaves too little, its rows are shown
+/// as facts. Long values of facts go on in further lines.
 public struct TextRenderer: Sendable {
     private static let window = 1000
+    /// A column of texts narrower than this says nothing any more.
+    private static let narrowest = 8
+    /// The cells of a line of the terminal; nil: as long as it takes.
+    private let width: Int?
     private var columns: [String] = []
     private var rows: [[ReplyValue]] = []
     private var widths: [Int]?
+    /// Whether the table does not fit, and its rows are shown as facts.
+    private var isBlocks = false
     private var rightAligned: [Bool] = []
     private var facts: [(String, ReplyValue)] = []
     /// Whether something was printed before, so that the next block is set off.
     private var hasBlock = false
 
     /// A renderer before the first line of a reply.
-    public init() {}
+    ///
+    /// - Parameter width: the cells of a line of the terminal; nil where there is none: then nothing is shortened.
+    public init(width: Int? = nil) { self.width = width }
 
     /// Takes the next line of the reply.
     public mutating func take(_ line: ReplyLine) -> Rendered {
@@ -52,11 +63,11 @@ public struct TextRenderer: Sendable {
             return Rendered(out: shown + Words.visible(text) + "\n")
         case .ok(let sentence):
             let shown = flush()
-            defer { self = TextRenderer() }
+            defer { self = TextRenderer(width: width) }
             return Rendered(out: shown + (sentence.isEmpty ? "" : Words.visible(sentence) + "\n"))
         case .error(_, let sentence):
             let shown = flush()
-            defer { self = TextRenderer() }
+            defer { self = TextRenderer(width: width) }
             return Rendered(out: shown, err: "martletctl: \(Words.visible(sentence))\n")
         }
     }
@@ -71,39 +82,93 @@ public struct TextRenderer: Sendable {
     private mutating func flushFacts() -> String {
         guard !facts.isEmpty else { return "" }
         defer { facts = [] }
-        let width = facts.map { $0.0.count }.max() ?? 0
-        return facts.reduce(into: block()) { text, fact in
-            text += TextRenderer.padded(fact.0, width, right: false) + "  " + TextRenderer.cell(fact.1) + "\n"
+        return block() + lines(facts.map { ($0.0, TextRenderer.cell($0.1)) })
+    }
+
+    /// Keys and values under each other; a value that is too long goes on below its beginning.
+    private func lines(_ facts: [(key: String, value: String)]) -> String {
+        let keys = facts.map { CellWidth.of($0.key) }.max() ?? 0
+        let indent = keys + 2
+        var text = ""
+        for (key, value) in facts {
+            let start = TextRenderer.padded(key, keys, right: false) + "  "
+            guard let width, indent + CellWidth.of(value) > width else {
+                text += start + value + "\n"
+                continue
+            }
+            if width - indent >= 20 {
+                text +=
+                    start + CellWidth.wrapped(value, cells: width - indent).joined(separator: "\n" + String(repeating: " ", count: indent))
+                    + "\n"
+            } else {
+                text += key + "\n    " + CellWidth.wrapped(value, cells: width - 4).joined(separator: "\n    ") + "\n"
+            }
         }
+        return text
     }
 
     private mutating func flushTable() -> String {
         defer {
             columns = []
             widths = nil
+            isBlocks = false
         }
-        guard !columns.isEmpty, widths == nil || !rows.isEmpty else { return "" }
+        guard !columns.isEmpty, (widths == nil && !isBlocks) || !rows.isEmpty else { return "" }
         return flushRows()
     }
 
     private mutating func flushRows() -> String {
         defer { rows = [] }
         var text = ""
+        let isFirst = widths == nil && !isBlocks
         let cells = rows.map { $0.map(TextRenderer.cell) }
-        if widths == nil {
-            var fitting = columns.map(\.count)
+        if isFirst {
+            var natural = columns.map { CellWidth.of($0) }
             rightAligned = columns.indices.map { column in
                 let values = rows.compactMap { column < $0.count ? $0[column] : nil }.filter { $0 != .none }
                 return !values.isEmpty && values.allSatisfy(TextRenderer.isNumber)
             }
             for row in cells {
-                for (column, cell) in row.enumerated() where column < fitting.count { fitting[column] = max(fitting[column], cell.count) }
+                for (column, cell) in row.enumerated() where column < natural.count {
+                    natural[column] = max(natural[column], CellWidth.of(cell))
+                }
             }
-            widths = fitting
-            text = block() + line(columns.map { $0.uppercased() }, fitting)
+            text = block()
+            if let fitting = fitting(natural) {
+                widths = fitting
+                text += line(columns.map { $0.uppercased() }, fitting)
+            } else {
+                isBlocks = true
+            }
         }
-        for row in cells { text += line(row, widths ?? []) }
+        for (number, row) in cells.enumerated() {
+            if isBlocks {
+                if number > 0 || !isFirst { text += "\n" }
+                text += lines(Array(zip(columns, row)))
+            } else {
+                text += line(row, widths ?? [])
+            }
+        }
         return text
+    }
+
+    /// The widths with which a table fits: the widest texts are cut to one measure. nil: it does not fit.
+    private func fitting(_ natural: [Int]) -> [Int]? {
+        guard let width else { return natural }
+        let room = width - 2 * (natural.count - 1)
+        let fixed = natural.indices.filter { rightAligned[$0] }.reduce(0) { $0 + natural[$1] }
+        let texts = natural.indices.filter { !rightAligned[$0] }.map { natural[$0] }
+        guard fixed + texts.reduce(0, +) > room else { return natural }
+        var left = room - fixed
+        var measure = 0
+        // From the narrowest: each takes what it needs, as long as the others could have as much.
+        for (number, natural) in texts.sorted().enumerated() {
+            measure = max(left, 0) / (texts.count - number)
+            guard natural <= measure else { break }
+            left -= natural
+        }
+        guard measure >= TextRenderer.narrowest else { return nil }
+        return natural.indices.map { rightAligned[$0] ? natural[$0] : min(natural[$0], measure) }
     }
 
     private func line(_ cells: [String], _ widths: [Int]) -> String {
@@ -111,14 +176,15 @@ public struct TextRenderer: Sendable {
         for (column, cell) in cells.enumerated() {
             let isLast = column == cells.count - 1
             let right = column < rightAligned.count && rightAligned[column]
-            let width = column < widths.count && !(isLast && !right) ? widths[column] : 0
-            text += TextRenderer.padded(cell, width, right: right) + (isLast ? "" : "  ")
+            let room = column < widths.count ? widths[column] : 0
+            let shown = width != nil && !right ? CellWidth.shortened(cell, to: room) : cell
+            text += TextRenderer.padded(shown, isLast && !right ? 0 : room, right: right) + (isLast ? "" : "  ")
         }
         return text + "\n"
     }
 
     static func padded(_ text: String, _ width: Int, right: Bool) -> String {
-        let space = String(repeating: " ", count: max(0, width - text.count))
+        let space = String(repeating: " ", count: max(0, width - CellWidth.of(text)))
         return right ? space + text : text + space
     }
 

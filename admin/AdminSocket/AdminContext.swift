@@ -55,6 +55,8 @@ public enum NodeQuestion: Sendable, Equatable {
     case drain, undrain
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
+    /// What is logged at least: facts.
+    case log(LogQuestion)
     /// An account comes that logs in with keys of these shapes: nobody is offered what it has none for. The keys belong to no password.
     case accountComes(host: String, keys: [UInt8])
 
@@ -64,6 +66,7 @@ public enum NodeQuestion: Sendable, Equatable {
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
+        case .log(let question): [76] + question.bytes
         case .accountComes(let host, let keys):
             [80] + withUnsafeBytes(of: UInt16(truncatingIfNeeded: host.utf8.count).bigEndian, Array.init) + Array(host.utf8) + keys
         case .restart: [68]
@@ -81,6 +84,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 67:
             guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
             self = .store(question)
+        case 76:
+            guard let question = LogQuestion(bytes.dropFirst()) else { return nil }
+            self = .log(question)
         case 80 where bytes.count >= 3:
             let length = Int(bytes[1]) << 8 | Int(bytes[2])
             guard bytes.count >= 3 + length, let host = String(validating: bytes[3..<3 + length], as: UTF8.self) else { return nil }

@@ -54,11 +54,13 @@ struct Commands: Sendable {
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
+        case "log level": logLevel(invocation, sink)
         case "export xep0227": exportPortable(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
         case "version": version(sink)
         case "help": help(invocation, sink)
+        case "complete": complete(invocation, sink)
         case "clock": advanceClock(invocation, sink)
         default: sink.fail(.usage, "this node does not know the command \(invocation.command.name)")
         }
