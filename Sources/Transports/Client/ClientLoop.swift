@@ -40,12 +40,7 @@ final class ClientLoop: @unchecked Sendable {
         self.service = service
         self.shard = shard
         self.loop = loop
-<<<<<<< HEAD
         traffic = service.metrics.addLoop()
-        let seconds = service.settings.sessions.keepaliveSeconds
-        settledInterval = seconds > 0 ? max(1, seconds / Self.silentRounds) : nil
-=======
->>>>>>> nodes
     }
 
     // MARK: Connections
