@@ -76,7 +76,8 @@ let package = Package(
         room(
             "AdminSocket",
             [
-                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream", nio,
+                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream",
+                nio,
                 nioPosix, log,
             ],
             path: "admin/AdminSocket"),

@@ -22,10 +22,11 @@ extension ClusterTests {
                 script: [
                     .init(table: "store", line: "quota_mib = 2048"), .init(table: "backup", line: "every_hours = 24"),
                 ],
-                prepare: { directory in
+                prepare: { cluster in
+                    let directory = cluster.prefix(upTo: cluster.lastIndex(of: "/") ?? cluster.endIndex)
                     let make =
                         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=capulet.lit"
-                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/../host.key -out \(directory)/../host.crt 2>/dev/null"
+                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/host.key -out \(directory)/host.crt 2>/dev/null"
                     guard system("umask 077; \(make)") == 0 else { throw ProcessFailure("openssl made no certificate") }
                 })
             let load = try Load(cluster)
@@ -47,7 +48,9 @@ extension ClusterTests {
             let rules = try server.get("/api/v1/rules")
             for (name, _) in alerts { #expect(rules.contains("\"name\":\"\(name)\""), "\(name) is not loaded") }
             print("dashboard: \(dashboard.count - empty.count) of \(dashboard.count) queries return data;")
-            print("alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))")
+            print(
+                "alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))"
+            )
         }
 
         private func startPrometheus(_ cluster: ProcessCluster, targets: [UInt16], port: UInt16) throws -> Prometheus {

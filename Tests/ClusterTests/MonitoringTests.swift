@@ -87,7 +87,10 @@ extension ClusterTests {
             #expect(changed.rows.count == 1 && changed.rows.first?["node"] == .text("b"))
             #expect(changed.rows.first?["level"] == .text("debug"))
             #expect(changed.sentence == "bus logs from debug on")
-            #expect(try cluster.admin(2).demand("log", "level", "bus").rows.map { $0["level"] } == [.text("info"), .text("debug"), .text("info")])
+            #expect(
+                try cluster.admin(2).demand("log", "level", "bus").rows.map { $0["level"] } == [
+                    .text("info"), .text("debug"), .text("info"),
+                ])
             // It takes effect at once: what clients do is said from debug on.
             try admin.demand("log", "level", "all", "debug")
             #expect(try admin.demand("log", "level").rows.allSatisfy { $0["level"] == .text("debug") })

@@ -97,7 +97,8 @@ public final class ProcessCluster {
     public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
         let slash = program.lastIndex(of: "/") ?? program.startIndex
         let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
-        return try finish([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
+        return try finish(
+            [program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
     }
 
     /// Starts a program beside the nodes; it ends with the cluster at the latest.

@@ -20,7 +20,9 @@ public enum ProcessMonitoring {
 
         /// The names of all families.
         public var families: Set<String> {
-            Set(body.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.compactMap { $0.split(separator: " ").dropFirst(2).first }.map(String.init))
+            Set(
+                body.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.compactMap { $0.split(separator: " ").dropFirst(2).first }
+                    .map(String.init))
         }
     }
 

@@ -65,6 +65,8 @@ public struct Script: Sendable {
     public struct Setting: Sendable, Equatable {
         public var table: String
         public var line: String
+
+        public init(table: String, line: String) { (self.table, self.line) = (table, line) }
     }
 
     public struct Step: Sendable {

@@ -8,7 +8,9 @@ extension CommandTable {
         AdminCommand(
             path: ["log", "level"],
             arguments: [
-                .init(name: "AREA", kind: .choice(["all"] + areas), summary: "One area of the log, or all; every area is shown when not given.", isOptional: true),
+                .init(
+                    name: "AREA", kind: .choice(["all"] + areas),
+                    summary: "One area of the log, or all; every area is shown when not given.", isOptional: true),
                 .init(
                     name: "LEVEL", kind: .choice(levels + ["configured"]),
                     summary: "trace, debug, info, notice, warning, error or critical; or configured, for what the settings say.",

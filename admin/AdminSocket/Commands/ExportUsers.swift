@@ -159,7 +159,8 @@ private final class PortableExport: Sendable {
             for key in (try? Credentials.decode(record.credentials))?.keys.sorted(by: { $0.key < $1.key }) ?? [] {
                 state.writer.key(
                     PortableKey(
-                        mechanism: key.key.mechanism, iterations: key.value.iterations, salt: key.value.salt, storedKey: key.value.storedKey,
+                        mechanism: key.key.mechanism, iterations: key.value.iterations, salt: key.value.salt,
+                        storedKey: key.value.storedKey,
                         serverKey: key.value.serverKey))
             }
             if let reason = record.disabledReason { state.writer.disabled(reason: reason) }
@@ -262,7 +263,8 @@ private final class PortableExport: Sendable {
         if rest.next <= rest.last {
             let ids = ArchiveIDs(key: rest.key)
             var full: UInt64?
-            let scan = try rest.rows.scanArchive(rest.next...rest.last, peer: nil, reverse: false, rows: Self.rows, in: snapshot) { message in
+            let scan = try rest.rows.scanArchive(rest.next...rest.last, peer: nil, reverse: false, rows: Self.rows, in: snapshot) {
+                message in
                 guard writer.count < Self.piece else {
                     full = message.sequence
                     return false

@@ -33,7 +33,8 @@ extension Commands {
         let areas = LogArea.allCases.map(\.rawValue)
         let area = invocation.text("AREA") ?? "all"
         guard area == "all" || areas.contains(area) else {
-            return sink.fail(.invalid, "there is no area \(Words.visible(area)) of the log; the areas are all, \(areas.joined(separator: ", "))")
+            return sink.fail(
+                .invalid, "there is no area \(Words.visible(area)) of the log; the areas are all, \(areas.joined(separator: ", "))")
         }
         let level = invocation.text("LEVEL") ?? ""
         guard level.isEmpty || level == LogQuestion.configured || Settings.Log.levels.contains(level) else {
@@ -51,7 +52,7 @@ extension Commands {
                 for facts in nodes {
                     for shown in LogArea.allCases where area == "all" || shown.rawValue == area {
                         reply.row(
-                            facts["node"], .text(shown.rawValue), facts[shown.rawValue], facts["configured." + shown.rawValue],
+                            facts["node"], .text(shown.rawValue), facts["level." + shown.rawValue], facts["configured." + shown.rawValue],
                             .text(shown.says))
                     }
                 }
