@@ -37,7 +37,9 @@ public enum ProcessMonitoring {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("\(path) at \(place) is not answered in time") }
+            let ready = poll(&waiting, 1, deadline.milliseconds)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { throw ProcessFailure("\(path) at \(place) is not answered in time") }
             let count = recv(descriptor, &chunk, chunk.count, 0)
             guard count >= 0 else { throw ProcessFailure.system(path) }
             if count == 0 { break }

@@ -66,7 +66,10 @@ public struct Script: Sendable {
         public var table: String
         public var line: String
 
-        public init(table: String, line: String) { (self.table, self.line) = (table, line) }
+        public init(table: String, line: String) {
+            self.table = table
+            self.line = line
+        }
     }
 
     public struct Step: Sendable {

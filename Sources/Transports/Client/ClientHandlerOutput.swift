@@ -43,7 +43,7 @@ extension ClientHandler: ClientConnection {
         dropExchange()
         flush()
         // Not in the midst of a tick.
-        context.eventLoop.execute { self.abandon() }
+        context.eventLoop.assumeIsolated().execute { self.abandon() }
     }
 
     /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
