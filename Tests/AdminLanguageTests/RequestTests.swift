@@ -105,7 +105,9 @@ import Testing
         for command in CommandTable.all {
             #expect(names.insert(command.name).inserted, "\(command.name) stands twice")
             #expect(command.summary.hasSuffix("."))
-            #expect(command.arguments.dropLast().allSatisfy { !$0.repeats && !$0.isOptional })
+            #expect(command.arguments.dropLast().allSatisfy { !$0.repeats })
+            let firstOptional = command.arguments.firstIndex { $0.isOptional } ?? command.arguments.endIndex
+            #expect(command.arguments[firstOptional...].allSatisfy { $0.isOptional })
             #expect(Set(command.options.map(\.name)).count == command.options.count)
             for example in command.examples {
                 let line = example.split(separator: "<")[0].replacing("--json ", with: "").replacing("'", with: "\"")

@@ -45,7 +45,7 @@ public struct AdminCommand: Sendable {
         public var kind: Kind
         /// One sentence for the help page.
         public var summary: String
-        /// Whether it may be left out; only the last argument may.
+        /// Whether it may be left out; then all behind it may, too.
         public var isOptional = false
         /// Whether it may stand several times; only the last argument may.
         public var repeats = false
