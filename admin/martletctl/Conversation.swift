@@ -1,36 +1,58 @@
 internal import AdminLanguage
 internal import Glibc
 
+/// How a request ended.
+enum Ending {
+    case status(ExitStatus)
+    /// The person wants no more of the reply: the connection cannot be used again.
+    case interrupted
+}
+
 /// One request and its reply. Reads while it writes, so that neither side ever waits for the other with full buffers.
 struct Conversation: ~Copyable {
     /// Bytes waiting to be sent above which standard input is left alone.
     private static let enough = 262_144
 
-    private var connection: Connection
+    private let connection: Connection
+    private let input: Input
+    private let display: Display
+    private let mode: TerminalMode?
+    private let signals: Signals?
+    private let changes: Bool
     private let timeout: Int64
-    private let isJSON: Bool
     private var parser = ReplyParser()
-    private var text = TextRenderer()
+    private var text: TextRenderer
     private var json = JSONRenderer()
     private var bar = ProgressBar()
     private var outgoing: [UInt8]
     private var sent = 0
     /// Whether the server takes lines and standard input may have more of them.
     private var isSendingLines = false
-    private var isAtLineStart = true
     private var linesRead: Int64 = 0
     /// Whether all lines of standard input have been read: then their number is the total.
     private var hasAllLines = false
     private var lastHeard = monotonicMilliseconds()
 
-    init(_ connection: consuming Connection, options: Options) throws(Failure) {
-        let line = Words.line(CommandTable.resolvingPaths(options.words, in: Self.workingDirectory))
+    /// - Parameters:
+    ///   - changes: whether the request changes the server: then its reply is waited for also when nobody looks.
+    ///   - mode: the terminal, when it is not in the state in which a line can be typed.
+    ///   - signals: where an interrupt comes; nil: it ends the program.
+    init(
+        _ connection: Connection, words: [String], options: Options, changes: Bool, input: Input, display: Display, mode: TerminalMode?,
+        signals: Signals?
+    ) throws(Failure) {
+        let line = Words.line(CommandTable.resolvingPaths(words, in: Self.workingDirectory))
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
         }
         self.connection = connection
+        self.input = input
+        self.display = display
+        self.mode = mode
+        self.signals = signals
+        self.changes = changes
+        text = TextRenderer(width: display.width)
         timeout = Int64(options.timeout) * 1000
-        isJSON = options.json
         outgoing = Array(line.utf8) + [UInt8(ascii: "\n")]
     }
 
@@ -41,13 +63,17 @@ struct Conversation: ~Copyable {
     }
 
     /// Sends the request and shows the reply, to its end.
-    mutating func run() throws(Failure) -> ExitStatus {
+    mutating func run() throws(Failure) -> Ending {
         do throws(Failure) {
             while true {
                 while let line = try connection.nextLine() {
-                    if let status = try take(line) { return status }
+                    if let status = try take(line) { return .status(status) }
+                    if display.isLeft, !changes { return .interrupted }
                 }
-                try wait()
+                if try wait() {
+                    bar.clear()
+                    return .interrupted
+                }
             }
         } catch {
             bar.clear()
@@ -68,23 +94,30 @@ struct Conversation: ~Copyable {
             bar.show(done: done, total: total ?? (hasAllLines ? linesRead : nil))
             return nil
         case .prompt(.password):
-            outgoing += try Terminal.password() + [UInt8(ascii: "\n")]
+            outgoing += try Terminal.password(input) + [UInt8(ascii: "\n")]
             lastHeard = monotonicMilliseconds()
             return nil
         case .prompt(.consent):
             bar.clear()
-            outgoing += Array((Terminal.consent() ? "yes" : "no").utf8) + [UInt8(ascii: "\n")]
+            mode?.enter(.lines)
+            defer { mode?.enter(.running) }
+            outgoing += Array((Terminal.consent(input) ? "yes" : "no").utf8) + [UInt8(ascii: "\n")]
             lastHeard = monotonicMilliseconds()
             return nil
         case .prompt(.lines):
             isSendingLines = true
+            if input.isTerminal {
+                input.resume()
+                mode?.enter(.lines)
+                Output.error("Write the lines; one with a dot alone, or ctrl-d, ends them.\n")
+            }
             return nil
         case .fact, .table, .row, .warning, .prose, .ok, .error: break
         }
         bar.clear()
-        let shown = isJSON ? json.take(reply) : text.take(reply)
-        if !shown.out.isEmpty { Output.out(shown.out) }
-        if !shown.err.isEmpty { Output.error(shown.err) }
+        display.show(display.isJSON ? json.take(reply) : text.take(reply))
+        // What a page took to read was not the node's time.
+        lastHeard = monotonicMilliseconds()
         switch reply {
         case .ok: return .success
         case .error(let code, _): return ExitStatus(code)
@@ -92,28 +125,36 @@ struct Conversation: ~Copyable {
         }
     }
 
-    /// Waits until something can be read or sent, and does it.
-    private mutating func wait() throws(Failure) {
+    /// Waits until something can be read or sent, and does it. True: the person interrupted it.
+    private mutating func wait() throws(Failure) -> Bool {
         let wantsInput = isSendingLines && outgoing.count - sent < Conversation.enough
+        if wantsInput { try takeLines() }
+        let readsInput = isSendingLines && wantsInput
         var events = [
             pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (sent < outgoing.count ? Int16(POLLOUT) : 0), revents: 0),
-            pollfd(fd: wantsInput ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: readsInput ? input.descriptor : -1, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         // While standard input is what is waited for, the node has nothing to answer.
-        let isWaitingForInput = wantsInput && sent == outgoing.count
+        let isWaitingForInput = readsInput && sent == outgoing.count
         let left = isWaitingForInput ? -1 : max(0, lastHeard + timeout - monotonicMilliseconds())
-        let ready = poll(&events, 2, Int32(clamping: left))
+        let ready = poll(&events, 3, Int32(clamping: left))
         if ready < 0 {
             guard errno == EINTR else { throw Failure(.failure, "waiting failed (\(String(cString: strerror(errno))))") }
-            return
+            return false
         }
         guard ready > 0 else {
             throw Failure(
                 .noConnection, "node \(connection.node) has not answered for \(timeout / 1000) s: what was asked for may or may not be done"
             )
         }
+        if events[2].revents != 0, signals?.interrupts() == true { return true }
         if events[0].revents & Int16(POLLOUT) != 0 { try send() }
-        if events[1].revents != 0 { try readInput() }
+        if events[1].revents != 0 {
+            try input.fill()
+            // The node's patience begins when it has something to answer.
+            lastHeard = monotonicMilliseconds()
+        }
         if events[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
             lastHeard = monotonicMilliseconds()
             guard try connection.receive() else {
@@ -122,6 +163,7 @@ struct Conversation: ~Copyable {
                     "node \(connection.node) closed the connection before its answer was whole: what was asked for may or may not be done")
             }
         }
+        return false
     }
 
     private mutating func send() throws(Failure) {
@@ -134,33 +176,24 @@ struct Conversation: ~Copyable {
         }
     }
 
-    /// Reads lines from standard input and doubles the dot at their beginnings; at its end sends the lone dot.
-    private mutating func readInput() throws(Failure) {
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        let count = read(STDIN_FILENO, &chunk, chunk.count)
-        if count < 0 {
-            guard errno == EINTR || errno == EAGAIN else {
-                throw Failure(.failure, "standard input cannot be read (\(String(cString: strerror(errno))))")
+    /// Takes the lines that were read, and doubles the dot at their beginnings; at their end sends the lone dot.
+    private mutating func takeLines() throws(Failure) {
+        while outgoing.count - sent < Conversation.enough {
+            guard let line = input.next() else {
+                if input.isAtEnd { break }
+                return
             }
-            return
+            if input.endsAtDot, line == [UInt8(ascii: ".")] || line == Array(".\r".utf8) { break }
+            if line.first == UInt8(ascii: ".") { outgoing.append(UInt8(ascii: ".")) }
+            outgoing += line
+            outgoing.append(UInt8(ascii: "\n"))
+            linesRead += 1
+            if outgoing.count - sent >= Conversation.enough { return }
         }
-        // The node's patience begins when it has something to answer.
-        lastHeard = monotonicMilliseconds()
-        guard count > 0 else {
-            if !isAtLineStart {
-                outgoing.append(UInt8(ascii: "\n"))
-                linesRead += 1
-            }
-            outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
-            isSendingLines = false
-            hasAllLines = true
-            return
-        }
-        for byte in chunk[..<count] {
-            if isAtLineStart, byte == UInt8(ascii: ".") { outgoing.append(byte) }
-            outgoing.append(byte)
-            isAtLineStart = byte == UInt8(ascii: "\n")
-            if isAtLineStart { linesRead += 1 }
-        }
+        outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
+        isSendingLines = false
+        hasAllLines = true
+        input.resume()
+        if input.isTerminal { mode?.enter(.running) }
     }
 }
