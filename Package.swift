@@ -10,6 +10,7 @@ let strict: [SwiftSetting] = [
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
@@ -47,11 +48,12 @@ let package = Package(
         room("XMLStream", ["CLibXML2"]),
         room("Stanzas", ["XMLStream", "CShims"]),
         room("Settings", []),
-        room("Telemetry", []),
+        room("Telemetry", ["CShims"]),
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
         room("Console", ["AdminLanguage"], path: "admin/Console"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
+        room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
         room("Store", ["Stanzas"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
@@ -71,21 +73,27 @@ let package = Package(
                 "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims",
                 "CZlib", nio, nioPosix, log,
             ]),
-        room("Bus", ["BusProtocol", "Settings", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room("Bus", ["BusProtocol", "Settings", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
-            ["AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "Settings", "Store", "Stanzas", nio, nioPosix, log],
+            [
+                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream",
+                nio,
+                nioPosix, log,
+            ],
             path: "admin/AdminSocket"),
+        room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
         // Floor 4: assembly.
         room(
             "Node",
             [
-                "Modules", "Transports", "Bus", "AdminSocket", "LMDBStore", "ServerCore", "Store", "Authentication", "BusProtocol",
+                "Modules", "Transports", "Bus", "AdminSocket", "Monitoring", "LMDBStore", "ServerCore", "Store", "Authentication",
+                "BusProtocol",
                 "AdminLanguage", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log,
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage", "Console"], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage", "Console", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
@@ -94,6 +102,7 @@ let package = Package(
         suite("AdminLanguageTests", ["AdminLanguage"]),
         suite("ConsoleTests", ["Console", "TestKit"]),
         suite("MartletctlTests", ["martletctl"]),
+        suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"], exclude: []),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
         suite(
             "TransportsTests",
@@ -102,6 +111,7 @@ let package = Package(
                 "COpenSSL", "CZlib", nio,
                 nioPosix, nioEmbedded, log,
             ]),
+        suite("MonitoringTests", ["Monitoring", "ServerCore", "Settings", "Telemetry", nio, nioPosix, log]),
         suite("AuthenticationTests", ["Authentication", "Stanzas", "COpenSSL"]),
         suite("StoreTests", ["Store", "LMDBStore", "Stanzas", "VolumeHammer"]),
         .executableTarget(name: "VolumeHammer", dependencies: ["Store", "LMDBStore"], path: "Tests/VolumeHammer", swiftSettings: strict),

@@ -24,6 +24,7 @@ final class Committer: Sendable {
         /// Nanoseconds between probes.
         var probeInterval: UInt64
         var stateChanged: @Sendable (VolumeState) -> Void
+        var committed: @Sendable (_ operations: Int, _ submissions: Int, _ nanoseconds: UInt64) -> Void = { _, _, _ in }
     }
 
     private let inbox = Monitor(Inbox())
@@ -176,6 +177,7 @@ final class Committer: Sendable {
                     inbox.statistics.bytesPut += UInt64(bytes)
                     inbox.statistics.commitNanoseconds &+= spent
                 }
+                options.committed(operations, group.count, spent)
                 for submission in group { submission.completion(.success(())) }
             } catch {
                 close(error)

@@ -17,6 +17,9 @@ public final class LMDBVolume: Volume {
         public var readers = 2
         /// Time between a failed commit and the next probe.
         public var probeInterval: Duration = .seconds(1)
+        /// Told of every transaction that was committed, on the one thread that writes: puts and deletes, submissions, and nanoseconds with
+        /// the sync to disk.
+        public var committed: @Sendable (_ operations: Int, _ submissions: Int, _ nanoseconds: UInt64) -> Void = { _, _, _ in }
         public init() {}
     }
 
@@ -149,7 +152,7 @@ public final class LMDBVolume: Volume {
                 environment,
                 Committer.Options(
                     quotaBytes: options.quotaBytes, operations: max(1, options.commitOperations),
-                    probeInterval: options.probeInterval.nanoseconds, stateChanged: stateChanged))
+                    probeInterval: options.probeInterval.nanoseconds, stateChanged: stateChanged, committed: options.committed))
             let answer = Monitor<Result<Void, StoreFailure>?>(nil)
             committer.submit(.init(effects: VolumeRows.epoch(epoch)) { result in answer.change { $0 = result } })
             switch answer.wait({ $0 }) {

@@ -30,10 +30,38 @@ public final class PrivateStorage: Module {
                 return Self.answer(try Self.fragments(of: request, bound: settings.privateBytes), request, turn)
             } catch { return .error(error) }
         }
+        registration.call(Self.restore) { argument, turn, result in
+            guard let count = Self.restore(argument, settings, turn) else { return result.reply(.failed("its private elements are not readable")) }
+            result.reply(.done(count))
+        }
         // §2.3, §4: of others nothing is said and nothing is taken.
         for type in [StanzaType.get, .set] {
             registration.iq(type, Self.query, to: .otherAccount, .server, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
         }
+    }
+
+    /// The call that brings elements back out of an export: whether they win over those that are there, their number, and of each its name
+    /// (local name, a space, namespace) and its bytes, as `store` keeps them. Answered with how many were taken.
+    static let restore = "private.restore"
+
+    private static func restore(_ argument: [UInt8], _ settings: Settings.Profile, _ turn: Turn) -> Int? {
+        var reader = ByteReader(argument)
+        var index = PrivateIndex(of: turn.account)
+        var taken = 0
+        guard let wins = (try? reader.uint8()).map({ $0 == 1 }), let count = try? reader.count() else { return nil }
+        for _ in 0..<count {
+            guard let name = try? reader.string(), let xml = try? reader.bytes() else { return nil }
+            let hash = turn.account.hash(of: name)
+            let size = index.sizes[hash]
+            guard size == nil || wins, index.bytes - Int(size ?? 0) + xml.count <= settings.privateBytes,
+                size != nil || index.sizes.count < settings.privateItems
+            else { continue }
+            index.sizes[hash] = UInt32(clamping: xml.count)
+            turn.account.keep(.privateXML, name, xml)
+            taken += 1
+        }
+        index.keep(in: turn.account)
+        return taken
     }
 
     /// All elements of one name and namespace in a request.

@@ -33,6 +33,7 @@ public final class Push: Module {
             let attention = turn.account.attention(to: stanza)
             for service in PushService.all(turn.account)
             where attention.isUnattended || attention.asleep.contains(service.resource) {
+                turn.trace(.pushed, stanza, "to \(service.jid)")
                 PushSender.of(turn.account, settings).tell(service, of: stanza, turn)
             }
             return .next

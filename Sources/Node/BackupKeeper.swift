@@ -40,6 +40,11 @@ final class BackupKeeper: Sendable {
     private let log: Logger
     private let state = Mutex(State())
     private let lastSuccess: Gauge
+    /// Begin of the newest backup in the folder, whichever node took it, and when that was looked up.
+    private let newest = Newest()
+    private final class Newest: Sendable {
+        let look = Mutex<(started: Int64, at: MonotonicTime)?>(nil)
+    }
     private let lastBytes: Gauge
     private let running: Gauge
     private let succeeded: Counter
@@ -55,6 +60,15 @@ final class BackupKeeper: Sendable {
         lastSuccess = try registry.gauge(
             "martlet_backup_last_success_timestamp_seconds", help: "When the last backup that this node took was begun; 0: none.")
         lastBytes = try registry.gauge("martlet_backup_last_size_bytes", help: "Size of the last backup that this node took.")
+        let hours = settings.backup.everyHours
+        try registry.reading("martlet_backup_interval_seconds", help: "What lies between two scheduled backups; 0: none is scheduled.") {
+            Double(hours) * 3_600
+        }
+        let newest = newest
+        try registry.samples(
+            "martlet_backup_newest_timestamp_seconds",
+            help: "When the newest whole backup in the folder of backups was begun, by whichever node, in seconds since 1970."
+        ) { newest.look.withLock { $0.map { [Registry.Sample([], Double($0.started / 1_000_000))] } } ?? [] }
         running = try registry.gauge("martlet_backup_running", help: "1 while this node takes a backup.")
         succeeded = try registry.counter(
             "martlet_backups_total", help: "Backups that this node began and that have ended.", labels: [("result", "ok")])
@@ -148,6 +162,18 @@ final class BackupKeeper: Sendable {
         }
     }
 
+    // MARK: Watched
+
+    /// Looks what the newest backup in the folder is, once a minute at most. It reads the folder: never on a loop.
+    func refreshNewest() {
+        let now = MonotonicTime.now
+        if let last = newest.look.withLock({ $0?.at }), now < last + .seconds(60) { return }
+        guard let found = (try? Backups.list(in: directory))?.whole.last(where: { $0.manifest.volume == core.identity.name }) else {
+            return newest.look.withLock { $0 = nil }
+        }
+        newest.look.withLock { $0 = (found.manifest.started, now) }
+    }
+
     // MARK: Running
 
     private func begin(_ directory: String, scheduled: Bool) throws(StoreFailure) -> UInt64 {
@@ -198,15 +224,17 @@ final class BackupKeeper: Sendable {
             succeeded.increment()
             lastSuccess.set(manifest.started / 1_000_000)
             lastBytes.set(Int64(clamping: manifest.bytes))
+            newest.look.withLock { $0 = nil }
             log.notice(
                 "a backup is taken",
                 metadata: [
+                    "event": "\(Event.backupTaken)",
                     "path": "\(backup.path)", "bytes": "\(manifest.bytes)", "rows": "\(manifest.rows)",
                     "seconds": "\((manifest.finished - manifest.started) / 1_000_000)",
                 ])
         case .failure(let failure):
             failed.increment()
-            log.error("a backup failed", metadata: ["reason": "\(Self.sentence(failure))"])
+            log.error("a backup failed", metadata: ["event": "\(Event.backupFailed)", "reason": "\(Self.sentence(failure))"])
         }
         running.set(0)
         let wasScheduled = state.withLock { state in

@@ -8,6 +8,7 @@ import Glibc
 import LMDBStore
 import Logging
 import Modules
+import Monitoring
 import NIOCore
 import NIOPosix
 import ServerCore
@@ -20,39 +21,49 @@ import Transports
 
 /// One `martletd` process: assembly in the reading order of start, and of stop.
 public final class Node: Sendable {
-    private let settings: Settings
-    private let log: Logger
+    let settings: Settings
+    let log: Logger
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
-    private let volume: LMDBVolume
-    private let core: Core
-    private let shards: [Shard]
+    let volume: LMDBVolume
+    let core: Core
+    let shards: [Shard]
     private let links: StanzaLinks
     private let passwords: PasswordPool
     private let bridge: BusBridge
     private let census: AccountCensus
     private let backups: BackupKeeper
-    private let parts = Mutex(Parts())
-    private let stopRequested: @Sendable () -> Void
+    private let watching: Watching
+    let parts = Mutex(Parts())
+    private let leaveRequested: @Sendable (Leave) -> Void
     private let registry: Registry
     private let started: Int64
 
-    private struct Parts {
+    /// What an administrator wants of the process.
+    public enum Leave: Sendable {
+        /// It ends.
+        case stop
+        /// It ends and begins anew (`NewProcess`).
+        case restart
+    }
+
+    struct Parts {
         var claim: KeeperLock.Claim?
         var transports: ClientTransports?
         var components: ComponentTransports?
         var admin: AdminListener?
         var epoch: UInt64 = 0
+        var phase = NodePhase.serving
     }
 
     /// Builds everything; nothing runs yet.
     ///
-    /// - Parameter stopRequested: called when an administrator asks the node to stop.
+    /// - Parameter leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
     /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
-    public init(_ settings: Settings, stopRequested: @escaping @Sendable () -> Void) throws {
+    public init(_ settings: Settings, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
         let settings = try Self.prepared(settings)
         self.settings = settings
-        self.stopRequested = stopRequested
+        self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
         let level = Logger.Level(rawValue: settings.log.level) ?? .info
         LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: level) }
@@ -63,18 +74,22 @@ public final class Node: Sendable {
 
         try StoreOpening.makeDirectory(settings.node.directory)
         let storeLog = Logger(label: "store")
-        volume = try StoreOpening.open(settings.node.directory + "/store", settings.store) { state in
+        registry = Registry()
+        let commits = try CommitMetrics(registry)
+        volume = try StoreOpening.open(settings.node.directory + "/store", settings.store, commits) { state in
             switch state {
-            case .keeping: storeLog.notice("the store takes writes")
+            case .keeping: storeLog.notice("the store takes writes", metadata: ["event": "\(Event.storeOpen)"])
             case .following, .closed: storeLog.debug("the store takes no writes from this node")
-            case .readOnly: storeLog.critical("the store takes no writes; a probe is tried every second", metadata: ["state": "\(state)"])
+            case .readOnly:
+                storeLog.critical(
+                    "the store takes no writes; a probe is tried every second",
+                    metadata: ["event": "\(Event.storeShut)", "state": "\(state)"])
             }
         }
 
         let loops = settings.node.loops > 0 ? settings.node.loops : System.coreCount
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         adminGroup = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        registry = Registry()
         let me = NodeInfo.ofThisProcess(
             name: settings.node.name, featureLevel: UInt16(clamping: VolumeIdentity.currentFeatureLevel), loops: loops,
             volumeID: volume.identity.volumeID, product: "Martlet \(Version.text)")
@@ -93,7 +108,8 @@ public final class Node: Sendable {
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
         links = StanzaLinks(
-            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"))
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"),
+            metrics: try BusMetrics(registry))
         bridge.connect(links, shards)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
         let transports = try ClientTransports(
@@ -104,6 +120,9 @@ public final class Node: Sendable {
         let components = try ComponentTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
             log: Logger(label: "components"))
+        watching = try Watching(
+            core: core, loops: nioLoops, volume: volume, links: links, transports: transports, backups: backups, registry: registry,
+            log: Logger(label: "watch"))
         parts.withLock {
             $0.transports = transports
             $0.components = components
@@ -133,9 +152,10 @@ public final class Node: Sendable {
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
+        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: "watch"))
         waitForLock()
         backups.startSchedule()
-        log.notice("started", metadata: ["node": "\(settings.node.name)"])
+        log.notice("started", metadata: ["event": "\(Event.started)", "node": "\(settings.node.name)"])
     }
 
     /// Waits until all accounts are counted, or so long.
@@ -153,12 +173,16 @@ public final class Node: Sendable {
         do {
             try parts.withLock { $0.transports }?.reloadCertificates()
         } catch {
-            log.error("the certificates are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
+            log.error(
+                "the certificates are not reloaded; the old ones stay",
+                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
         }
         do {
             try parts.withLock { $0.components }?.reloadSecrets()
         } catch {
-            log.error("the secrets of components are not reloaded; the old ones stay", metadata: ["reason": "\(error)"])
+            log.error(
+                "the secrets of components are not reloaded; the old ones stay",
+                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
         }
     }
 
@@ -169,7 +193,7 @@ public final class Node: Sendable {
             case .success(let lock): self.becomeKeeper(lock)
             case .failure(let failure):
                 self.log.critical("the keeper's lock cannot be waited for", metadata: ["error": "\(failure)"])
-                self.stopRequested()
+                self.leaveRequested(.stop)
             }
         }
         parts.withLock { $0.claim = claim }
@@ -179,26 +203,28 @@ public final class Node: Sendable {
         do {
             let epoch = try volume.becomeKeeper(lock)
             parts.withLock { $0.epoch = epoch }
-            log.notice("keeps the store", metadata: ["epoch": "\(epoch)"])
+            log.notice("keeps the store", metadata: ["event": "\(Event.keeper)", "epoch": "\(epoch)"])
             // Loop 0 asks the cluster: the others must know before the answers come.
             for shard in shards.reversed() { shard.enter { $0.becomeHome(epoch: epoch) } }
         } catch {
-            log.critical("cannot become the keeper; stopping so that another node can", metadata: ["error": "\(error)"])
-            stopRequested()
+            log.critical(
+                "cannot become the keeper; stopping so that another node can",
+                metadata: ["event": "\(Event.keeperFailed)", "error": "\(error)"])
+            leaveRequested(.stop)
         }
     }
 
-    /// Drains and leaves: clients are told to come back, what they sent is handled, then the lock is given up.
+    /// Drains and leaves: sessions go on elsewhere, what clients sent is handled, then the lock is given up.
     public func stop() async {
-        log.notice("stopping")
+        log.notice("stopping", metadata: ["event": "\(Event.stopping)"])
+        watching.standing.leave()
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
         backups.stop()
-        await transports?.stopListening()
-        await components?.stopListening()
+        await drain()
+        parts.withLock { $0.phase = .stopping }
         let patience = settings.cluster.drainSeconds
-        await onEveryShard { shard, done in shard.drain(patience: .seconds(patience), done: done) }
         // Acknowledgements of another loop's sessions may have come after a loop was done.
         await onEveryShard { shard, done in
             let once = Once(done)
@@ -209,6 +235,7 @@ public final class Node: Sendable {
         await components?.stop()
         for shard in shards { shard.enter { $0.stopHousekeeping() } }
         await admin?.stop()
+        await watching.stop()
         links.goodbye()
         // Commits what waits, then the lock: the next keeper finds everything.
         let volume = volume
@@ -222,11 +249,11 @@ public final class Node: Sendable {
         passwords.stop()
         try? await adminGroup.shutdownGracefully()
         try? await group.shutdownGracefully()
-        log.notice("stopped")
+        log.notice("stopped", metadata: ["event": "\(Event.stopped)"])
     }
 
     /// Begins something on every loop and waits until each says that it is done.
-    private func onEveryShard(_ body: @escaping @Sendable (Shard, @escaping @Sendable () -> Void) -> Void) async {
+    func onEveryShard(_ body: @escaping @Sendable (Shard, @escaping @Sendable () -> Void) -> Void) async {
         await withTaskGroup(of: Void.self) { group in
             for shard in shards {
                 group.addTask {
@@ -236,24 +263,12 @@ public final class Node: Sendable {
         }
     }
 
-    /// Runs something the first time it is asked to.
-    private final class Once: Sendable {
-        private let body: Mutex<(@Sendable () -> Void)?>
-        init(_ body: @escaping @Sendable () -> Void) { self.body = Mutex(body) }
-        func run() {
-            body.withLock { body in
-                defer { body = nil }
-                return body
-            }?()
-        }
-    }
-
     // MARK: What the node says of itself
 
     private func installAnswers() {
         let report = NodeReport(
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
-        let stop = stopRequested
+        let leave = leaveRequested
         let backups = backups
         for shard in shards {
             shard.enter { shard in
@@ -264,9 +279,17 @@ public final class Node: Sendable {
                     case .facts:
                         return report.facts(
                             isKeeper: shard.placement.owner?.node == core.node, serves: shard.placement.owner?.serves == true,
-                            epoch: shard.placement.epoch
+                            epoch: shard.placement.epoch, phase: self.parts.withLock { $0.phase }
                         ).bytes
-                    case .stop: stop()
+                    case .stop: leave(.stop)
+                    case .restart: leave(.restart)
+                    case .drain: Task { await self.drain() }
+                    case .undrain:
+                        Task {
+                            do { try await self.undrain() } catch {
+                                self.log.error("takes no clients all the same", metadata: ["reason": "\(error)"])
+                            }
+                        }
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }

@@ -17,11 +17,12 @@ struct NodeReport: Sendable {
     let links: StanzaLinks
     let started: Int64
 
-    func facts(isKeeper: Bool, serves: Bool, epoch: UInt64) -> NodeFacts {
+    func facts(isKeeper: Bool, serves: Bool, epoch: UInt64, phase: NodePhase) -> NodeFacts {
         let store = volume.statistics
         var facts: [(key: String, value: ReplyValue)] = [
             ("node", .text(name)),
             ("incarnation", .text(String(core.node, radix: 16))),
+            ("state", .text(phase.rawValue)),
             ("role", .text(isKeeper ? "keeper" : "node")),
             ("serving", .flag(serves)),
             ("epoch", ReplyValue(epoch)),
@@ -29,10 +30,10 @@ struct NodeReport: Sendable {
             ("loops", ReplyValue(core.loopCount)),
             ("sessions", ReplyValue(core.metrics.sessions.value)),
             ("started", .text(DateTime(microseconds: started - started % 1_000_000).description)),
-            ("memory_mib", ReplyValue(Self.residentBytes >> 20)),
+            ("memory_mib", ReplyValue(ProcessMetrics.residentBytes >> 20)),
             ("version", .text(core.software.version)),
-            ("stanzas_in", ReplyValue(core.metrics.stanzasIn.value)),
-            ("stanzas_out", ReplyValue(core.metrics.stanzasOut.value)),
+            ("stanzas_in", ReplyValue(core.metrics.stanzasReceived)),
+            ("stanzas_out", ReplyValue(core.metrics.stanzasSent)),
             ("store_state", .text(Self.word(for: store.state))),
             ("commits", ReplyValue(store.commits)),
             ("commits_failed", ReplyValue(store.failures)),
@@ -63,15 +64,5 @@ struct NodeReport: Sendable {
         case .readOnly: "read-only"
         case .closed: "closed"
         }
-    }
-
-    /// Resident memory of the process in bytes.
-    private static var residentBytes: UInt64 {
-        guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-        defer { fclose(file) }
-        var text = [CChar](repeating: 0, count: 128)
-        guard fgets(&text, 128, file) != nil else { return 0 }
-        let words = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(separator: " ")
-        return (words.count > 1 ? UInt64(words[1]) ?? 0 : 0) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
     }
 }

@@ -1,5 +1,6 @@
 import Glibc
 public import LMDBStore
+import Monitoring
 public import ServerCore
 import Settings
 import Stanzas
@@ -15,13 +16,14 @@ enum StoreOpening {
 
     /// Opens the volume, making it first where there is none. Several nodes may come here at once: one makes it, all open it.
     static func open(
-        _ directory: String, _ settings: Settings.Store, stateChanged: @escaping @Sendable (VolumeState) -> Void
+        _ directory: String, _ settings: Settings.Store, _ metrics: CommitMetrics, stateChanged: @escaping @Sendable (VolumeState) -> Void
     ) throws(StartFailure) -> LMDBVolume {
         var options = LMDBVolume.Options()
         options.mapBytes = UInt64(clamping: settings.mapGiB) << 30
         options.quotaBytes = UInt64(clamping: settings.quotaMiB) << 20
         options.commitOperations = settings.commitEffects
         options.readers = settings.readers
+        options.committed = { metrics.committed(operations: $0, submissions: $1, nanoseconds: $2) }
         // A few tries: another node may hold the lock for the moment in which it makes the volume.
         var last: StoreFailure?
         for attempt in 0..<100 {

@@ -2,21 +2,18 @@ public import Telemetry
 
 /// What the core counts. One instance a process, shared by its loops.
 public final class CoreMetrics: Sendable {
-    public let stanzasIn: Counter
-    public let stanzasOut: Counter
+    /// What the loops count for themselves.
+    let loops = LoopTable()
     public let sessionsBound: Counter
     /// Sessions with a resource whose socket is here.
     public let sessions: Gauge
     private let sessionsEnded: [String: Counter]
     private let registrations: [RegistrationOutcome: Counter]
     private let invitations: [InvitationEvent: Counter]
-    /// How long effects waited for their commit, in microseconds.
-    public let commitLatency: Histogram
     public let failedCommits: Counter
     public let failedLoads: Counter
     public let damagedRecords: Counter
     public let refusedOffline: Counter
-    public let archivedMessages: Counter
     public let archivePages: Counter
     public let inboxCleared: Counter
     public let retractions: Counter
@@ -25,7 +22,6 @@ public final class CoreMetrics: Sendable {
     public let strayLetters: Counter
     public let pauses: Counter
     public let takeovers: Counter
-    public let carbons: Counter
     /// Sessions whose client said that it is inactive (XEP-0352).
     let inactiveSessions: Gauge
     let heldStanzas: Counter
@@ -42,8 +38,7 @@ public final class CoreMetrics: Sendable {
     let pushesDisabled: Counter
     /// Sessions that wait for their clients to resume them.
     public let detachedSessions: Gauge
-    public let acknowledgementsIn: Counter
-    public let acknowledgementsOut: Counter
+    let shelteredSessions: Counter
     public let acknowledgementTimeouts: Counter
     private let resumptions: [String: Counter]
     /// Components that are connected here.
@@ -60,8 +55,7 @@ public final class CoreMetrics: Sendable {
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {
-        stanzasIn = try registry.counter("martlet_stanzas_received_total", help: "Stanzas received from clients.")
-        stanzasOut = try registry.counter("martlet_stanzas_sent_total", help: "Stanzas written towards clients.")
+        try Self.register(loops, in: registry)
         sessionsBound = try registry.counter("martlet_sessions_bound_total", help: "Sessions that were granted a resource.")
         sessions = try registry.gauge("martlet_sessions", help: "Sessions with a resource on this node.")
         var ended: [String: Counter] = [:]
@@ -83,14 +77,11 @@ public final class CoreMetrics: Sendable {
                 "martlet_invitations_total", help: "What became of invitations.", labels: [("event", event.rawValue)])
         }
         self.invitations = invitations
-        commitLatency = try registry.histogram(
-            "martlet_commit_wait_seconds", help: "Time from asking for effects to their durability.", unit: .microseconds)
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
         failedLoads = try registry.counter("martlet_account_loads_failed_total", help: "Accounts that could not be read from the store.")
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")
-        archivedMessages = try registry.counter("martlet_archive_messages_total", help: "Messages written to archives, once an account.")
         inboxCleared = try registry.counter(
             "martlet_inbox_cleared_total", help: "Owed messages not sent because a client reads them in the archive (Bind 2).")
         archivePages = try registry.counter("martlet_archive_pages_total", help: "Pages of archives that clients were given.")
@@ -121,9 +112,8 @@ public final class CoreMetrics: Sendable {
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
         detachedSessions = try registry.gauge(
             "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
-        acknowledgementsIn = try registry.counter(
-            "martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).")
-        acknowledgementsOut = try registry.counter("martlet_acknowledgements_sent_total", help: "Acknowledgements to clients (XEP-0198).")
+        shelteredSessions = try registry.counter(
+            "martlet_sessions_sheltered_total", help: "Sessions taken over from nodes that leave.")
         acknowledgementTimeouts = try registry.counter(
             "martlet_acknowledgement_timeouts_total", help: "Clients that did not answer when they were asked for an acknowledgement.")
         var resumed: [String: Counter] = [:]
@@ -132,7 +122,6 @@ public final class CoreMetrics: Sendable {
                 "martlet_resumptions_total", help: "Attempts to resume a session (XEP-0198), by outcome.", labels: [("outcome", outcome)])
         }
         resumptions = resumed
-        carbons = try registry.counter("martlet_carbons_total", help: "Copies of messages for other sessions of their account.")
         inactiveSessions = try registry.gauge("martlet_sessions_inactive", help: "Sessions whose client says that nobody looks at it.")
         blockedStanzas = try registry.counter(
             "martlet_blocked_stanzas_total", help: "Stanzas from and to addresses that the account blocked.")

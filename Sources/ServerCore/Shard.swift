@@ -25,6 +25,8 @@ public final class Shard: @unchecked Sendable {
     var detached: Deque<UInt64> = []
     /// Sessions that clients here asked the homes for, by the number they will have.
     var resuming: [UInt64: Resumption] = [:]
+    /// There while somebody traces stanzas.
+    var tracer: Tracer?
     /// Homes of components' domains, and the components whose sockets are here.
     var components: [String: ComponentHome] = [:]
     var componentSessions: [UInt64: ComponentSession] = [:]
@@ -46,14 +48,18 @@ public final class Shard: @unchecked Sendable {
     var purgeNext: UInt16 = .max
     var purgeGoesOn = false
     var retention = RetentionChore()
-    var drainCompletion: (@Sendable () -> Void)?
-    var drainTimer: (any LoopTimer)?
+    /// This node takes no more sessions and gives away those it has.
+    var drain: Drain?
+    /// Nodes of which the same is known.
+    var leavingNodes: Set<UInt64> = []
     /// Rows of sessions that are gone, and when they may go: in that order.
     var goneRows: Deque<(key: Key, after: MonotonicTime)> = []
     /// Effects of this tick, and the number of the batch they will be.
     var effects = Effects()
     var openBatch: UInt64 = 1
     private let lane: CommitLane
+    /// What is counted for every stanza.
+    let metrics: LoopMetrics
     var durableBatch: UInt64 = 0
     /// Batches that were submitted and not answered.
     private var outstanding = 0
@@ -75,7 +81,6 @@ public final class Shard: @unchecked Sendable {
     /// Passwords whose keys are being made.
     var pendingKeys: [UInt64: (Result<[UInt8], PasswordRefusal>) -> Void] = [:]
     var nextCommand: UInt64
-    var ending = false
     var inTick = false
     /// Accounts without a session, least recently used first.
     var idle: Deque<JID> = []
@@ -95,6 +100,7 @@ public final class Shard: @unchecked Sendable {
         address = ShardAddress(node: core.node, loop: UInt16(truncatingIfNeeded: index))
         placement = Placement(identity: core.identity, wholeDomains: Set(core.components.keys))
         lane = CommitLane(core.volume)
+        metrics = core.metrics.loops.add()
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
@@ -150,7 +156,7 @@ public final class Shard: @unchecked Sendable {
                 self.outstanding -= 1
                 switch result {
                 case .success:
-                    self.core.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
+                    self.metrics.commitLatency.observe(self.loop.now.microseconds(since: started))
                     self.batchDurable(batch)
                 case .failure: self.batchFailed(batch)
                 }
@@ -275,6 +281,10 @@ public final class Shard: @unchecked Sendable {
             if epoch >= placement.epoch { adopt(state, as: session, from: from) }
         case .resumeRefused(let session, let refusal):
             resumeRefused(session, refusal)
+        case .shelter(let request):
+            shelter(request)
+        case .leaves(let node, let leaves):
+            if leaves { leavingNodes.insert(node) } else { leavingNodes.remove(node) }
         case .end(let session, let reason):
             sessions[session]?.end(reason)
             componentSessions[session]?.end(reason)
@@ -290,7 +300,7 @@ public final class Shard: @unchecked Sendable {
         case .commandResult(let id, let result):
             pendingCommands.removeValue(forKey: id)?.completion(result)
         case .ask(let id, let from, let question):
-            for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: from) }
+            answer(question, id: id, to: from)
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }
@@ -315,6 +325,7 @@ public final class Shard: @unchecked Sendable {
             for jid in to {
                 var copy = stanza
                 copy.to = jid
+                tracer?.found(&copy)
                 if let component = componentHome(jid) { component.incoming(copy, nil) } else { account(jid).receive(.incoming(copy, nil)) }
             }
         case .bind(let request): account(request.account).receive(.bind(request))

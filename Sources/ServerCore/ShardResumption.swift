@@ -13,7 +13,9 @@ public final class Resumption {
     /// What was known of the connection when it came.
     let facts: ConnectionFacts
     /// What the session will be here.
-    fileprivate(set) var session: SessionRef?
+    var session: SessionRef?
+    /// Not a client's: the session of a node that leaves.
+    let sheltered: ShelterRequest?
     private var completion: ((Result<Resumed, ResumeRefusal>) -> Void)?
 
     init(
@@ -25,7 +27,24 @@ public final class Resumption {
         self.h = h
         self.connection = connection
         facts = connection.facts
+        sheltered = nil
         self.completion = completion
+    }
+
+    /// Nobody waits for it: the session is to be here because its node leaves.
+    init(sheltering request: ShelterRequest) {
+        account = request.account
+        previd = request.id
+        h = 0
+        facts = ConnectionFacts(remoteAddress: "", localPort: 0, mechanism: "", since: 0)
+        sheltered = request
+    }
+
+    /// This node leaves: the client is to try at another, where its session will be.
+    func cut() {
+        let connection = connection
+        streamClosed()
+        connection?.cut()
     }
 
     /// The stream is over before the attempt is: nobody is told how that comes out. Called by the connection.
@@ -63,7 +82,7 @@ extension Shard {
 
     private func resume(_ attempt: Resumption) {
         guard attempt.connection != nil else { return }
-        guard !ending else { return finish(attempt, .failure(ResumeRefusal(.serviceUnavailable)), "refused") }
+        guard !isLeaving else { return attempt.cut() }
         if let session = resumable[attempt.previd].flatMap({ sessions[$0] }), session.account == attempt.account, session.ended == nil,
             session.leaving == nil
         {
@@ -76,9 +95,11 @@ extension Shard {
     }
 
     /// Asks the home for a session that is elsewhere, or nowhere.
-    private func ask(for attempt: Resumption) {
+    func ask(for attempt: Resumption) {
         guard let session = attempt.session, let home = placement.home(of: attempt.account) else { return }
-        post(.resume(ResumeRequest(account: attempt.account, previd: attempt.previd, session: session)), to: home)
+        let request = ResumeRequest(
+            account: attempt.account, previd: attempt.previd, session: session, sheltered: attempt.sheltered?.session)
+        post(.resume(request), to: home)
     }
 
     /// A new home serves: it is asked for what the old one was asked for.
@@ -86,11 +107,13 @@ extension Shard {
         for (id, attempt) in resuming.sorted(by: { $0.key < $1.key }) {
             if attempt.connection == nil { resuming[id] = nil } else { ask(for: attempt) }
         }
+        drained()
     }
 
     func resumeRefused(_ id: UInt64, _ refusal: ResumeRefusal) {
         guard let attempt = resuming.removeValue(forKey: id) else { return }
         finish(attempt, .failure(refusal), "refused")
+        drained()
     }
 
     /// The session that a client here asked for. Its old loop keeps it until it hears that it has arrived.
@@ -105,9 +128,10 @@ extension Shard {
         if let connection = attempt.connection {
             finish(attempt, session.attach(connection, h: attempt.h), "moved")
         } else {
-            session.waitHere()
+            if attempt.sheltered != nil { core.metrics.shelteredSessions.increment() }
+            session.waitHere(isExpected: attempt.sheltered?.isExpected ?? false)
         }
-        if ending { session.end(.shutdown) }
+        if isLeaving { giveAway(session) }
     }
 
     /// The home wants a session for a client at another loop.
@@ -121,6 +145,9 @@ extension Shard {
     }
 
     func finish(_ attempt: Resumption, _ result: Result<Resumed, ResumeRefusal>, _ outcome: String) {
+        guard attempt.sheltered == nil else { return }
+        // A client that hears no refusal here tries at the next node, where its session is or will be.
+        if isLeaving, case .failure(let refusal) = result, refusal.streamError == nil { return attempt.cut() }
         if case .success = result { core.metrics.resumed(outcome) } else { core.metrics.resumed("refused") }
         attempt.finish(result)
     }
@@ -130,6 +157,11 @@ extension Shard {
     /// A session lost its socket: above the bound of this loop the oldest goes.
     func noteDetached(_ session: Session) {
         core.metrics.detachedSessions.add(1)
+        if !session.isExpected { boundDetached(session) }
+    }
+
+    /// It waits, and nobody knows for how long.
+    func boundDetached(_ session: Session) {
         detached.append(session.id)
         let bound = max(1, core.settings.sessions.detachedPerNode / max(1, Int(core.loopCount)))
         guard detached.count > bound else { return }

@@ -24,11 +24,9 @@ extension Shard {
             id: nextSessionID, account: account.bare, resource: resource, terms: terms, connection: connection, shard: self,
             completion: completion)
         sessions[session.id] = session
-        if ending {
+        if isLeaving {
             let id = session.id
-            enter { shard in
-                shard.sessions[id]?.bound(.refused(StanzaError(.serviceUnavailable, type: .wait, text: "The server is shutting down")))
-            }
+            enter { $0.sessions[id]?.end(.shutdown) }
         } else {
             session.requestBind()
         }
@@ -54,28 +52,6 @@ extension Shard {
 
     /// Every session of this shard, bound or ending.
     public var allSessions: [Session] { Array(sessions.values) }
-
-    /// Ends every session of this shard; `done` is called when what they submitted is handled, or after `patience`.
-    public func drain(patience: Duration, done: @escaping @Sendable () -> Void) {
-        ending = true
-        drainCompletion = done
-        for session in Array(sessions.values) { session.end(.shutdown) }
-        for session in Array(componentSessions.values) { session.end(.shutdown) }
-        drainTimer = loop.schedule(after: patience) { self.enter { $0.finishDrain() } }
-        drained()
-    }
-
-    func drained() {
-        if ending, sessions.isEmpty, componentSessions.isEmpty { finishDrain() }
-    }
-
-    private func finishDrain() {
-        guard let done = drainCompletion else { return }
-        drainCompletion = nil
-        drainTimer?.cancel()
-        // After the mail of this tick left, and what the accounts here know is written down.
-        settle(done)
-    }
 
     /// Writes down what the accounts of this loop know and the store does not, and calls `done` when it is durable. A node that stops
     /// does this on every loop when the sessions of all its loops are gone: an acknowledgement that is not written is a message

@@ -21,6 +21,8 @@ public enum SettingShape: Equatable, Sendable {
     case path
     /// `address:port`, the address an IPv4 literal or an IPv6 literal in brackets.
     case address
+    /// An address as above, or `unix:` and the path of a socket, which counts from the directory of the configuration file.
+    case endpoint
     case nodeName
     /// A domain; ASCII letters are made small.
     case domain
@@ -101,6 +103,7 @@ extension SettingShape {
         case .line, .optionalLine: "a text on one line"
         case .path: "a path, as \"data\" or \"/var/lib/martlet\""
         case .address: "an address and port, as \"127.0.0.1:5222\" or \"[::1]:5222\""
+        case .endpoint: "an address and port, as \"127.0.0.1:9280\" or \"[::1]:9280\", or a socket, as \"unix:/run/martlet/http.sock\""
         case .nodeName: "a name of 1 to 32 letters a-z, digits and '-'"
         case .domain: "a domain, as \"example.org\""
         case .bareJID: "a bare JID, as \"admin@example.org\""
@@ -118,6 +121,7 @@ extension SettingShape {
         case .optionalLine: TextShape.isLine(text) && text.utf8.count <= 1000 ? text : nil
         case .path: TextShape.isLine(text) && text.utf8.count <= 4000 ? text : nil
         case .address: ListenAddress(text) == nil ? nil : text
+        case .endpoint: MonitoringAddress(text) == nil ? nil : text
         case .nodeName: Settings.isNodeName(text) ? text : nil
         case .domain: TextShape.domain(text)
         case .bareJID: TextShape.isBareJID(text) ? text : nil

@@ -46,6 +46,10 @@ public struct Settings: Sendable, Equatable {
         public var component: [String] = ["127.0.0.1:5347"]
         /// Further listeners of one node alone: node name → addresses of STARTTLS listeners.
         public var c2sOfNode: [String: [String]] = [:]
+        /// Where programs that watch the server read metrics, health and readiness: "address:port" or "unix:PATH". Without TLS.
+        public var http: [String] = []
+        /// The same of single nodes, in the place of `http`: node name → addresses.
+        public var httpOfNode: [String: [String]] = [:]
         /// Whether clients may have their streams compressed (XEP-0138).
         public var compression = false
         /// Listen backlog of each socket.
@@ -305,8 +309,10 @@ public struct Settings: Sendable, Equatable {
         public var beatMilliseconds = 500
         /// Missed checks after which a silent node is killed.
         public var missedBeats = 6
-        /// Seconds a stopping node gives its clients.
-        public var drainSeconds = 5
+        /// Seconds after which a leaving node ends the sessions it could not give away.
+        public var drainSeconds = 30
+        /// Sessions that a leaving node lets go in a second.
+        public var drainSessionsPerSecond = 2_000
         /// Bytes in flight on one lane of a link before the sender waits.
         public var laneCreditBytes = 8_388_608
         public init() {}

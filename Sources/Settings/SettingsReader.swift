@@ -67,7 +67,7 @@ struct SettingsReader {
         }
     }
 
-    /// `[node.NAME]`: the listeners of one node, and where its clients come back to.
+    /// `[node.NAME]`: the listeners of one node, where it is watched, and where its clients come back to.
     private mutating func readNode(_ table: TOMLTable, _ header: TOMLTable.Entry) {
         guard Settings.isNodeName(header.key) else {
             problem(header.position, "node.\(header.key)", "is no name of a node: write \(SettingShape.nodeName.words)")
@@ -79,11 +79,14 @@ struct SettingsReader {
             case "c2s":
                 guard case .texts(let addresses)? = accept(entry, .texts(.address), key) else { continue }
                 settings.listen.c2sOfNode[header.key] = addresses
+            case "http":
+                guard case .texts(let addresses)? = accept(entry, .texts(.endpoint), key) else { continue }
+                settings.listen.httpOfNode[header.key] = addresses
             case "location":
                 guard case .text(let location)? = accept(entry, .text(.location), key) else { continue }
                 settings.sessions.locationOfNode[header.key] = location
             default:
-                unknown(entry, key, among: ["c2s", "location"])
+                unknown(entry, key, among: ["c2s", "http", "location"])
                 continue
             }
             lines[key] = entry.position.line
@@ -165,7 +168,19 @@ struct SettingsReader {
             problem(position, key, "\(TOMLText.quote(text)) is not \(shape.words)")
             return nil
         }
-        return shape == .path ? resolve(accepted) : accepted
+        switch shape {
+        case .path: return resolve(accepted)
+        case .endpoint where accepted.hasPrefix(MonitoringAddress.unixPrefix):
+            let whole = MonitoringAddress.unixPrefix + resolve(String(accepted.dropFirst(MonitoringAddress.unixPrefix.count)))
+            if MonitoringAddress(whole) == nil {
+                problem(
+                    position, key,
+                    "\(TOMLText.quote(whole)) is longer than the 107 bytes that a socket's path may have: choose a shorter one")
+                return nil
+            }
+            return whole
+        default: return accepted
+        }
     }
 
     private mutating func choices(

@@ -11,6 +11,7 @@ extension SettingsReader {
         checkOrder("limits.attributes_before_auth", settings.limits.attributesBeforeAuth, "limits.attributes", settings.limits.attributes)
         checkOrder("limits.stanza_bytes", settings.limits.stanzaBytes, "limits.session_queue_bytes", settings.limits.sessionQueueBytes)
         checkListeners()
+        checkMonitoring()
         for number in settings.hosts.indices { checkHost(number) }
         checkComponents()
         if settings.debug.manualClock {
@@ -46,6 +47,9 @@ extension SettingsReader {
             }
         }
     }
+
+    /// Every address that clients and components may connect to, with the key it stands under.
+    var listenAddresses: [(key: String, address: ListenAddress)] { listeners().map { ($0.key, $0.address) } }
 
     private mutating func checkListeners() {
         let all = listeners()

@@ -58,6 +58,10 @@ public enum SettingsTable {
         .texts(
             "listen.component", \.listen.component, .texts(.address),
             "For components (XEP-0114), when there is a [[component]]. Their streams know no TLS, so only loopback is listened on."),
+        .texts(
+            "listen.http", \.listen.http, .texts(.endpoint),
+            "Where monitoring reads /metrics (Prometheus), /healthz and /readyz, without TLS and without a password: \"127.0.0.1:9280\", or a socket as \"unix:run/http.sock\". No two nodes can share one, so where there are several give each its own, in a table with its name: [node.b] http = [\"127.0.0.1:9281\"]."
+        ),
         .flag(
             "listen.compression", \.listen.compression,
             "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time. The extension is obsolete: whoever can put text of his choice into a stream, and sees how long it is when encrypted, can guess what else is in it."
@@ -328,7 +332,12 @@ public enum SettingsTable {
             "Beats missed after which a silent node is killed by another, so that its sessions and the store are free."),
         .integer(
             "cluster.drain_seconds", \.cluster.drainSeconds, 0...3600, "seconds", live: true,
-            "What a stopping node gives its clients to leave."),
+            "How long a node that stops or is drained has for its sessions to go on at other nodes. What is left then ends with system-shutdown."
+        ),
+        .integer(
+            "cluster.drain_sessions_per_second", \.cluster.drainSessionsPerSecond, 20...10_000_000, "sessions a second", live: true,
+            "How many sessions it lets go in a second, so that their clients do not all come back at once; more where drain_seconds would not do."
+        ),
         .integer(
             "cluster.lane_credit_bytes", \.cluster.laneCreditBytes, 1_048_576...gib, "bytes",
             "Bytes under way on one lane between two nodes before the sender waits."),
@@ -394,6 +403,7 @@ extension Settings {
             if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
         }
         if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
+        if listen.httpOfNode != new.listen.httpOfNode { onStart.append("node.NAME.http") }
         if sessions.locationOfNode != new.sessions.locationOfNode { live.append("node.NAME.location") }
         let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
         onStart += domains.sorted().map { "host \($0)" }

@@ -15,10 +15,13 @@ public struct Stanza: Sendable {
         var lang: String?
         var extraAttributes: String
         var payload: Payload
+        var trace: UInt64
 
         init(
-            kind: StanzaKind, type: StanzaType, id: String?, from: JID?, to: JID?, lang: String?, extraAttributes: String, payload: Payload
+            kind: StanzaKind, type: StanzaType, id: String?, from: JID?, to: JID?, lang: String?, extraAttributes: String, payload: Payload,
+            trace: UInt64
         ) {
+            self.trace = trace
             self.kind = kind
             self.type = type
             self.id = id
@@ -37,7 +40,7 @@ public struct Stanza: Sendable {
         guard !isKnownUniquelyReferenced(&fields) else { return }
         fields = Fields(
             kind: fields.kind, type: fields.type, id: fields.id, from: fields.from, to: fields.to, lang: fields.lang,
-            extraAttributes: fields.extraAttributes, payload: fields.payload)
+            extraAttributes: fields.extraAttributes, payload: fields.payload, trace: fields.trace)
     }
 
     public var kind: StanzaKind {
@@ -99,13 +102,22 @@ public struct Stanza: Sendable {
             fields.payload = newValue
         }
     }
+    /// The mark of a stanza whose way somebody looks at, put on where it enters and carried along: which one it is, and in the lowest four
+    /// bits for whom. 0: nobody looks. It is on no stream and in no store.
+    public var trace: UInt64 {
+        get { fields.trace }
+        set {
+            own()
+            fields.trace = newValue
+        }
+    }
 
     /// A stanza of the server's own. Whether the type fits the kind is the caller's business.
     public init(
         kind: StanzaKind, type: StanzaType, id: String? = nil, from: JID? = nil, to: JID? = nil, lang: String? = nil,
         payload: Payload = .empty
     ) {
-        fields = Fields(kind: kind, type: type, id: id, from: from, to: to, lang: lang, extraAttributes: "", payload: payload)
+        fields = Fields(kind: kind, type: type, id: id, from: from, to: to, lang: lang, extraAttributes: "", payload: payload, trace: 0)
     }
 
     /// Appends the stanza as XML: a new start tag, the payload byte for byte, the end tag. It reads the same on clients' and servers' streams.

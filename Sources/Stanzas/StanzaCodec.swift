@@ -1,6 +1,6 @@
 // The binary form of a stanza, one for the bus and the store. Who embeds it says its version.
 //
-//   kind u8 | type u8 | present u8 | id? from? to? lang? extra? (strings) | payload (bytes) | children (count)
+//   kind u8 | type u8 | present u8 | id? from? to? lang? extra? (strings) | trace? u64 | payload (bytes) | children (count)
 //   per child: kind u8 | gap behind the last child (count) | length (count)
 
 extension Stanza {
@@ -9,9 +9,12 @@ extension Stanza {
     private static let hasTo: UInt8 = 4
     private static let hasLang: UInt8 = 8
     private static let hasExtra: UInt8 = 16
+    private static let hasTrace: UInt8 = 32
 
     /// Appends the binary form.
-    public func encode(into writer: inout ByteWriter) {
+    ///
+    /// - Parameter traced: With its mark, for the way between nodes.
+    public func encode(into writer: inout ByteWriter, traced: Bool = false) {
         writer.uint8(kind.rawValue)
         writer.uint8(type.rawValue)
         var present: UInt8 = 0
@@ -20,12 +23,14 @@ extension Stanza {
         if to != nil { present |= Self.hasTo }
         if lang != nil { present |= Self.hasLang }
         if !extraAttributes.isEmpty { present |= Self.hasExtra }
+        if traced, trace != 0 { present |= Self.hasTrace }
         writer.uint8(present)
         if let id { writer.string(id) }
         if let from { writer.string(from.description) }
         if let to { writer.string(to.description) }
         if let lang { writer.string(lang) }
         if !extraAttributes.isEmpty { writer.string(extraAttributes) }
+        if present & Self.hasTrace != 0 { writer.uint64(trace) }
         payload.encode(into: &writer)
     }
 
@@ -46,14 +51,16 @@ extension Stanza {
             throw .malformed
         }
         let present = try reader.uint8()
-        guard present <= 31 else { throw .malformed }
+        guard present <= 63 else { throw .malformed }
         let id = present & hasID != 0 ? try reader.string() : nil
         let from = present & hasFrom != 0 ? try jid(&reader) : nil
         let to = present & hasTo != 0 ? try jid(&reader) : nil
         let lang = present & hasLang != 0 ? try reader.string() : nil
         let extra = present & hasExtra != 0 ? try reader.string() : ""
+        let trace = present & hasTrace != 0 ? try reader.uint64() : 0
         var stanza = Stanza(kind: kind, type: type, id: id, from: from, to: to, lang: lang, payload: try Payload.decode(&reader))
         stanza.extraAttributes = extra
+        if trace != 0 { stanza.trace = trace }
         return stanza
     }
 

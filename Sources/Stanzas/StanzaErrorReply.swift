@@ -3,7 +3,9 @@ extension StanzaError {
     /// is itself an error or a result, which nothing answers, so that no two entities answer each other for ever.
     public func reply(to stanza: Stanza) -> Stanza? {
         guard stanza.mayBeAnswered else { return nil }
-        return Stanza(
+        var reply = Stanza(
             kind: stanza.kind, type: .error, id: stanza.id, from: stanza.to, to: stanza.from, payload: Payload(written: bytes, as: .error))
+        if stanza.trace != 0 { reply.trace = stanza.trace }
+        return reply
     }
 }

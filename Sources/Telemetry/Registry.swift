@@ -24,11 +24,26 @@ public final class Registry: Sendable {
 
     enum Kind: String, Sendable { case counter, gauge, histogram }
 
+    /// One line of a family whose labels are not known before somebody reads.
+    public struct Sample: Sendable {
+        var labels: [Label]
+        var value: Double
+
+        public init(_ labels: [Label], _ value: Double) {
+            self.labels = labels
+            self.value = value
+        }
+    }
+
     enum Instrument: Sendable {
         case counter(Counter)
         case gauge(Gauge)
         case histogram(Histogram)
         case reading(@Sendable () -> Double)
+        case tally(@Sendable () -> UInt64)
+        case distribution(Distribution.Unit, shown: ClosedRange<Int>, @Sendable () -> Distribution)
+        /// Its labels come with the values; the entry has none.
+        case samples(@Sendable () -> [Sample])
     }
 
     struct Entry: Sendable {
@@ -70,14 +85,36 @@ public final class Registry: Sendable {
         try add(.reading(read), kind: .gauge, name, help, labels)
     }
 
+    /// Registers a counter whose value is asked for when somebody reads. Its name ends in `_total`, and it never falls.
+    public func tally(
+        _ name: String, help: String, labels: [Label] = [], _ read: @escaping @Sendable () -> UInt64
+    ) throws(RegistrationError) {
+        try add(.tally(read), kind: .counter, name, help, labels)
+    }
+
+    /// Registers a family of gauges, or of counters when its name ends in `_total`, whose labels and values are asked for when somebody
+    /// reads. A family without a sample is not shown; of two samples with the same labels only the first is.
+    public func samples(_ name: String, help: String, _ read: @escaping @Sendable () -> [Sample]) throws(RegistrationError) {
+        try add(.samples(read), kind: name.hasSuffix("_total") ? .counter : .gauge, name, help, [])
+    }
+
+    /// Registers a histogram that is asked for when somebody reads, as the sum over several loops is.
+    public func distribution(
+        _ name: String, help: String, labels: [Label] = [], unit: Distribution.Unit, shown: ClosedRange<Int> = 6...26,
+        _ read: @escaping @Sendable () -> Distribution
+    ) throws(RegistrationError) {
+        let shown = shown.clamped(to: 0...(Distribution.bucketCount - 1))
+        try add(.distribution(unit, shown: shown, read), kind: .histogram, name, help, labels)
+    }
+
     /// Registers a histogram.
     /// - Parameters:
     ///   - unit: what `observe` is given.
     ///   - shown: the exponents of two (0…63, clamped) whose bounds are shown. The default for microseconds is 64 µs to 67 s.
     public func histogram(
-        _ name: String, help: String, labels: [Label] = [], unit: Histogram.Unit, shown: ClosedRange<Int> = 6...26
+        _ name: String, help: String, labels: [Label] = [], unit: Distribution.Unit, shown: ClosedRange<Int> = 6...26
     ) throws(RegistrationError) -> Histogram {
-        let histogram = Histogram(unit: unit, shown: shown.clamped(to: 0...(Histogram.bucketCount - 1)))
+        let histogram = Histogram(unit: unit, shown: shown.clamped(to: 0...(Distribution.bucketCount - 1)))
         try add(.histogram(histogram), kind: .histogram, name, help, labels)
         return histogram
     }
@@ -95,8 +132,7 @@ public final class Registry: Sendable {
             }
         }
         let entry = Entry(
-            labels: labels.map { "\($0.name)=\"\(Exposition.escape($0.value, quotes: true))\"" }.joined(separator: ","),
-            instrument: instrument)
+            labels: Self.text(of: labels), instrument: instrument)
         let failure: RegistrationError? = families.withLock { families in
             guard let index = families.firstIndex(where: { $0.name == name }) else {
                 families.append(Family(name: name, help: help, kind: kind, entries: [entry]))
@@ -112,6 +148,11 @@ public final class Registry: Sendable {
 
     /// All families as they stand; the values are read by the caller, outside the lock.
     func all() -> [Family] { families.withLock { $0 } }
+
+    /// Labels as they stand between the braces.
+    static func text(of labels: [Label]) -> String {
+        labels.map { "\($0.name)=\"\(Exposition.escape($0.value, quotes: true))\"" }.joined(separator: ",")
+    }
 
     private static func isName(_ text: String, colons: Bool) -> Bool {
         guard let first = text.utf8.first, !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return false }

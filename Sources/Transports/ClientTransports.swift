@@ -34,6 +34,9 @@ public final class ClientTransports: Sendable {
     /// What the operator should know of the certificates in use, one sentence each.
     public var certificateWarnings: [String] { service.unreachableHosts + (service.view.table?.warnings ?? []) }
 
+    /// When the certificate of each host that has one ends, in seconds since 1970.
+    public var certificateExpiries: [(domain: String, timestamp: Int)] { service.view.table?.expiries ?? [] }
+
     /// Client connections of this process.
     public var connections: Int { service.limits.connections }
 
@@ -56,6 +59,7 @@ public final class ClientTransports: Sendable {
     ///
     /// - Throws: `ListenError`; nothing listens then.
     public func start() async throws(ListenError) {
+        service.drain(nil)
         do throws(ListenError) {
             for (address, isDirect) in try addresses() {
                 for clients in loops {

@@ -78,23 +78,36 @@ struct Martletd: AsyncParsableCommand {
         }
         if let directory { settings.node.directory = directory }
         signal(SIGPIPE, SIG_IGN)
+        let supervisor = Supervisor.fromEnvironment()
         do {
-            try await serve(settings)
+            try await serve(settings, supervisor)
         } catch {
+            supervisor?.failed("\(error)")
             complain("martletd: \(error)")
             throw ExitCode(1)
         }
     }
 
-    private func serve(_ settings: Settings) async throws {
-        let (stops, continuation) = AsyncStream.makeStream(of: Void.self)
-        let signals = TerminationSignals { continuation.yield() }
-        let node = try Node(settings) { continuation.yield() }
-        let reload = ReloadSignal { node.reloadCertificates() }
+    private func serve(_ settings: Settings, _ supervisor: Supervisor?) async throws {
+        let (leaves, continuation) = AsyncStream.makeStream(of: Node.Leave.self)
+        let signals = TerminationSignals { continuation.yield(.stop) }
+        let node = try Node(settings) { continuation.yield($0) }
+        let reload = ReloadSignal {
+            if let supervisor { supervisor.reload { node.reloadCertificates() } } else { node.reloadCertificates() }
+        }
         try await node.start()
-        for await _ in stops { break }
+        try supervisor?.watch(node)
+        var wish = Node.Leave.stop
+        for await leave in leaves {
+            wish = leave
+            break
+        }
+        // Twice what is waited for in it, and time to write.
+        supervisor?.stopping(within: .seconds(2 * settings.cluster.drainSeconds + 60), comesBack: wish == .restart)
         await node.stop()
+        supervisor?.end()
         withExtendedLifetime((signals, reload)) {}
+        if wish == .restart { throw StartFailure(NewProcess.begin()) }
     }
 
     private func complain(_ sentence: String) {

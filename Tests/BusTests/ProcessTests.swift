@@ -25,13 +25,12 @@ import Testing
 
     @Test func killedNodeIsDownAtOnce() throws {
         let cluster = try Cluster()
-        // Ten seconds of beats: the judge has no part in this.
-        cluster.settings.beatMilliseconds = 2000
+        // The judge would need ten minutes: if it is known sooner, the kernel said so.
+        cluster.settings.beatMilliseconds = 60_000
+        cluster.settings.missedBeats = 10
         let (node, peer, id) = try pair(cluster)
-        let start = now()
         peer.signal(SIGKILL)
-        try eventually(within: 1, "it is reported") { node.recorder.changes.contains(.down(id, .died)) }
-        #expect(now() - start < 1_000_000_000)
+        try eventually("it is reported") { node.recorder.changes.contains(.down(id, .died)) }
         #expect(try peer.ended() == SIGKILL)
         #expect(node.links.members.isEmpty && node.links.pending(to: id) == 0)
     }
@@ -55,22 +54,24 @@ import Testing
 
     @Test func stoppedNodeIsFenced() throws {
         let cluster = try Cluster()
+        // Two seconds: what merely has no time for a moment is not meant.
+        cluster.settings.beatMilliseconds = 100
+        cluster.settings.missedBeats = 20
         let (node, peer, id) = try pair(cluster)
         node.post([1], to: id)
         try eventually("it lives") { !node.recorder.payloads(from: id).isEmpty }
         peer.signal(SIGSTOP)
-        let start = now()
-        try eventually(within: 5, "it is fenced") { node.recorder.changes.contains(.down(id, .fenced)) }
-        #expect(now() - start >= 400_000_000, "six beats of 100 ms, the first perhaps just heard")
+        try eventually("it is fenced") { node.recorder.changes.contains(.down(id, .fenced)) }
         #expect(try peer.ended() == SIGKILL)
     }
 
     @Test func livingNodeIsLeftAlone() throws {
         let cluster = try Cluster()
         cluster.settings.beatMilliseconds = 20
+        cluster.settings.missedBeats = 100
         let (node, _, id) = try pair(cluster)
-        // As long as ten sentences of the judge, measured in what the peer answers.
-        let end = now() + 1_200_000_000
+        // Longer than the judge waits, which itself is longer than a busy machine keeps a process waiting.
+        let end = now() + 2_500_000_000
         var sent = 0
         while now() < end {
             node.post([1], to: id)
@@ -97,6 +98,6 @@ import Testing
         _ = try cluster.peer("p")
         try eventually("the new one is up") { node.links.members.first.map { $0.id != id } ?? false }
         let new = try #require(node.links.members.first).id
-        #expect(node.recorder.changes == [.up(id), .down(id, .died), .up(new)])
+        try eventually("that is told, too") { node.recorder.changes == [.up(id), .down(id, .died), .up(new)] }
     }
 }

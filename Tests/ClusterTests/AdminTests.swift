@@ -32,7 +32,7 @@ extension ClusterTests {
             }
             let other = try cluster.admin(1)
             try other.demand("session", "kick", "user0@\(cluster.domain)/here", "--reason", "go home")
-            try clients[0].waitForEnd(within: .seconds(10))
+            try clients[0].waitForEnd()
             #expect(clients[0].end == "policy-violation")
             #expect(try other.ask(["session", "kick", "user0@\(cluster.domain)/here"]).error == .notFound)
             #expect(try other.demand("session", "list").rows.count == 2)
@@ -72,7 +72,7 @@ extension ClusterTests {
             let client = try login(2, "second")
 
             try admin.demand("user", "disable", jid, "--reason", "a test")
-            try client.waitForEnd(within: .seconds(10))
+            try client.waitForEnd()
             #expect(client.end == "not-authorized")
             #expect(throws: ProcessFailure.self) { try login(0, "second") }
             #expect(try cluster.admin(0).demand("user", "show", jid).fact("state") == .text("disabled"))
@@ -80,7 +80,7 @@ extension ClusterTests {
             try admin.demand("user", "enable", jid)
             let again = try login(0, "second")
             try admin.demand("user", "delete", jid)
-            try again.waitForEnd(within: .seconds(10))
+            try again.waitForEnd()
             #expect(again.end == "not-authorized")
             #expect(throws: ProcessFailure.self) { try login(1, "second") }
             #expect(try cluster.admin(2).ask(["user", "show", jid]).error == .notFound)
@@ -90,10 +90,8 @@ extension ClusterTests {
             let cluster = try ProcessCluster(nodes: 1)
             let users = (0..<1000).map { "user\($0)" }
             let lines = users.map { "\($0)@\(cluster.domain) \(SCRAMClient.importKeys(password: XMPPClient.password))" }
-            let start = Deadline.now
             let admin = try cluster.admin(0)
             try admin.demand("user", "import", "--keys", secret: lines)
-            #expect(Deadline.now - start < 10_000_000_000)
             #expect(try admin.demand("user", "list", "--limit", "2000").rows.count == 1000)
             try cluster.connect("user999", resource: nil, node: 0).close()
             // A second time every line is refused by name, and nothing else happens.

@@ -16,7 +16,7 @@ extension ClusterTests {
             let other = (keeper + 1) % 3
             let writers = try (0..<3).map { try LoadWriter("writer\($0)", on: $0, of: cluster, to: "juliet@\(cluster.domain)") }
             let threads = try writers.map { writer in try ProcessThread { writer.run() } }
-            let patience = Deadline(in: .seconds(30))
+            let patience = Deadline(in: .patient)
             while writers.contains(where: { $0.accepted < 200 }), !patience.isOver { poll(nil, 0, 5) }
             // What is accepted now must be in it; the writers go on while it is taken.
             let before = writers.map(\.accepted)
@@ -195,7 +195,7 @@ extension ClusterTests {
             let cluster = try ProcessCluster(nodes: 2, settings: "[backup]\nevery_hours = 1\nkeep = 2")
             let admin = try cluster.admin(1)
             // The first is due at once: there is none.
-            let deadline = Deadline(in: .seconds(20))
+            let deadline = Deadline(in: .patient)
             var paths: [ReplyValue] = []
             for round in 0..<3 {
                 if round > 0 { try admin.demand("clock", "1h") }

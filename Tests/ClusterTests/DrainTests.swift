@@ -30,7 +30,7 @@ extension ClusterTests {
                     try cluster.admin(staying).demand("node", "stop", cluster.names[leaving])
                 }
                 for client in [nurse, juliet] {
-                    try client.waitForEnd(within: .seconds(15))
+                    try client.waitForEnd()
                     #expect(client.end == "system-shutdown")
                 }
                 let first = juliet.receiveAll().compactMap { Letter($0) }
@@ -39,7 +39,7 @@ extension ClusterTests {
 
                 // The others go on, and the rest is there.
                 #expect(romeo.end == nil)
-                try romeo.ping("still here", within: .seconds(10))
+                try romeo.ping("still here")
                 let rest = try Chat.drain("juliet", on: staying, of: cluster)
                 #expect(!rest.isEmpty, "the sockets held everything: write more")
                 #expect(firstDisorder(first) == nil)
@@ -59,7 +59,7 @@ extension ClusterTests {
             let drill = try Drill()
             for round in 0..<max(3, Rounds.count(30) / 10) {
                 let keeper = try drill.cluster.keeper()
-                try drill.strike([keepers ? keeper : (keeper + 1 + round % 2) % 3], with: SIGTERM, bound: .seconds(10))
+                try drill.strike([keepers ? keeper : (keeper + 1 + round % 2) % 3], with: SIGTERM)
             }
             try drill.finish(mayRepeat: keepers)
         }

@@ -19,9 +19,12 @@ final class Drill {
     private var watchers: [XMPPClient] = []
     private var pulses: [XMPPClient] = []
     private var probed = 0
+    /// Nanoseconds from a blow until every survivor had committed a new message, at worst.
+    private var slowest: UInt64 = 0
 
-    init() throws {
-        let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
+    /// - Parameter missedBeats: see `ProcessCluster`.
+    init(missedBeats: Int = 60) throws {
+        let cluster = try ProcessCluster(nodes: 3, loops: 2, missedBeats: missedBeats, settings: "[offline]\nmessages = 0")
         self.cluster = cluster
         let quota = quota
         writers = (1...3).map {
@@ -73,7 +76,7 @@ final class Drill {
         var missing = Set(nodes.map { "pulse-\(cluster.names[$0])@\(cluster.domain)/on-\(cluster.names[$0])" })
         var seen: [String] = []
         do {
-            try watcher.receive(within: .seconds(10)) { element in
+            try watcher.receive { element in
                 guard element.local == "presence", let from = element["from"] else { return false }
                 seen.append("\(element["type"] ?? "available") from \(from)")
                 if (element["type"] == nil) == isAvailable { missing.remove(from) }
@@ -85,25 +88,24 @@ final class Drill {
         }
     }
 
-    /// Takes nodes away, one close behind the other, looks whether the rest goes on in time, and brings them back.
+    /// Takes nodes away, one close behind the other, looks whether the rest goes on, and brings them back.
     ///
-    /// - Parameters:
-    ///   - signal: SIGKILL; SIGSTOP, and then another node must kill them; or SIGTERM, and then they take leave of their clients.
-    ///   - bound: the time in which every survivor has committed a new message.
-    func strike(_ victims: [Int], with signal: Int32, bound: Duration) throws {
+    /// - Parameter signal: SIGKILL; SIGSTOP, and then another node must kill them; or SIGTERM, and then they take leave of their clients.
+    func strike(_ victims: [Int], with signal: Int32) throws {
         // At some moment of the writing.
         quota.grow(by: 60)
         let moment = quota.written + Int.random(in: 0..<100)
         let patience = Deadline(in: .seconds(2))
         while quota.written < moment, !patience.isOver { poll(nil, 0, 1) }
         let survivors = cluster.names.indices.filter { !victims.contains($0) }
-        let deadline = Deadline(in: bound)
+        let start = Deadline.now
         for victim in victims {
             cluster.signal(victim, signal)
             if signal == SIGKILL { try cluster.waitForEnd(victim) }
             if signal == SIGTERM { try takeLeave(victim) }
         }
-        for node in survivors { try probe(node, within: bound, deadline) }
+        for node in survivors { try probe(node) }
+        slowest = max(slowest, Deadline.now - start)
         if signal == SIGSTOP {
             for victim in victims {
                 let ending = try cluster.waitForEnd(victim)
@@ -128,7 +130,7 @@ final class Drill {
     /// A node that was told to stop says so to its clients, and ends by itself.
     private func takeLeave(_ node: Int) throws {
         for client in [probes[node], watchers[node], pulses[node]] {
-            try client.waitForEnd(within: .seconds(10))
+            try client.waitForEnd()
             #expect(client.end == "system-shutdown", "\(client.jid)")
         }
         let ending = try cluster.waitForEnd(node)
@@ -136,15 +138,14 @@ final class Drill {
     }
 
     /// A survivor commits a new message.
-    private func probe(_ node: Int, within bound: Duration, _ deadline: Deadline) throws {
+    private func probe(_ node: Int) throws {
         probed += 1
         do {
             try probes[node].send(Chat.message(to: "sink@\(cluster.domain)", id: "probe\(node)-\(probed)"))
-            try probes[node].ping("probe\(probed)", within: bound)
+            try probes[node].ping("probe\(probed)")
         } catch {
             throw ProcessFailure("node \(cluster.names[node]) does not go on: \(error)\n\(cluster.logTails)")
         }
-        #expect(!deadline.isOver, "node \(cluster.names[node]) needed more than \(bound)")
     }
 
     /// Ends the load and counts.
@@ -180,6 +181,7 @@ final class Drill {
         let sink = try Chat.drain("sink", on: 2, of: cluster)
         #expect(sink.count == probed)
         #expect(Set(sink.map(\.id)).count == probed)
+        print("drill: after a node was lost all others had committed within \(slowest / 1_000_000) ms")
     }
 
     private func expectAccepted(_ letters: [Letter], at target: Int, _ name: String) {

@@ -54,7 +54,7 @@ extension ClusterTests {
             try second.send("<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/></query></iq>")
             #expect(try second.receive { $0["id"] == "u" }["type"] == "result")
             for client in [first, second] {
-                try client.waitForEnd(within: .seconds(10))
+                try client.waitForEnd()
                 #expect(client.end == "not-authorized")
             }
             for node in cluster.names.indices { #expect(throws: ProcessFailure.self) { try login(node, "a second password") } }
@@ -128,7 +128,7 @@ extension ClusterTests {
             try nurse.send("<iq type='set' id='u'><query xmlns='jabber:iq:register'><remove/></query></iq>")
             #expect(try nurse.receive { $0["id"] == "u" }["type"] == "result")
             // The word of it reaches the host's account behind the result: a first look may come before it.
-            let deadline = Deadline(in: .seconds(10))
+            let deadline = Deadline(in: .patient)
             while try !cluster.admin(alive).demand("invite", "list").rows.isEmpty, !deadline.isOver {}
             #expect(try cluster.admin(alive).demand("invite", "list").rows.isEmpty)
             try visitor.send(Self.wish("juliet", XMPPClient.password))

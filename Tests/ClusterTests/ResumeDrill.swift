@@ -13,7 +13,8 @@ final class ResumeDrill {
     private var threads: [ProcessThread] = []
     private(set) var kills = 0
 
-    init(pairs count: Int, messages: Int) throws {
+    /// - Parameter messages: Each writer's; nil: until the drill is over.
+    init(pairs count: Int, messages: Int? = nil) throws {
         let cluster = try ProcessCluster(nodes: 3, loops: 2, settings: "[offline]\nmessages = 0")
         self.cluster = cluster
         let progress = progress
@@ -42,8 +43,23 @@ final class ResumeDrill {
         try cluster.waitUntilServing(victim)
     }
 
+    /// Renews every node by one command in the midst of things.
+    func renewAll() throws {
+        let goal = progress.acknowledged + 20
+        let patience = Deadline(in: .seconds(30))
+        while progress.acknowledged < goal, !patience.isOver { poll(nil, 0, 2) }
+        let (status, text) = try cluster.ctl(["cluster", "restart"])
+        guard status == 0 else { throw ProcessFailure("\(text)\n\(cluster.logTails)") }
+        print(text)
+    }
+
+    /// Whether a client that came back to its session heard that it cannot.
+    var refused: Int { progress.refused }
+    var acknowledged: Int { progress.acknowledged }
+
     /// Lets the writers write the rest, reads what is owed, and counts.
     func finish(within patience: Duration) throws {
+        progress.beEnough()
         let deadline = Deadline(in: patience)
         while pairs.contains(where: { !$0.writer.isDone }) {
             guard !deadline.isOver else {
@@ -97,12 +113,16 @@ final class ResumeDrill {
 final class Progress: Sendable {
     private let isOver = Atomic<Bool>(false)
     private let done = Atomic<Int>(0)
+    private let isEnough = Atomic<Bool>(false)
     private let resumptions = Atomic<Int>(0)
     private let refusals = Atomic<Int>(0)
     var acknowledged: Int { done.load(ordering: .relaxed) }
     var resumed: Int { resumptions.load(ordering: .relaxed) }
     var refused: Int { refusals.load(ordering: .relaxed) }
     var isStopped: Bool { isOver.load(ordering: .relaxed) }
+    /// Whoever writes without an end in mind comes to one.
+    var hasEnough: Bool { isEnough.load(ordering: .relaxed) }
+    func beEnough() { isEnough.store(true, ordering: .relaxed) }
     func note(acknowledged count: Int) { done.wrappingAdd(count, ordering: .relaxed) }
     func noteResumed() { resumptions.wrappingAdd(1, ordering: .relaxed) }
     func noteRefused() { refusals.wrappingAdd(1, ordering: .relaxed) }
@@ -177,7 +197,7 @@ class ManagedClient: @unchecked Sendable {
 /// Writes numbered messages, and again with the same origin-ids what was not acknowledged in a session that is over.
 final class ManagedWriter: ManagedClient, @unchecked Sendable {
     private let target: String
-    private let count: Int
+    private var count: Int?
     private var next = 0
     private var again: [String] = []
     private(set) var acknowledged: Set<String> = []
@@ -186,7 +206,7 @@ final class ManagedWriter: ManagedClient, @unchecked Sendable {
     var isDone: Bool { finished.load(ordering: .acquiring) }
     var state: String { "\(name) \(isDone)" }
 
-    init(_ name: String, to target: String, _ count: Int, _ cluster: ProcessCluster, _ progress: Progress) {
+    init(_ name: String, to target: String, _ count: Int?, _ cluster: ProcessCluster, _ progress: Progress) {
         self.target = target
         self.count = count
         super.init(name, cluster, progress)
@@ -214,7 +234,8 @@ final class ManagedWriter: ManagedClient, @unchecked Sendable {
     private func write() throws {
         let client = try connected()
         let sent = next
-        while next < count, next < sent + 5 {
+        if count == nil, progress.hasEnough { count = next }
+        while next < count ?? .max, next < sent + 5 {
             next += 1
             try client.send(Chat.message(to: target, id: "\(name)-\(next)"))
         }

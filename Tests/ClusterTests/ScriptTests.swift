@@ -2,7 +2,14 @@ import TestKit
 import Testing
 
 /// Every suite here runs real processes on few cores: one after the other.
-@Suite(.serialized) struct ClusterTests {}
+@Suite(.serialized, .compactMapIssues { tellLogs(with: $0) }) struct ClusterTests {}
+
+/// Adds the ends of the nodes' logs to an issue.
+private func tellLogs(with issue: Issue) -> Issue? {
+    var issue = issue
+    if !"\(issue)".contains("--- a ---"), let logs = ProcessLogs.take() { issue.comments.append(Comment(rawValue: logs)) }
+    return issue
+}
 
 extension ClusterTests {
     /// The scripts in the second and third theatre.

@@ -34,7 +34,7 @@ enum Chat {
     /// Everything in an account's archive (XEP-0313), page by page: the id of each message and the one it is archived under.
     static func archive(_ user: String, on node: Int, of cluster: ProcessCluster) throws -> [(id: String, archived: String)] {
         let client = try cluster.connect(user, resource: "archivist", node: node)
-        let deadline = Deadline(in: .seconds(60))
+        let deadline = Deadline(in: .patient)
         var all: [(id: String, archived: String)] = []
         while true {
             let after = all.last.map { "<after>\($0.archived)</after>" } ?? ""
@@ -70,8 +70,7 @@ enum Chat {
     }
 
     /// Logs in and reads everything that is owed, up to a message of another account that is sent last.
-    static func drain(_ user: String, on node: Int, of cluster: ProcessCluster, within patience: Duration = .seconds(60)) throws -> [Letter]
-    {
+    static func drain(_ user: String, on node: Int, of cluster: ProcessCluster, within patience: Duration = .patient) throws -> [Letter] {
         let last = "last-\(UInt32.random(in: 0...UInt32.max))"
         let marker = try cluster.connect("marker", resource: nil, node: node)
         try marker.send(message(to: "\(user)@\(cluster.domain)", id: last))

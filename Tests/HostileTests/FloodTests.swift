@@ -9,7 +9,8 @@ extension HostileTests {
             let silent = try (0..<300).map { _ in try target.raw() }
             let open = try (0..<100).map { _ in
                 let client = try target.raw()
-                try client.open()
+                // A machine that stands still in between may make it one of the silent ones.
+                _ = try? client.open()
                 return client
             }
             try target.check()
@@ -22,8 +23,8 @@ extension HostileTests {
         @Test func slowClientsGo() throws {
             let target = try Target("[limits]\nunauthenticated_seconds = 2")
             let client = try target.raw()
-            try client.open()
-            let deadline = Deadline(in: .seconds(15))
+            _ = try? client.open()
+            let deadline = Deadline(in: .patient)
             while !client.hasEnded, !deadline.isOver {
                 client.send(" ")
                 _ = try? client.expect("never", within: .milliseconds(50))

@@ -36,7 +36,7 @@ final class RawClient {
     func send(_ text: String) { send(Array(text.utf8)) }
 
     /// Sends as much as the node takes before it closes, and reads meanwhile.
-    func send(_ bytes: [UInt8], within patience: Duration = .seconds(10)) {
+    func send(_ bytes: [UInt8], within patience: Duration = .patient) {
         let deadline = Deadline(in: patience)
         var rest = bytes[...]
         while !rest.isEmpty, !hasEnded, !deadline.isOver {
@@ -54,7 +54,7 @@ final class RawClient {
 
     /// Takes everything up to and with a marker.
     @discardableResult
-    func expect(_ marker: String, within patience: Duration = .seconds(10)) throws -> String {
+    func expect(_ marker: String, within patience: Duration = .patient) throws -> String {
         let deadline = Deadline(in: patience)
         while true {
             if let range = text.firstRange(of: marker) {
@@ -69,7 +69,7 @@ final class RawClient {
 
     /// What comes until the node ends the stream or the connection; it must within the time. For the rest of the peer's words a node
     /// waits a little longer.
-    func rest(within patience: Duration = .seconds(10)) throws -> String {
+    func rest(within patience: Duration = .patient) throws -> String {
         let deadline = Deadline(in: patience)
         while !hasEnded {
             guard !deadline.isOver else { throw ProcessFailure("the node keeps the connection: \(text.suffix(500))") }
@@ -79,7 +79,7 @@ final class RawClient {
     }
 
     /// The condition of the stream error the node ends the stream with; it must within the time.
-    func streamError(within patience: Duration = .seconds(10)) throws -> String {
+    func streamError(within patience: Duration = .patient) throws -> String {
         let all = try rest(within: patience)
         guard let start = all.firstRange(of: "<stream:error><") else { return "none: \(all.suffix(300))" }
         return String(all[start.upperBound...].prefix { $0.isLetter || $0 == "-" })

@@ -4,7 +4,14 @@ import Testing
 import XMLStream
 
 /// Every suite here attacks a real node; nodes share few cores: one after the other.
-@Suite(.serialized) struct HostileTests {}
+@Suite(.serialized, .compactMapIssues { tellLogs(with: $0) }) struct HostileTests {}
+
+/// Adds the ends of the nodes' logs to an issue.
+private func tellLogs(with issue: Issue) -> Issue? {
+    var issue = issue
+    if !"\(issue)".contains("--- a ---"), let logs = ProcessLogs.take() { issue.comments.append(Comment(rawValue: logs)) }
+    return issue
+}
 
 /// A node under attack, with romeo, juliet and the users of the probe.
 final class Target {
@@ -39,9 +46,14 @@ final class Target {
 
     func client(_ user: String, _ resource: String?) throws -> XMPPClient { try cluster.connect(user, resource: resource, node: 0) }
 
-    /// A fresh client logs in and talks to itself.
+    /// A fresh client logs in, which may take several attempts where a test leaves clients little time for it, and talks to itself.
     private static func chat(_ cluster: ProcessCluster) throws {
-        let client = try cluster.connect("probe", resource: nil, node: 0)
+        let deadline = Deadline(in: .patient)
+        var fresh: XMPPClient?
+        while fresh == nil {
+            do { fresh = try cluster.connect("probe", resource: nil, node: 0) } catch { if deadline.isOver { throw error } }
+        }
+        guard let client = fresh else { return }
         try client.send("<message to='\(client.jid)' type='chat' id='probe'><body>alive</body></message>")
         try client.receive { $0["id"] == "probe" && $0["type"] == "chat" }
         try client.close()

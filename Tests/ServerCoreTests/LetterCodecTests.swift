@@ -51,7 +51,14 @@ import Testing
                     resource: "r", bind: bind, epoch: 4,
                     archive: ArchiveMetadata(ArchiveEnds(first: .init(id: "a", stamp: -1), last: .init(id: "b", stamp: .max))))),
             .bound(session: 1, .refused(error)), .resync(owner: 1, loops: 2, epoch: 3), .report(report), .reported(epoch: 3, from: shard),
-            .serves(owner: 1, epoch: 3), .ask(id: 1, from: shard, question: [9]), .answer(id: 1, part: [8, 8], last: true),
+            .serves(owner: 1, epoch: 3), .leaves(node: 7, true),
+            .shelter(ShelterRequest(account: juliet, id: "sm", session: session, isExpected: true)),
+            .resume(ResumeRequest(account: juliet, previd: "sm", session: session)),
+            .resume(ResumeRequest(account: juliet, previd: "sm", session: session, sheltered: session)),
+            .managed(
+                account: juliet, session: session,
+                ManagementNote(id: "sm", base: 1, handled: 2, isDetached: true, isExpected: true)), .ask(id: 1, from: shard, question: [9]),
+            .answer(id: 1, part: [8, 8], last: true),
         ]
             + commands.map { .command(CommandLetter(id: 6, replyTo: shard, account: juliet, command: $0)) }
             + ends.map { .end(session: 4, $0) } + results.map { .commandResult(id: 5, $0) }
@@ -60,7 +67,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 46)
+        #expect(Self.everyKind.count == 51)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

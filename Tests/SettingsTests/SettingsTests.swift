@@ -53,6 +53,7 @@ import Testing
             case (.text(.link), _): other = .text("https://x\(index)")
             case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
+            case (.texts(.endpoint), _): other = .texts(["unix:/run/x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
                 Issue.record("\(setting.key) has a kind this test does not know")
@@ -81,7 +82,9 @@ import Testing
             node.directory = "var"
             [listen]
             c2s = ["127.0.0.1:5222", "[::1]:5222"]
+            http = ["127.0.0.1:9280"]
             [node.b]
+            http = ["unix:run/b.http", "[::1]:9281"]
             c2s = ["127.0.0.1:5322"]
             location = "xmpp2.example.org:5222"
             [authentication]
@@ -104,6 +107,8 @@ import Testing
         #expect(settings.node.directory == "/srv/m/var")
         #expect(settings.listen.c2s == ["127.0.0.1:5222", "[::1]:5222"])
         #expect(settings.listen.c2sOfNode == ["b": ["127.0.0.1:5322"]])
+        #expect(settings.listen.http(ofNode: "a").map(\.description) == ["127.0.0.1:9280"])
+        #expect(settings.listen.http(ofNode: "b").map(\.description) == ["unix:/srv/m/run/b.http", "[::1]:9281"])
         #expect(settings.authentication.mechanisms == ["SCRAM-SHA-256"])
         #expect(settings.sessions.conflict == .rename)
         #expect(settings.sessions.location(ofNode: "a") == "[2001:db8::1]")
@@ -156,6 +161,26 @@ import Testing
             "[sessions]\nlocation = \"here:there\"",
             [
                 "2: sessions.location: \"here:there\" is not a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
+            ]
+        ),
+        (
+            "[listen]\nhttp = [\"9280\"]",
+            [
+                "2: listen.http: \"9280\" is not an address and port, as \"127.0.0.1:9280\" or \"[::1]:9280\", or a socket, as \"unix:/run/martlet/http.sock\""
+            ]
+        ),
+        (
+            "[listen]\nhttp = [\"127.0.0.1:5222\"]",
+            ["2: listen.http: \"127.0.0.1:5222\" stands in listen.c2s too: give one of them another port"]
+        ),
+        (
+            "[listen]\nhttp = [\"unix:h\"]\n[node.b]\nhttp = [\"unix:h\"]",
+            ["4: node.b.http: \"unix:h\" stands in listen.http too: each node needs an address of its own"]
+        ),
+        (
+            "[listen]\nhttp = [\"unix:\(String(repeating: "x", count: 200))\"]",
+            [
+                "2: listen.http: \"unix:\(String(repeating: "x", count: 200))\" is not an address and port, as \"127.0.0.1:9280\" or \"[::1]:9280\", or a socket, as \"unix:/run/martlet/http.sock\""
             ]
         ),
         ("[listen]\nc2s = []", ["2: listen.c2s: nothing is listened on: write an address, as \"127.0.0.1:5222\""]),

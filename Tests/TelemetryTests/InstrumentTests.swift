@@ -37,7 +37,7 @@ import Testing
             (.max, 63),
         ] as [(UInt64, Int)])
     func everyValueHasItsBucket(value: UInt64, bucket: Int) {
-        #expect(Histogram.bucket(of: value) == bucket)
+        #expect(Distribution.bucket(of: value) == bucket)
     }
 
     @Test func theBoundOfAShareIsTheQuantileRoundedUp() throws {

@@ -1,5 +1,11 @@
 import Glibc
 
+extension Duration {
+    /// How long a test waits for what must happen: long enough for a machine that stands still now and then, since it is reached only
+    /// when something is broken. How fast something is, no test of this kind tells.
+    public static let patient = Duration.seconds(60)
+}
+
 /// A moment on the clock that nobody sets. Everything that waits for another process waits until one of these.
 public struct Deadline: Sendable {
     private let nanoseconds: UInt64

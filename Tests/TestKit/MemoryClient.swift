@@ -11,6 +11,9 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     public private(set) var session: Session?
     public private(set) var bindError: StanzaError?
     public private(set) var management: ClientManagement?
+    /// The session it asked for, and what was counted in it: what it knows as long as it has no answer.
+    public private(set) var previd = ""
+    public private(set) var continued: ClientManagement?
     /// Why the session could not be resumed.
     public private(set) var resumeError: ResumeRefusal?
     private var resumption: Resumption?
@@ -51,6 +54,8 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     /// - Parameter h: Stanzas it says to have; nil: what it counted.
     func resume(_ account: JID, _ previd: String, continuing earlier: ClientManagement?, h: UInt32?) {
         let said = h ?? earlier?.received ?? 0
+        self.previd = previd
+        continued = earlier
         shard.enter { shard in
             guard self.closedWith == nil else { return }
             self.resumption = shard.resume(account: account, previd: previd, h: said, connection: self) { result in
@@ -143,6 +148,7 @@ public final class MemoryClient: ClientConnection, Player, @unchecked Sendable {
     }
 
     public func close(_ error: StreamError?) { closedWith = error?.condition.rawValue ?? "closed" }
+    public func cut() { closedWith = "cut" }
     public func setReading(_ on: Bool) { isReading = on }
 
     // MARK: The client's side

@@ -60,6 +60,7 @@ public final class MemoryComponent: ClientConnection, Player, @unchecked Sendabl
         if let closing = stream.close(error) { closedWith = closing.error?.condition.rawValue ?? "closed" }
     }
 
+    public func cut() { close(nil) }
     public func setReading(_ on: Bool) { isReading = on }
 
     // MARK: The component's side

@@ -7,6 +7,7 @@ public final class ProcessAdmin {
     /// The program at the other end, when it was started here.
     private var process: pid_t = 0
     private var framer = LineFramer(longest: Words.longestReply)
+    private var liveParser = ReplyParser()
     /// The name the node greeted with.
     public private(set) var node = ""
 
@@ -44,7 +45,7 @@ public final class ProcessAdmin {
     }
 
     /// Connects and waits for the greeting.
-    public init(socket path: String, within patience: Duration = .seconds(5)) throws {
+    public init(socket path: String, within patience: Duration = .patient) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
         var address = sockaddr_un()
@@ -63,7 +64,7 @@ public final class ProcessAdmin {
     }
 
     /// Starts `martletd --files`, which answers one request about files.
-    public init(program: String, within patience: Duration = .seconds(5)) throws {
+    public init(program: String, within patience: Duration = .patient) throws {
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw ProcessFailure.system("socketpair")
@@ -95,7 +96,7 @@ public final class ProcessAdmin {
     /// - Parameters:
     ///   - words: The request.
     ///   - secret: The password, or the lines, that the node asks for.
-    public func ask(_ words: [String], secret: [String] = [], within patience: Duration = .seconds(20)) throws -> Answer {
+    public func ask(_ words: [String], secret: [String] = [], within patience: Duration = .patient) throws -> Answer {
         let deadline = Deadline(in: patience)
         var answer = Answer()
         var parser = ReplyParser()
@@ -112,10 +113,31 @@ public final class ProcessAdmin {
         }
     }
 
-    /// Asks and wants `ok`.
+    /// Asks for a reply that goes on: its lines come from `next`.
+    public func begin(words: [String], within patience: Duration = .patient) throws {
+        liveParser = ReplyParser()
+        try send(Words.line(words) + "\n", by: Deadline(in: patience))
+    }
+
+    /// The next line of a reply that goes on; progress is left out.
+    public func next(within patience: Duration = .patient) throws -> ReplyLine {
+        let deadline = Deadline(in: patience)
+        while true {
+            let line = try liveParser.next(try nextLine(by: deadline))
+            if case .progress = line { continue }
+            return line
+        }
+    }
+
+    /// Asks and wants `ok`. A node that has no time for the two seconds that a scattered question waits is named in the answer; then
+    /// it is asked again.
     @discardableResult
     public func demand(_ words: String..., secret: [String] = []) throws -> Answer {
-        let answer = try ask(words, secret: secret)
+        let deadline = Deadline(in: .patient)
+        var answer = try ask(words, secret: secret)
+        while answer.error == .partial, answer.sentence.contains("did not answer in time"), !deadline.isOver {
+            answer = try ask(words, secret: secret)
+        }
         guard answer.error == nil else {
             throw ProcessFailure(
                 "node \(node) answers “\(words.joined(separator: " "))” with \(answer.lines.map(\.text).joined(separator: " / "))")
@@ -134,7 +156,9 @@ public final class ProcessAdmin {
             guard errno == EAGAIN || errno == EINTR else { throw ProcessFailure.system("the admin socket of node \(node)") }
             // Warnings and progress come while lines go out: both directions move, or both ends wait.
             var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT | POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("node \(node) takes no more of the request") }
+            let ready = poll(&waiting, 1, deadline.milliseconds)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { throw ProcessFailure("node \(node) takes no more of the request") }
             if waiting.revents & Int16(POLLIN) != 0 { try receive() }
         }
     }
@@ -147,9 +171,9 @@ public final class ProcessAdmin {
             case nil: break
             }
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else {
-                throw ProcessFailure("node \(node) did not answer on its admin socket in time")
-            }
+            let ready = poll(&waiting, 1, deadline.milliseconds)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { throw ProcessFailure("node \(node) did not answer on its admin socket in time") }
             try receive()
         }
     }

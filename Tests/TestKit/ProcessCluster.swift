@@ -17,26 +17,30 @@ public final class ProcessCluster {
     public private(set) var pids: [pid_t]
     private let group: ProcessGroup
     private let program: String
+    private let held: HeldPorts
 
     /// Starts the nodes and waits until all of them serve.
     ///
     /// - Parameters:
     ///   - count: From 1 to 26.
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
+    ///   - missedBeats: Half seconds of silence after which a node is killed by the others. Many, so that a machine that has no time for
+    ///     a node cannot end a test; six, the default of the server, where that is what is tested.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
     ///   - prepare: Given the cluster's directory before any node starts.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", settings: String = "", script: [Script.Setting] = [],
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, settings: String = "",
+        script: [Script.Setting] = [],
         prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
         self.domain = domain
         let names = "abcdefghijklmnopqrstuvwxyz".prefix(count).map { String($0) }
-        let free = try FreePort.find(count + 2)
-        componentPort = free[count + 1]
+        held = try HeldPorts(count + 2)
+        componentPort = held.numbers[count + 1]
         self.names = names
-        ports = Array(free[1...count])
-        port = free[0]
+        ports = Array(held.numbers[1...count])
+        port = held.numbers[0]
         group = try ProcessGroup()
         pids = names.map { _ in 0 }
         program = try Self.findProgram()
@@ -46,12 +50,15 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) { text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\n" }
+        for (name, port) in zip(names, ports) {
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\nhttp = [\"unix:\(group.directory)/\(name).http\"]\n"
+        }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
             Script.Setting(table: "listen", line: "c2s_direct_tls = []"),
             Script.Setting(table: "listen", line: "component = [\"127.0.0.1:\(componentPort)\"]"),
             Script.Setting(table: "authentication", line: "iterations = 4096"), Script.Setting(table: "store", line: "map_gib = 4"),
+            Script.Setting(table: "cluster", line: "missed_beats = \(missedBeats)"),
             Script.Setting(table: "debug", line: "manual_clock = true"),
         ]
         for (table, lines) in Script.tables(own + script, domain: domain) { text += table + "\n" + lines.joined(separator: "\n") + "\n" }
@@ -66,31 +73,90 @@ public final class ProcessCluster {
             """
         try write(text, to: configuration)
         try prepare(group.directory + "/cluster")
+        let files = names.map { Self.logFile($0, in: group.directory) }
+        ProcessLogs.began(group.directory) { zip(names, files).map(Self.tail).joined(separator: "\n") }
         for index in names.indices { try start(index) }
-        for index in names.indices { try waitUntilServing(index) }
+        // That a node serves says that it knows the keeper; whoever asks all nodes needs all links.
+        for index in names.indices { try waitUntilServing(index, seeing: count) }
     }
+
+    deinit { ProcessLogs.ended(group.directory) }
 
     /// Asks `martletd --files`, which needs no node.
     public static func files(_ words: [String], secret: [String] = []) throws -> ProcessAdmin.Answer {
-        try ProcessAdmin(program: findProgram()).ask(words, secret: secret, within: .seconds(60))
+        try ProcessAdmin(program: findProgram()).ask(words, secret: secret)
     }
+
+    /// Runs `martletctl` on this cluster to its end.
+    ///
+    /// - Returns: its exit status, and all that it wrote.
+    public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
+        let slash = program.lastIndex(of: "/") ?? program.startIndex
+        let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
+        let pid = try group.start([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log)
+        let deadline = Deadline(in: patience)
+        while !deadline.isOver {
+            if let status = group.ended(pid) { return (status, Self.text(of: log)) }
+            poll(nil, 0, 5)
+        }
+        throw ProcessFailure("martletctl \(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
+    }
+
+    private static func text(of path: String) -> String {
+        guard let file = fopen(path, "re") else { return "" }
+        defer { fclose(file) }
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let count = fread(&bytes, 1, bytes.count, file)
+        return String(decoding: bytes.prefix(count), as: UTF8.self)
+    }
+
+    /// Puts a program into the cluster's directory that starts nodes by name.
+    ///
+    /// - Parameter starter: shell; PROGRAM, CONFIGURATION and LOG stand for what they are here.
+    public func install(starter: String) throws {
+        let filled = [("PROGRAM", program), ("CONFIGURATION", configuration), ("LOG", group.directory + "/$1.log")]
+        var text = ""
+        var rest = starter[...]
+        while let first = rest.first {
+            if let (word, value) = filled.first(where: { rest.hasPrefix($0.0) }) {
+                text += value
+                rest = rest.dropFirst(word.count)
+            } else {
+                text.append(first)
+                rest = rest.dropFirst()
+            }
+        }
+        let path = group.directory + "/cluster/start"
+        try write("#!/bin/sh\n\(text)\n", to: path)
+        guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
+    }
+
+    /// Where a node is watched.
+    func monitoringSocket(_ index: Int) -> String { "\(group.directory)/\(names[index]).http" }
 
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
 
     private var configuration: String { group.directory + "/martlet.toml" }
-    private func logFile(_ index: Int) -> String { "\(group.directory)/\(names[index]).log" }
+    private static func logFile(_ name: String, in directory: String) -> String { "\(directory)/\(name).log" }
 
     // MARK: Life and death
 
     /// Starts the process of a node that has none.
-    public func start(_ index: Int) throws {
+    ///
+    /// - Parameter environment: further variables, each as `NAME=value`.
+    public func start(_ index: Int, environment: [String] = []) throws {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
-        pids[index] = try group.start([program, "--config", configuration, "--node", names[index]], log: logFile(index))
+        let variables = environment.isEmpty ? [] : ["/usr/bin/env"] + environment
+        pids[index] = try group.start(
+            variables + [program, "--config", configuration, "--node", names[index]],
+            log: Self.logFile(names[index], in: group.directory))
     }
 
     /// Waits until a node answers that the cluster serves.
-    public func waitUntilServing(_ index: Int, within patience: Duration = .seconds(30)) throws {
+    ///
+    /// - Parameter nodes: so many of them must be there, itself included; nil: as many as it likes.
+    public func waitUntilServing(_ index: Int, seeing nodes: Int? = nil, within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         var last = "its admin socket does not answer"
         while !deadline.isOver {
@@ -98,9 +164,10 @@ public final class ProcessCluster {
                 pids[index] = 0
                 throw ProcessFailure("node \(names[index]) ended with \(ending):\n\(logTail(index))")
             }
-            if let answer = try? admin(index).ask(["status"], within: .seconds(3)) {
-                if answer.error == nil { return }
-                last = answer.sentence
+            if let answer = try? admin(index).ask(["status"], within: .seconds(10)) {
+                let isWhole = nodes.map { answer.fact("nodes") == .integer(Int64($0)) } ?? true
+                if answer.error == nil, isWhole { return }
+                last = answer.error == nil ? "it does not know all nodes" : answer.sentence
             }
             poll(nil, 0, 5)
         }
@@ -120,7 +187,7 @@ public final class ProcessCluster {
 
     /// Waits until a node's process has ended. Returns its exit status, or minus the signal.
     @discardableResult
-    public func waitForEnd(_ index: Int, within patience: Duration = .seconds(20)) throws -> Int32 {
+    public func waitForEnd(_ index: Int, within patience: Duration = .patient) throws -> Int32 {
         let deadline = Deadline(in: patience)
         while !deadline.isOver {
             if let ending = group.ended(pids[index]) {
@@ -133,12 +200,15 @@ public final class ProcessCluster {
     }
 
     /// The node that keeps the store, as the first node that answers says.
-    public func keeper() throws -> Int {
-        for index in names.indices where pids[index] != 0 {
-            guard let answer = try? admin(index).ask(["status"], within: .seconds(3)), case .text(let name)? = answer.fact("keeper") else {
-                continue
+    public func keeper(within patience: Duration = .patient) throws -> Int {
+        let deadline = Deadline(in: patience)
+        while !deadline.isOver {
+            for index in names.indices where pids[index] != 0 {
+                guard let answer = try? admin(index).ask(["status"], within: .seconds(10)), case .text(let name)? = answer.fact("keeper")
+                else { continue }
+                if let keeper = names.firstIndex(of: name) { return keeper }
             }
-            if let keeper = names.firstIndex(of: name) { return keeper }
+            poll(nil, 0, 5)
         }
         throw ProcessFailure("nobody says who keeps the store:\n\(logTails)")
     }
@@ -160,14 +230,14 @@ public final class ProcessCluster {
     private static let keys = SCRAMClient.importKeys(password: XMPPClient.password)
 
     /// Connects a client to a node's own port.
-    public func connect(_ user: String, resource: String?, node index: Int, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+    public func connect(_ user: String, resource: String?, node index: Int, within patience: Duration = .patient) throws -> XMPPClient {
         try XMPPClient(port: ports[index], domain: domain, user: user, resource: resource, within: patience)
     }
 
     /// Connects one of the components `plays` and `push`; which node it comes to is for the kernel to say.
     ///
     /// - Parameter secret: nil: the one that the server made.
-    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .seconds(20)) throws -> XMPPClient {
+    public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .patient) throws -> XMPPClient {
         let file = "\(group.directory)/cluster/components/\(name).\(domain).secret"
         return try XMPPClient(
             port: componentPort, component: "\(name).\(domain)", secret: secret ?? Self.firstLine(of: file), within: patience)
@@ -184,14 +254,16 @@ public final class ProcessCluster {
     }
 
     /// The end of a node's log.
-    public func logTail(_ index: Int) -> String {
-        guard let file = fopen(logFile(index), "re") else { return "(no log)" }
+    public func logTail(_ index: Int) -> String { Self.tail(names[index], Self.logFile(names[index], in: group.directory)) }
+
+    private static func tail(_ name: String, _ path: String) -> String {
+        guard let file = fopen(path, "re") else { return "--- \(name) --- (no log)" }
         defer { fclose(file) }
         fseek(file, 0, SEEK_END)
         fseek(file, max(0, ftell(file) - 4000), SEEK_SET)
         var bytes = [UInt8](repeating: 0, count: 4000)
         let count = fread(&bytes, 1, bytes.count, file)
-        return "--- \(names[index]) ---\n" + String(decoding: bytes.prefix(count), as: UTF8.self)
+        return "--- \(name) ---\n" + String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 
     /// The ends of all logs, for a failure.

@@ -78,27 +78,44 @@ final class ProcessGroup {
     }
 }
 
-/// Loopback ports that nobody listens on.
-enum FreePort {
-    /// - Parameter count: so many different ones, below the ephemeral range.
-    static func find(_ count: Int) throws -> [UInt16] {
-        var found: [UInt16] = []
-        for _ in 0..<10_000 where found.count < count {
-            let port = UInt16.random(in: 15_000...32_000)
-            if !found.contains(port), isFree(port) { found.append(port) }
+/// Loopback ports that nobody else gets while this lives, below the ephemeral range.
+///
+/// Nodes share their addresses (SO_REUSEPORT): without this a cluster of another test run could take the port of a node that is just
+/// being started again, and get its clients. A socket that is bound and does not listen keeps it for who shares it, and takes nothing.
+final class HeldPorts {
+    let numbers: [UInt16]
+    private let sockets: [Int32]
+
+    init(_ count: Int) throws {
+        var held: [(number: UInt16, socket: Int32)] = []
+        for _ in 0..<10_000 where held.count < count {
+            let number = UInt16.random(in: 15_000...32_000)
+            if let socket = Self.hold(number) { held.append((number, socket)) }
         }
-        guard found.count == count else { throw ProcessFailure("no free ports between 15000 and 32000") }
-        return found
+        numbers = held.map(\.number)
+        sockets = held.map(\.socket)
+        guard held.count == count else { throw ProcessFailure("no free ports between 15000 and 32000") }
     }
 
-    private static func isFree(_ port: UInt16) -> Bool {
+    deinit { for socket in sockets { close(socket) } }
+
+    /// Bound as by one who shares nothing, so that it fails where anybody is; shared from then on.
+    private static func hold(_ number: UInt16) -> Int32? {
         let file = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard file >= 0 else { return false }
-        defer { close(file) }
-        var address = sockaddr_in.loopback(port)
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(file, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+        guard file >= 0 else { return nil }
+        var address = sockaddr_in.loopback(number)
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(file, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
+        var yes: Int32 = 1
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        guard result == 0, setsockopt(file, SOL_SOCKET, SO_REUSEADDR, &yes, size) == 0,
+            setsockopt(file, SOL_SOCKET, SO_REUSEPORT, &yes, size) == 0
+        else {
+            close(file)
+            return nil
+        }
+        return file
     }
 }
 

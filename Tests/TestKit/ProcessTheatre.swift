@@ -71,7 +71,7 @@ public final class ProcessTheatre: Theatre {
         try cluster.admin(0).demand("clock", "+\(seconds)s")
     }
 
-    public let patience = Duration.seconds(10)
+    public let patience = Duration.seconds(30)
 
     public func part(_ name: String, _ other: String) { parted.append([name, other]) }
 
@@ -103,7 +103,7 @@ public final class ProcessTheatre: Theatre {
             }
             player.post(xml)
         }
-        let deadline = Deadline(in: .seconds(30))
+        let deadline = Deadline(in: .patient)
         for player in all {
             while player.look() == nil {
                 // One whose stream ended has left its fences behind.
@@ -193,7 +193,7 @@ public final class ProcessVisitor: Player {
     }
 
     func waitForAnswers() throws {
-        let deadline = Deadline(in: .seconds(20))
+        let deadline = Deadline(in: .patient)
         while awaited > 0, client.end == nil {
             guard let stanza = client.receive(by: deadline) else { throw ProcessFailure("a visitor misses \(awaited) answers") }
             received.append(stanza)

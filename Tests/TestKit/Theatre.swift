@@ -103,18 +103,7 @@ public final class Play {
         case .sends(let actor, let xml):
             try await player(actor).send(try fill(xml))
             dirty = true
-        case .receives(let actor, let xml):
-            try await settle()
-            let patience = Deadline(in: theatre.patience)
-            while true {
-                do {
-                    return try expect(actor, try fill(xml))
-                } catch let failure as PlayFailure {
-                    guard !patience.isOver else { throw failure }
-                    dirty = true
-                    try await settle()
-                }
-            }
+        case .receives(let actor, let xml): try await patiently { try expect(actor, try fill(xml)) }
         case .receivesNothing(let actor):
             try await settle()
             if let first = queues[actor]?.first { throw PlayFailure(description: "\(actor) received \(first)") }
@@ -130,10 +119,11 @@ public final class Play {
             try await player(actor).drop()
             dirty = true
         case .ends(let actor, let condition):
-            try await settle()
-            let found = try await player(actor).endCondition()
-            guard found == condition else {
-                throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)")
+            try await patiently {
+                let found = try await player(actor).endCondition()
+                guard found == condition else {
+                    throw PlayFailure(description: "the stream of \(actor) ended with \(found ?? "nothing") instead of \(condition)")
+                }
             }
         case .asks(let actor, let handled): try await ask(actor, handled)
         case .acknowledges(let actor, let visible):
@@ -168,13 +158,29 @@ public final class Play {
         let before = player.management?.answers ?? 0
         try await player.send("<r xmlns='urn:xmpp:sm:3'/>")
         dirty = true
-        try await settle()
-        guard let management = player.management, management.answers > before else {
-            throw PlayFailure(
-                description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
+        try await patiently {
+            guard let management = player.management, management.answers > before else {
+                throw PlayFailure(
+                    description: "\(actor) has no answer to its request; its stream: \(try await player.endCondition() ?? "open")")
+            }
+            guard management.visiblyAcknowledged == handled else {
+                throw PlayFailure(description: "\(management.visiblyAcknowledged) stanzas of \(actor) are handled instead of \(handled)")
+            }
         }
-        guard management.visiblyAcknowledged == handled else {
-            throw PlayFailure(description: "\(management.visiblyAcknowledged) stanzas of \(actor) are handled instead of \(handled)")
+    }
+
+    /// Settles until what is expected has come, and a while longer where something may come that no fence stands behind.
+    private func patiently(_ expectation: () async throws -> Void) async throws {
+        try await settle()
+        let patience = Deadline(in: theatre.patience)
+        while true {
+            do {
+                return try await expectation()
+            } catch let failure as PlayFailure {
+                guard !patience.isOver else { throw failure }
+                dirty = true
+                try await settle()
+            }
         }
     }
 

@@ -45,7 +45,7 @@ public final class XMPPClient {
     ///   - receiveBuffer: Bytes the kernel holds for a client that does not read; nil: as many as it likes.
     public init(
         port: UInt16, domain: String, user: String, resource: String?, password: String = XMPPClient.password,
-        within patience: Duration = .seconds(20),
+        within patience: Duration = .patient,
         receiveBuffer: Int32? = nil
     ) throws {
         self.domain = domain
@@ -78,7 +78,7 @@ public final class XMPPClient {
     /// When the server refuses, `refusal` says how, and the stream stands without a resource.
     public init(
         port: UInt16, domain: String, user: String, resuming previous: ClientManagement, jid: String, h: UInt32? = nil,
-        within patience: Duration = .seconds(20)
+        within patience: Duration = .patient
     ) throws {
         self.domain = domain
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
@@ -108,7 +108,7 @@ public final class XMPPClient {
     private var isAnswered: Bool { awaited == nil }
 
     /// Enables stream management.
-    public func enableManagement(resume: Bool = true, within patience: Duration = .seconds(20)) throws {
+    public func enableManagement(resume: Bool = true, within patience: Duration = .patient) throws {
         try send("<enable xmlns='urn:xmpp:sm:3' resume='\(resume)'/>", within: patience)
         let deadline = Deadline(in: patience)
         while management?.isEnabled != true {
@@ -119,7 +119,7 @@ public final class XMPPClient {
     }
 
     /// Connects and opens a stream that is not authenticated.
-    public init(visiting port: UInt16, domain: String, within patience: Duration = .seconds(20)) throws {
+    public init(visiting port: UInt16, domain: String, within patience: Duration = .patient) throws {
         self.domain = domain
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
@@ -130,7 +130,7 @@ public final class XMPPClient {
     /// Connects a component and proves who it is (XEP-0114).
     ///
     /// - Parameter secret: the one the server knows, or another.
-    public init(port: UInt16, component domain: String, secret: String, within patience: Duration = .seconds(20)) throws {
+    public init(port: UInt16, component domain: String, secret: String, within patience: Duration = .patient) throws {
         self.domain = domain
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw ProcessFailure.system("socket") }
@@ -189,13 +189,13 @@ public final class XMPPClient {
     // MARK: Stanzas
 
     /// Sends one stanza or several; returns when the socket has taken all of it.
-    public func send(_ xml: String, within patience: Duration = .seconds(20)) throws {
+    public func send(_ xml: String, within patience: Duration = .patient) throws {
         if management != nil { noteSent(xml) } else if xml.hasPrefix("<enable ") { management = ClientManagement() }
         try write(xml, by: Deadline(in: patience))
     }
 
     /// The next stanza.
-    public func receive(within patience: Duration = .seconds(20)) throws -> String {
+    public func receive(within patience: Duration = .patient) throws -> String {
         try next(by: Deadline(in: patience))
     }
 
@@ -210,7 +210,7 @@ public final class XMPPClient {
 
     /// The next stanza that is wanted; what comes before it is dropped.
     @discardableResult
-    public func receive(within patience: Duration = .seconds(20), where isWanted: (Element) -> Bool) throws -> Element {
+    public func receive(within patience: Duration = .patient, where isWanted: (Element) -> Bool) throws -> Element {
         let deadline = Deadline(in: patience)
         while true {
             let element = try Element.parse(Array(try next(by: deadline).utf8))
@@ -227,9 +227,9 @@ public final class XMPPClient {
     }
 
     /// Sends a ping to the server and waits for its result: everything sent before is handled then. What arrives meanwhile goes to `meanwhile`.
-    public func ping(_ id: String, within patience: Duration = .seconds(20), meanwhile: (String) -> Void = { _ in }) throws {
+    public func ping(_ id: String, within patience: Duration = .patient, meanwhile: (String) -> Void = { _ in }) throws {
         let deadline = Deadline(in: patience)
-        try write("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", by: deadline)
+        try send("<iq type='get' id='\(id)'><ping xmlns='urn:xmpp:ping'/></iq>", within: patience)
         while true {
             let stanza = try next(by: deadline)
             guard stanza.hasPrefix("<iq"), let answer = try? Element.parse(Array(stanza.utf8)), answer["id"] == id else {
@@ -241,8 +241,24 @@ public final class XMPPClient {
         }
     }
 
+    /// Asks until the server has handled everything that was sent since stream management was enabled. What arrives meanwhile stays to
+    /// be received.
+    public func waitUntilHandled(within patience: Duration = .patient) throws {
+        let deadline = Deadline(in: patience)
+        while management?.unacknowledged.isEmpty == false {
+            let before = management?.answers ?? 0
+            try send("<r xmlns='urn:xmpp:sm:3'/>", within: patience)
+            while management?.answers == before {
+                guard end == nil, !deadline.isOver else {
+                    throw ProcessFailure("\(jid): not all is handled: \(end ?? "no answer in time")")
+                }
+                wait(by: deadline)
+            }
+        }
+    }
+
     /// Closes the stream and waits until the server has closed it too; then the socket. What came meanwhile is there to be received.
-    public func close(within patience: Duration = .seconds(10)) throws {
+    public func close(within patience: Duration = .patient) throws {
         if end == nil, !isDeaf {
             do { try write("</stream:stream>", by: Deadline(in: patience)) } catch { guard isDeaf else { throw error } }
         }
@@ -250,7 +266,7 @@ public final class XMPPClient {
     }
 
     /// Waits until the server ends the stream, then closes the socket. What came meanwhile is there to be received.
-    public func waitForEnd(within patience: Duration) throws {
+    public func waitForEnd(within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         while end == nil {
             guard !deadline.isOver else { throw ProcessFailure("\(jid): the server does not end the stream") }

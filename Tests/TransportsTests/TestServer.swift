@@ -167,7 +167,7 @@ final class TestSocket {
 
     init(port: Int) throws {
         descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(bitPattern: SOCK_CLOEXEC.rawValue), 0)
-        var patience = timeval(tv_sec: 10, tv_usec: 0)
+        var patience = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         var on: CInt = 1
         setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<CInt>.size))
@@ -209,7 +209,9 @@ final class TestSocket {
     /// The next bytes; empty at the end of the connection. Throws when nothing came in time.
     func receive() throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
+        var count = recv(descriptor, &buffer, buffer.count, 0)
+        // With a time limit even a process that was stopped and goes on is interrupted.
+        while count < 0, errno == EINTR { count = recv(descriptor, &buffer, buffer.count, 0) }
         if count < 0, errno == EAGAIN { throw TestTrouble("nothing came") }
         return Array(buffer.prefix(max(0, count)))
     }

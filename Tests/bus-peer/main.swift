@@ -15,9 +15,12 @@ final class Echo: BusDelegate {
     }
 }
 
-guard CommandLine.arguments.count == 4, let beat = Int(CommandLine.arguments[3]) else { exit(64) }
+guard CommandLine.arguments.count == 5, let beat = Int(CommandLine.arguments[3]), let missed = Int(CommandLine.arguments[4]) else {
+    exit(64)
+}
 var settings = Settings.Cluster()
 settings.beatMilliseconds = beat
+settings.missedBeats = missed
 let me = NodeInfo.ofThisProcess(
     name: CommandLine.arguments[2], featureLevel: 1, loops: 1, volumeID: Array("test".utf8), product: "Martlet test peer")
 let links = StanzaLinks(

@@ -8,6 +8,8 @@ public struct AdminCommand: Sendable {
         case fullJID
         /// A bare or a full JID.
         case anyJID
+        /// Any address: a JID, or a domain alone.
+        case address
         /// The domain of a virtual host.
         case host
         /// The name of a node: 1 to 32 of a–z, 0–9, '-'.
@@ -96,6 +98,8 @@ public struct AdminCommand: Sendable {
     /// The argument with which it is about files and no longer about a running cluster; `martletctl` then asks no node, but `martletd` as
     /// a program that reads and writes them.
     public var filesArgument: String?
+    /// Whether `martletctl` does it by itself, by requests to several nodes one after the other.
+    public var isOfClient = false
     /// Whether its reply goes on until whoever asked goes away: it is ended by closing the connection, and no list in pages.
     public var isEndless = false
     /// Whether it exists only where a `[debug]` setting allows it.

@@ -1,8 +1,16 @@
 /// Every command there is. The server's dispatch, the help and the completion of `martletctl` come from this table.
 public enum CommandTable {
     /// The commands in the order in which help shows them.
-    public static let all: [AdminCommand] =
-        users + [userRestore] + invitations + sessions + components + reports + nodes + store + server + console
+    public static let all: [AdminCommand] = [
+        users, [userRestore],
+        invitations,
+        sessions, [trace],
+        components, reports,
+        nodes, nodeLife,
+        store, moving,
+        server,
+        console,
+    ].flatMap { $0 }
 
     /// How many rows a list gives when `--limit` does not say.
     public static let defaultLimit = 1000
@@ -209,13 +217,6 @@ public enum CommandTable {
             effect: .reads,
             summary: "Show one node: process, loops, links, listeners, memory.",
             examples: ["node show", "node show b"]),
-        AdminCommand(
-            path: ["node", "stop"],
-            arguments: [.init(name: "NODE", kind: .node, summary: "The node; the one that answers when not given.", isOptional: true)],
-            effect: .writes,
-            summary: "Let a node close its streams, hand over what is unacknowledged, and leave.",
-            details: ["Clients are told to come back and find another node at the same port."],
-            examples: ["node stop b"]),
     ]
 
     private static let server: [AdminCommand] = [

@@ -46,7 +46,7 @@ public enum CompletionSource: String, Sendable, CaseIterable {
         switch kind {
         case .bareJID: self = .account
         case .fullJID: self = .session
-        case .anyJID: self = .jid
+        case .anyJID, .address: self = .jid
         case .host: self = .host
         case .node: self = .node
         case .component: self = .component

@@ -73,7 +73,7 @@ public struct JSONRenderer: Sendable {
     }
 
     /// Column names as member names: one that comes again gets its place behind it.
-    private static func unique(_ names: [String]) -> [String] {
+    static func unique(_ names: [String]) -> [String] {
         var seen = Set<String>()
         return names.enumerated().map { index, name in
             var unique = name
@@ -84,11 +84,11 @@ public struct JSONRenderer: Sendable {
 
     private static func array(_ values: [String]) -> String { "[\(values.joined(separator: ","))]" }
 
-    private static func object(_ members: [(String, String)]) -> String {
+    static func object(_ members: [(String, String)]) -> String {
         "{\(members.map { "\(string($0.0)):\($0.1)" }.joined(separator: ","))}"
     }
 
-    private static func json(_ value: ReplyValue) -> String {
+    static func json(_ value: ReplyValue) -> String {
         switch value {
         case .none: "null"
         case .flag(let flag): flag ? "true" : "false"

@@ -10,7 +10,8 @@ public struct LineFramer: Sendable {
         case notUTF8
     }
 
-    private let longest: Int
+    /// The most bytes of a line without its line feed. May be changed between two lines.
+    public var longest: Int
     private var buffer: [UInt8] = []
     /// Where the first line not yet handed out begins.
     private var start = 0

@@ -23,7 +23,7 @@ extension CommandTable {
         var resolved = Array(words.prefix(parsed.path.count))
         var place = 0
         var isValue: AdminCommand.Option?
-        func path(_ text: String) -> String { text.isEmpty || text.hasPrefix("/") ? text : directory + "/" + text }
+        func path(_ text: String) -> String { text.isEmpty || text == "-" || text.hasPrefix("/") ? text : directory + "/" + text }
         for word in words.dropFirst(parsed.path.count) {
             if let option = isValue {
                 resolved.append(option.kind.isPath ? path(word) : word)
@@ -212,6 +212,10 @@ private struct RequestReader {
             guard let shape = JIDShape(text), shape.hasResource else { throw refuse("write user@host/resource") }
         case .anyJID:
             guard JIDShape(text) != nil else { throw refuse("write user@host or user@host/resource") }
+        case .address:
+            guard JIDShape(text) != nil || !text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: " ") }) else {
+                throw refuse("write user@host, user@host/resource or a domain")
+            }
         case .choice(let words):
             guard words.contains(text) else { throw refuse(RequestReader.mend(text, words, "write one of")) }
         case .choices(let words):

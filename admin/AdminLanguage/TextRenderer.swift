@@ -183,7 +183,7 @@ public struct TextRenderer: Sendable {
         return text + "\n"
     }
 
-    private static func padded(_ text: String, _ width: Int, right: Bool) -> String {
+    static func padded(_ text: String, _ width: Int, right: Bool) -> String {
         let space = String(repeating: " ", count: max(0, width - CellWidth.of(text)))
         return right ? space + text : text + space
     }
@@ -195,7 +195,7 @@ public struct TextRenderer: Sendable {
         }
     }
 
-    private static func cell(_ value: ReplyValue) -> String {
+    static func cell(_ value: ReplyValue) -> String {
         switch value {
         case .none: "-"
         case .flag(let flag): flag ? "yes" : "no"

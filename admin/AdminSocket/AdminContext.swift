@@ -49,6 +49,10 @@ public enum NodeQuestion: Sendable, Equatable {
     case stop
     /// Move the protocol clock.
     case advanceClock(seconds: Int64)
+    /// Stop, and begin anew in the same process.
+    case restart
+    /// Take no more clients and give the sessions to other nodes; take them again.
+    case drain, undrain
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
 
@@ -58,6 +62,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
+        case .restart: [68]
+        case .drain: [69]
+        case .undrain: [70]
         }
     }
 
@@ -70,6 +77,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 67:
             guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
             self = .store(question)
+        case 68: self = .restart
+        case 69: self = .drain
+        case 70: self = .undrain
         default: return nil
         }
     }

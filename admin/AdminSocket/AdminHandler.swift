@@ -107,14 +107,15 @@ final class AdminHandler: ChannelInboundHandler {
         case .lines:
             let loop = NIOLoopBound((self, context), eventLoop: context.eventLoop)
             let eventLoop = context.eventLoop
-            state = .lines(
-                commands.importUsers(invocation, sink(context)) {
-                    eventLoop.execute {
-                        let (handler, context) = loop.value
-                        handler.work(context)
-                        context.read()
-                    }
-                })
+            let consumer = commands.lines(of: invocation, sink(context)) {
+                eventLoop.execute {
+                    let (handler, context) = loop.value
+                    handler.work(context)
+                    context.read()
+                }
+            }
+            framer.longest = consumer.longestLine
+            state = .lines(consumer)
             prompt(.lines, context)
         }
     }
@@ -132,6 +133,7 @@ final class AdminHandler: ChannelInboundHandler {
 
     private func finish(_ consumer: any LineConsumer, _ context: ChannelHandlerContext) {
         state = .busy
+        framer.longest = Words.longestRequest
         consumer.finish()
     }
 
@@ -152,6 +154,8 @@ final class AdminHandler: ChannelInboundHandler {
 
 /// A command that is fed lines.
 protocol LineConsumer: AnyObject, Sendable {
+    /// Bytes of one line, as `LineFramer` counts them.
+    var longestLine: Int { get }
     /// No more for now: the connection stops reading until it is told to go on.
     var isFull: Bool { get }
     func take(_ line: String)

@@ -23,6 +23,7 @@ struct Conversation: ~Copyable {
     private var parser = ReplyParser()
     private var text: TextRenderer
     private var json = JSONRenderer()
+    private var live: LiveOutput?
     private var bar = ProgressBar()
     private var outgoing: [UInt8]
     private var sent = 0
@@ -32,18 +33,31 @@ struct Conversation: ~Copyable {
     /// Whether all lines of standard input have been read: then their number is the total.
     private var hasAllLines = false
     private var lastHeard = monotonicMilliseconds()
+    /// The files of an import, in the place of standard input.
+    private var feed: ImportFeed?
+    /// Where the prose of an export goes.
+    private var export: ExportFile?
 
     /// - Parameters:
     ///   - changes: whether the request changes the server: then its reply is waited for also when nobody looks.
     ///   - mode: the terminal, when it is not in the state in which a line can be typed.
     ///   - signals: where an interrupt comes; nil: it ends the program.
     init(
-        _ connection: Connection, words: [String], options: Options, changes: Bool, input: Input, display: Display, mode: TerminalMode?,
+        _ connection: Connection, options: Options, changes: Bool, input: Input, display: Display, mode: TerminalMode?,
         signals: Signals?
     ) throws(Failure) {
-        let line = Words.line(CommandTable.resolvingPaths(words, in: Self.workingDirectory))
+        live = try LiveOutput(options)
+        let resolved = CommandTable.resolvingPaths(live?.words ?? options.words, in: Self.workingDirectory)
+        let line = Words.line(resolved)
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
+        }
+        if let invocation = try? CommandTable.parse(line), let file = invocation.text("FILE") {
+            switch invocation.command.name {
+            case "import xep0227": feed = try ImportFeed(file, host: invocation.option("host"), input: input)
+            case "export xep0227": export = try ExportFile(file)
+            default: break
+            }
         }
         self.connection = connection
         self.input = input
@@ -72,11 +86,13 @@ struct Conversation: ~Copyable {
                 }
                 if try wait() {
                     bar.clear()
+                    export?.drop()
                     return .interrupted
                 }
             }
         } catch {
             bar.clear()
+            export?.drop()
             throw error
         }
     }
@@ -91,7 +107,7 @@ struct Conversation: ~Copyable {
         }
         switch reply {
         case .progress(let done, let total):
-            bar.show(done: done, total: total ?? (hasAllLines ? linesRead : nil))
+            bar.show(done: done, total: total ?? (hasAllLines ? feed?.users ?? linesRead : nil))
             return nil
         case .prompt(.password):
             outgoing += try Terminal.password(input) + [UInt8(ascii: "\n")]
@@ -106,16 +122,25 @@ struct Conversation: ~Copyable {
             return nil
         case .prompt(.lines):
             isSendingLines = true
-            if input.isTerminal {
+            if feed == nil, input.isTerminal {
                 input.resume()
                 mode?.enter(.lines)
                 Output.error("Write the lines; one with a dot alone, or ctrl-d, ends them.\n")
             }
             return nil
-        case .fact, .table, .row, .warning, .prose, .ok, .error: break
+        case .prose(let text):
+            guard let export else { break }
+            try export.write(text)
+            return nil
+        case .ok: try export?.finish()
+        case .error: export?.drop()
+        case .fact, .table, .row, .warning: break
         }
         bar.clear()
-        display.show(display.isJSON ? json.take(reply) : text.take(reply))
+        var shown = try live?.take(reply) ?? (display.isJSON ? json.take(reply) : text.take(reply))
+        // The file may be standard output itself.
+        if export?.isFile == false { shown = Rendered(err: shown.out + shown.err) }
+        display.show(shown)
         // What a page took to read was not the node's time.
         lastHeard = monotonicMilliseconds()
         switch reply {
@@ -128,22 +153,36 @@ struct Conversation: ~Copyable {
     /// Waits until something can be read or sent, and does it. True: the person interrupted it.
     private mutating func wait() throws(Failure) -> Bool {
         let wantsInput = isSendingLines && outgoing.count - sent < Conversation.enough
-        if wantsInput { try takeLines() }
-        let readsInput = isSendingLines && wantsInput
+        if wantsInput {
+            guard let feed else {
+                try takeLines()
+                return try waitForEvents(reading: isSendingLines ? input.descriptor : -1)
+            }
+            guard let descriptor = feed.waitsFor else {
+                try readFiles(feed)
+                return try waitForEvents(reading: -1, polling: true)
+            }
+            return try waitForEvents(reading: descriptor)
+        }
+        return try waitForEvents(reading: -1)
+    }
+
+    private mutating func waitForEvents(reading descriptor: Int32, polling: Bool = false) throws(Failure) -> Bool {
         var events = [
             pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (sent < outgoing.count ? Int16(POLLOUT) : 0), revents: 0),
-            pollfd(fd: readsInput ? input.descriptor : -1, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
             pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         // While standard input is what is waited for, the node has nothing to answer.
-        let isWaitingForInput = readsInput && sent == outgoing.count
-        let left = isWaitingForInput ? -1 : max(0, lastHeard + timeout - monotonicMilliseconds())
+        let isWaitingForInput = descriptor >= 0 && sent == outgoing.count
+        let left = polling ? 0 : isWaitingForInput ? -1 : max(0, lastHeard + timeout - monotonicMilliseconds())
         let ready = poll(&events, 3, Int32(clamping: left))
         if ready < 0 {
             guard errno == EINTR else { throw Failure(.failure, "waiting failed (\(String(cString: strerror(errno))))") }
             return false
         }
         guard ready > 0 else {
+            if polling { return false }
             throw Failure(
                 .noConnection, "node \(connection.node) has not answered for \(timeout / 1000) s: what was asked for may or may not be done"
             )
@@ -151,7 +190,7 @@ struct Conversation: ~Copyable {
         if events[2].revents != 0, signals?.interrupts() == true { return true }
         if events[0].revents & Int16(POLLOUT) != 0 { try send() }
         if events[1].revents != 0 {
-            try input.fill()
+            if let feed { try readFiles(feed) } else { try input.fill() }
             // The node's patience begins when it has something to answer.
             lastHeard = monotonicMilliseconds()
         }
@@ -174,6 +213,15 @@ struct Conversation: ~Copyable {
             outgoing.removeAll(keepingCapacity: true)
             sent = 0
         }
+    }
+
+    /// Takes more lines of an import; behind the last one sends the lone dot.
+    private mutating func readFiles(_ feed: ImportFeed) throws(Failure) {
+        lastHeard = monotonicMilliseconds()
+        guard try !feed.more(into: &outgoing) else { return }
+        outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
+        isSendingLines = false
+        hasAllLines = true
     }
 
     /// Takes the lines that were read, and doubles the dot at their beginnings; at their end sends the lone dot.

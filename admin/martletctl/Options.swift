@@ -4,6 +4,8 @@ internal import AdminLanguage
 struct Failure: Error {
     var status: ExitStatus
     var sentence: String
+    /// The node had been asked by then: what was asked for may be under way.
+    var wasAsked = false
 
     init(_ status: ExitStatus, _ sentence: String) {
         self.status = status

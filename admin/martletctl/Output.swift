@@ -7,16 +7,19 @@ enum Output {
     static func out(_ text: String) { write(STDOUT_FILENO, text) }
     static func error(_ text: String) { write(STDERR_FILENO, text) }
 
-    static func write(_ descriptor: Int32, _ text: String) {
+    /// False when not all of it could be written.
+    @discardableResult
+    static func write(_ descriptor: Int32, _ text: String) -> Bool {
         var text = text
-        text.withUTF8 { bytes in
+        return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)
             while !rest.isEmpty {
                 let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
                 if count < 0, errno == EINTR || errno == EAGAIN { continue }
-                guard count > 0 else { return }
+                guard count > 0 else { return false }
                 rest = UnsafeRawBufferPointer(rebasing: rest[count...])
             }
+            return true
         }
     }
 }
@@ -34,6 +37,7 @@ final class Display {
     private(set) var isLeft = false
     private var size: TerminalSize?
     private var rows = 0
+    private var isEndless = false
     private var pager = Pager()
 
     init(isJSON: Bool, manner: Manner = .plain) {
@@ -51,8 +55,12 @@ final class Display {
         if size != nil { size = TerminalSize.now }
         rows = 0
         isLeft = false
+        isEndless = false
         held = ""
     }
+
+    /// The reply has no end: it does not stop at pages either.
+    func goesOn() { isEndless = true }
 
     func show(_ rendered: Rendered) {
         if !rendered.out.isEmpty { out(rendered.out) }
@@ -72,7 +80,10 @@ final class Display {
     }
 
     private func page(_ descriptor: Int32, _ text: String) {
-        guard let size else { return Output.write(descriptor, text) }
+        guard let size, !isEndless else {
+            Output.write(descriptor, text)
+            return
+        }
         var page = ""
         for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
             let taken = max(1, (CellWidth.of(line) + size.columns - 1) / size.columns)

@@ -44,12 +44,14 @@ struct Runner {
     private func ask(_ options: Options) throws(Failure) -> ExitStatus {
         // A line that is not well formed is for the node to refuse: it may know more commands than this program.
         let invocation = try? CommandTable.parse(Words.line(options.words), debug: true)
+        if invocation?.command.isOfClient == true { return try Rolling.run(options, signals) }
+        if invocation?.command.isEndless == true { display.goesOn() }
         let isAboutFiles = invocation?.isAboutFiles == true
         let connection = try isAboutFiles ? FileProgram.start(greetingWithin: Int64(options.timeout) * 1000) : link.open()
         let changes = invocation?.changes ?? true
         do throws(Failure) {
             var conversation = try Conversation(
-                connection, words: options.words, options: options, changes: changes, input: input, display: display, mode: mode,
+                connection, options: options, changes: changes, input: input, display: display, mode: mode,
                 signals: signals)
             switch try conversation.run() {
             case .status(let status): return status

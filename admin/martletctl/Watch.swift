@@ -35,8 +35,8 @@ struct Watch {
             guard !invocation.changes, invocation.command.secret == .none else {
                 throw Failure(.usage, "\(name) changes something: watch is for commands that only read")
             }
-            guard !invocation.isAboutFiles else {
-                throw Failure(.usage, "\(name) is about files, which nothing changes meanwhile: run it once")
+            guard !invocation.isAboutFiles, !invocation.command.arguments.contains(where: { $0.name == "FILE" }) else {
+                throw Failure(.usage, "\(name) is about files: run it once, without watch")
             }
             guard !invocation.command.isEndless else { throw Failure(.usage, "\(name) goes on by itself: run it without watch") }
         } catch let error as LineError {

@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import Telemetry
 
 /// A name, and the link to whoever bears it.
 final class Link {
@@ -14,6 +15,8 @@ final class Link {
     var attempts: Int64 = 0
     /// Whether the alarm for the present silence was raised.
     var isSilent = false
+    /// Answered pings that were counted.
+    var pongsCounted: UInt64 = 0
     var framesReceived: UInt64 = 0
     var bytesSent: UInt64 = 0
     var bytesReceived: UInt64 = 0
@@ -124,13 +127,19 @@ final class LinkLoop {
         for link in links.values.sorted(by: { $0.name < $1.name }) {
             link.machine.tick(at: now)
             pump(link)
+            if link.machine.pongs != link.pongsCounted, let roundTrip = link.machine.roundTrip {
+                link.pongsCounted = link.machine.pongs
+                owner?.metrics?.roundTrip.observe(roundTrip / 1_000)
+            }
             let isSilent = link.machine.silence(at: now) > Self.silence
             if isSilent != link.isSilent {
                 link.isSilent = isSilent
                 if isSilent {
-                    logger.critical("A node answers nothing although its process runs", metadata: ["node": "\(link.name)"])
+                    logger.critical(
+                        "A node answers nothing although its process runs",
+                        metadata: ["event": "\(Event.linkSilent)", "node": "\(link.name)"])
                 } else {
-                    logger.notice("A node answers again", metadata: ["node": "\(link.name)"])
+                    logger.notice("A node answers again", metadata: ["event": "\(Event.linkAnswers)", "node": "\(link.name)"])
                 }
             }
             if let node = link.machine.peer { statistics.append(link.statistics(of: node)) }
@@ -143,9 +152,14 @@ final class LinkLoop {
 
     func drain() {
         guard let owner else { return }
-        let postings = owner.access { shared in
+        let (postings, since) = owner.access { shared in
             defer { shared.outbox = [] }
-            return shared.outbox
+            return (shared.outbox, shared.outboxSince)
+        }
+        if !postings.isEmpty, let metrics = owner.metrics {
+            let now = monotonicNow()
+            metrics.queueing.observe(now > since ? (now - since) / 1_000 : 0)
+            metrics.payloads.increment(by: UInt64(postings.count))
         }
         var touched: [Link] = []
         var refused: UInt64 = 0
@@ -285,7 +299,10 @@ final class LinkLoop {
             shared.membership.up(node)
             shared.pending[node.id.incarnation] = 0
         }
-        logger.notice("A node is up", metadata: ["node": "\(node.id)", "pid": "\(node.pid)", "product": "\(node.product)"])
+        owner?.metrics?.nodeUp()
+        logger.notice(
+            "A node is up",
+            metadata: ["event": "\(Event.nodeUp)", "node": "\(node.id)", "pid": "\(node.pid)", "product": "\(node.product)"])
         delegate?.busNodeUp(node)
     }
 
@@ -320,7 +337,8 @@ final class LinkLoop {
 
     func failed(_ connection: LinkHandler, _ error: any Error) {
         let name = connection.link?.name ?? "?"
-        logger.warning("A connection of a link failed", metadata: ["node": "\(name)", "error": "\(error)"])
+        logger.warning(
+            "A connection of a link failed", metadata: ["event": "\(Event.linkFailed)", "node": "\(name)", "error": "\(error)"])
         connection.abort()
     }
 
@@ -399,12 +417,17 @@ final class LinkLoop {
         switch finding {
         case .killed(let incarnation):
             // The end of the process closes its link, and frees its lock: it is reported then, after everything it sent.
-            logger.critical("A silent node was killed", metadata: ["incarnation": "\(String(incarnation, radix: 16))"])
+            logger.critical(
+                "A silent node was killed",
+                metadata: ["event": "\(Event.nodeFenced)", "incarnation": "\(String(incarnation, radix: 16))"])
         case .notKilled(let incarnation, let number):
             owner?.access { _ = $0.condemned.remove(incarnation) }
             logger.critical(
                 "A silent node could not be killed",
-                metadata: ["incarnation": "\(String(incarnation, radix: 16))", "error": "\(String(cString: strerror(number)))"])
+                metadata: [
+                    "event": "\(Event.nodeNotFenced)", "incarnation": "\(String(incarnation, radix: 16))",
+                    "error": "\(String(cString: strerror(number)))",
+                ])
         }
     }
 
@@ -428,7 +451,8 @@ final class LinkLoop {
         heart.forget(id.incarnation)
         scout.clear(id.name)
         let reason = state.wasKilled ? NodeDownReason.fenced : reason
-        logger.notice("A node is down", metadata: ["node": "\(id)", "reason": "\(reason)"])
+        owner?.metrics?.nodeDown(reason)
+        logger.notice("A node is down", metadata: ["event": "\(Event.nodeDown)", "node": "\(id)", "reason": "\(reason)"])
         delegate?.busNodeDown(id, reason: reason)
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread of the system, for work that must neither wait for an event loop nor make one wait.
-struct OSThread: Sendable {
+public struct OSThread: Sendable {
     private let handle: pthread_t
 
     private final class Body {
@@ -14,7 +14,7 @@ struct OSThread: Sendable {
     }
 
     /// Starts `body` on a new thread. `name` shows in the system's tools; 15 bytes are kept.
-    init(name: String, _ body: @escaping @Sendable () -> Void) throws(BusError) {
+    public init(name: String, _ body: @escaping @Sendable () -> Void) throws(BusError) {
         let context = Unmanaged.passRetained(Body(name, body)).toOpaque()
         var handle = pthread_t()
         let result = pthread_create(&handle, nil, runThread, context)
@@ -38,7 +38,7 @@ struct OSThread: Sendable {
     }
 
     /// Waits for its end. Once only, and never on the thread itself.
-    func join() { pthread_join(handle, nil) }
+    public func join() { pthread_join(handle, nil) }
 }
 
 private func runThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
@@ -47,12 +47,13 @@ private func runThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawP
 }
 
 /// A pair of sockets that ends a `poll` from another thread.
-struct Waker: Sendable {
+public struct Waker: Sendable {
     /// The end to poll.
-    let reader: Int32
+    public let reader: Int32
     private let writer: Int32
 
-    init() throws(BusError) {
+    /// - Throws: `BusError` when no socket can be made.
+    public init() throws(BusError) {
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw .system("socketpair", errno: errno) }
@@ -61,18 +62,19 @@ struct Waker: Sendable {
     }
 
     /// A full buffer wakes as well.
-    func wake() {
+    public func wake() {
         var byte: UInt8 = 1
         _ = write(writer, &byte, 1)
     }
 
     /// Takes what `wake` wrote.
-    func drain() {
+    public func drain() {
         var bytes = [UInt8](repeating: 0, count: 64)
         while read(reader, &bytes, bytes.count) > 0 {}
     }
 
-    func close() {
+    /// Gives both ends back. Once, when nobody uses it any more.
+    public func close() {
         _ = Glibc.close(reader)
         _ = Glibc.close(writer)
     }

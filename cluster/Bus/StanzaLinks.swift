@@ -34,6 +34,8 @@ public final class StanzaLinks: Sendable {
     struct Shared {
         var membership: Membership
         var outbox: [Posting] = []
+        /// When the first of them was posted.
+        var outboxSince: UInt64 = 0
         /// Payload bytes posted to each member and not yet sent.
         var pending: [UInt64: Int] = [:]
         /// Members whose kill has begun.
@@ -58,6 +60,7 @@ public final class StanzaLinks: Sendable {
     private let directory: RunDirectory
     private let settings: Settings.Cluster
     private let logger: Logger
+    let metrics: BusMetrics?
     /// Handed to the loop by `start`, so that nothing of it is held after `stop`.
     private let delegate: Mutex<(any BusDelegate)?>
     private let shared: Mutex<Shared>
@@ -67,7 +70,10 @@ public final class StanzaLinks: Sendable {
     ///
     /// - Parameter directory: shared by the nodes of a volume and by nobody else; made by `start`, mode 0700. Its path may have about
     ///   60 bytes, because the kernel takes 107 for a socket.
-    public init(directory: String, me: NodeInfo, settings: Settings.Cluster, delegate: any BusDelegate, logger: Logger) {
+    public init(
+        directory: String, me: NodeInfo, settings: Settings.Cluster, delegate: any BusDelegate, logger: Logger, metrics: BusMetrics? = nil
+    ) {
+        self.metrics = metrics
         self.directory = RunDirectory(path: directory)
         self.me = me
         self.settings = settings
@@ -207,6 +213,7 @@ public final class StanzaLinks: Sendable {
                 return false
             }
             shared.pending[incarnation] = pending + payload.count
+            if shared.outbox.isEmpty { shared.outboxSince = monotonicNow() }
             shared.outbox.append(Posting(payload: payload, to: incarnation, fromLoop: fromLoop, toLoop: toLoop, lane: lane))
             return shared.outbox.count == 1
         }

@@ -68,6 +68,8 @@ public struct LinkMachine: Sendable {
     public private(set) var peer: NodeInfo?
     /// Time of the last answered ping, there and back.
     public private(set) var roundTrip: UInt64?
+    /// Pings that were answered.
+    public private(set) var pongs: UInt64 = 0
     /// Connections after the first.
     public private(set) var resumptions = 0
     /// Frames of all kinds written, over all connections.
@@ -266,7 +268,10 @@ public struct LinkMachine: Sendable {
             urgent.append(.pong(token))
         case (.open, .pong(let token)):
             try take(acknowledged: frame.acknowledged)
-            if token == pinged, now >= token { roundTrip = now - token }
+            if token == pinged, now >= token {
+                roundTrip = now - token
+                pongs &+= 1
+            }
         case (.over, _):
             // The peer has not read the goodbye yet.
             return nil

@@ -58,7 +58,7 @@ public enum Lane: UInt8, Sendable, CaseIterable {
 }
 
 /// Why a node is no longer there.
-public enum NodeDownReason: String, Sendable {
+public enum NodeDownReason: String, Sendable, CaseIterable {
     /// Its process ended, or another incarnation bears its name.
     case died
     /// It was silent and was killed.

@@ -1,3 +1,4 @@
 #pragma once
 #include "CShimsSystem.h"
 #include "CShimsICU.h"
+#include "CShimsClock.h"

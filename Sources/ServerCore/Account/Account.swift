@@ -283,7 +283,9 @@ public final class Account {
         // A home that is none any more says nothing: the next one is asked again.
         guard !isRetired else { return }
         switch output {
-        case .letter(let letter, let to): shard.post(letter, to: to)
+        case .letter(let letter, let to):
+            shard.tracer?.released(letter, to: to)
+            shard.post(letter, to: to)
         case .completion(let ticket, let half, let refusal):
             shard.post(.completed(session: ticket.session.id, inSeq: ticket.inSeq, half: half, refusal: refusal), to: ticket.session.shard)
         case .perform(let body): body()

@@ -1,5 +1,5 @@
 import Settings
-import Stanzas
+public import Stanzas
 import Store
 import Telemetry
 import XMLStream
@@ -72,7 +72,7 @@ extension Account {
         let isKept = host?.durability == .kept
         guard let kept = write(stanza, .archived, peer: to, ticket, origin: origin, waits: isKept) else { return nil }
         inbox.pass(kept.sequence)
-        core.metrics.archivedMessages.increment()
+        shard.metrics.archivedMessages.increment()
         archive.wrote()
         if stanza.payload.facts.mask.contains(.retraction) { honourRetraction(stanza, peer: to, sequence: kept.sequence) }
         if archive.unmarked >= ArchiveMemory.markBound { touchInbox() }
@@ -90,7 +90,7 @@ extension Account {
 
     /// A message that came in has its record: it carries the id on its way to the sessions.
     func archived(_ stanza: inout Stanza, _ sequence: UInt64) {
-        core.metrics.archivedMessages.increment()
+        shard.metrics.archivedMessages.increment()
         if stanza.payload.facts.mask.contains(.retraction), let from = stanza.from {
             honourRetraction(stanza, peer: from, sequence: sequence)
         }
@@ -142,7 +142,7 @@ extension Stanza {
     ]
 
     /// Whether a message is archived by its type, payload and hints (XEP-0313 §6.1.1, XEP-0334).
-    var isWorthArchiving: Bool {
+    public var isWorthArchiving: Bool {
         guard isKeepable else { return false }
         let mask = payload.facts.mask
         if mask.contains(.noPermanentStore) { return false }

@@ -37,6 +37,7 @@ extension Account {
             // A room would take the error of a group chat for the end of its occupant; nobody is told of headlines that reach no one.
             case .message: stanza.type == .chat || stanza.type == .normal
             }
+        trace(isAnswered ? .bounced : .dropped, stanza, "\(jid) blocks \(stanza.from.map { "\($0)" } ?? "its sender")")
         complete(ticket, .theirs, refusal: isAnswered ? StanzaError(.serviceUnavailable) : nil)
     }
 

@@ -73,9 +73,12 @@ extension Account {
             xml.element("forwarded", xmlns: NS.forward) { xml in stanza.write(into: &xml.bytes, xmlns: NS.client) }
         }
         let payload = Payload(written: xml.bytes, as: .carbon)
-        core.metrics.carbons.increment(by: UInt64(targets.count))
+        shard.metrics.carbons.increment(by: UInt64(targets.count))
+        trace(.copied, stanza, "in \(wrapper) to \(targets.map(\.name).joined(separator: ", "))")
         for target in targets {
-            deliver(Stanza(kind: .message, type: stanza.type, from: jid, to: target.jid, payload: payload), to: target)
+            var copy = Stanza(kind: .message, type: stanza.type, from: jid, to: target.jid, payload: payload)
+            if stanza.trace != 0 { copy.trace = stanza.trace }
+            deliver(copy, to: target)
         }
     }
 }

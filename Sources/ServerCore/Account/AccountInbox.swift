@@ -129,6 +129,7 @@ extension Account {
             }
             inbox.note(record.sequence, origin: Origin(session: record.header.originSession, inSeq: record.header.inSeq))
             if record.flags.contains(.archived), !carriesOwnStanzaID(stanza) { identify(&stanza, record.sequence) }
+            shard.tracer?.owed(&stanza, record, node: resource.session.shard.node)
             // XEP-0160 §3, XEP-0203: stamped by the account's own domain.
             var delay = XMLWriter()
             Delay(stamp: DateTime(microseconds: record.stamp), from: jid.domainJID).write(into: &delay)

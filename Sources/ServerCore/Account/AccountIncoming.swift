@@ -40,11 +40,16 @@ extension Account {
         case .presence: refusal = nil
         case .message, .iq: refusal = StanzaError(.serviceUnavailable)
         }
-        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) { route(bounce, nil) }
+        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) {
+            shard.metrics.bounced(refusal)
+            route(bounce, nil)
+        }
     }
 
     /// RFC 6121 §8.5.1: no such user.
     private func incomingToNobody(_ stanza: Stanza, _ ticket: Ticket?) {
+        trace(
+            stanza.mayBeAnswered && stanza.kind != .presence ? .bounced : .dropped, stanza, "there is no account \(jid), or it is disabled")
         guard stanza.mayBeAnswered else { return complete(ticket, .theirs) }
         switch stanza.kind {
         case .message, .iq: complete(ticket, .theirs, refusal: StanzaError(.serviceUnavailable))
@@ -75,9 +80,13 @@ extension Account {
             type: stanza.type, resource: to.resource, senderSeesPresence: sees ?? false,
             sessions: resources.map(DeliveryRules.Candidate.init))
         {
-        case .sessions: deliver(stanza, to: addressed)
-        case .refuse(let condition): return complete(ticket, .theirs, refusal: StanzaError(condition))
-        case .offline, .drop, nil: break
+        case .sessions:
+            if stanza.trace != 0 { traceChosen(stanza, addressed.map { [$0] } ?? []) }
+            deliver(stanza, to: addressed)
+        case .refuse(let condition):
+            trace(.bounced, stanza, "by \(jid): \(condition.name); nobody is there, or the sender may not know")
+            return complete(ticket, .theirs, refusal: StanzaError(condition))
+        case .offline, .drop, nil: trace(.dropped, stanza, "by \(jid): nobody is there")
         }
         complete(ticket, .theirs)
     }
@@ -90,18 +99,25 @@ extension Account {
         for stage in [Stage.admit, .stamp] {
             switch shard.table.pass(stage, .incoming, &stanza, turn) {
             case .next: continue
-            case .drop: return complete(ticket, .theirs)
-            case .bounce(let error): return complete(ticket, .theirs, refusal: error)
+            case .drop:
+                trace(.dropped, stanza, "by \(jid), at \(stage)")
+                return complete(ticket, .theirs)
+            case .bounce(let error):
+                trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
+                return complete(ticket, .theirs, refusal: error)
             }
         }
         cutForgedStanzaIDs(&stanza)
         let origin = originHash(of: stanza)
         if recent.isRepeated(ticket) || recent.contains(origin: origin) {
+            trace(.dropped, stanza, "by \(jid): written before")
             // Already written: it is in the inbox, or was acknowledged. Whoever was to be called may not have been.
             if recent.isRepeated(ticket) { hold(&stanza, turn) }
             return complete(ticket, .theirs)
         }
+        trace(.admitted, stanza, "by \(jid), incoming")
         let refusal = place(&stanza, to: to, ticket, origin: origin, copied: true)
+        if let refusal { trace(.bounced, stanza, "by \(jid): \(refusal)") }
         complete(ticket, .theirs, refusal: refusal)
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
         if refusal == nil { hold(&stanza, turn) }
@@ -117,6 +133,7 @@ extension Account {
         switch choice {
         case .refuse(let condition): return stanza.mayBeAnswered ? StanzaError(condition) : nil
         case .drop:
+            trace(.dropped, stanza, "by \(jid): nobody is there to take it")
             if copied { copyReceived(stanza, besides: []) }
             return nil
         case .offline:
@@ -125,6 +142,7 @@ extension Account {
             return refusal
         case .sessions(let indexes):
             let chosen = indexes.map { resources[$0] }
+            if stanza.trace != 0 { traceChosen(stanza, chosen) }
             // Kept behind what waits it goes to one session alone, the one that the inbox goes to next.
             let receivers = mustQueue(for: chosen) && stanza.isKeepable ? bestForInbox().map { [$0] } ?? [] : chosen
             let refusal = handOver(&stanza, to: chosen, ticket, origin: origin)
@@ -173,6 +191,7 @@ extension Account {
             guard heldBack.count < Self.heldBackBound else {
                 return stanza.mayBeKept ? StanzaError(.resourceConstraint, type: .wait, text: "Too much is waiting for the recipient") : nil
             }
+            trace(.held, stanza, "by \(jid), behind what waits in its inbox")
             heldBack.append(stanza)
             return nil
         }
@@ -180,6 +199,7 @@ extension Account {
         let ready = mustQueue ? [] : chosen.filter { !isFull($0) }
         if ready.isEmpty, let refusal = inboxIsFull() { return refusal }
         let message = keep(&stanza, ticket, origin: origin, sessions: ready.count)
+        if ready.isEmpty { trace(.held, stanza, "by \(jid), in the store: more than enough is under way") }
         for resource in ready { deliver(stanza, to: resource, message: message) }
         if ready.isEmpty { pump() }
         return nil
@@ -199,6 +219,8 @@ extension Account {
     private func keep(_ stanza: inout Stanza, _ ticket: Ticket?, origin: UInt64, sessions: Int) -> UInt64 {
         let isArchived = belongsInArchive(stanza, peer: stanza.from)
         guard let kept = write(stanza, isArchived ? [.owed, .archived] : .owed, peer: stanza.from, ticket, origin: origin) else { return 0 }
+        trace(.kept, stanza, "by \(jid), owed as \(kept.sequence)")
+        if isArchived { trace(.archived, stanza, "by \(jid) as \(archiveIDs.id(kept.sequence))") }
         inbox.add(OwedMessage(kept.sequence, bytes: kept.bytes, isArchived: isArchived), sessions: sessions, origin: Origin(ticket))
         if isArchived { archived(&stanza, kept.sequence) }
         return kept.sequence

@@ -25,6 +25,8 @@ extension Account {
             }
             let group = Multicast(account: self, ticket: ticket, left: copies.count)
             for (number, copy) in copies.enumerated() {
+                var copy = copy
+                if stanza.trace != 0 { copy.trace = stanza.trace }
                 shard.nextSessionID += 1
                 shard.copies[shard.nextSessionID] = (group, copy)
                 var own = ticket

@@ -9,6 +9,7 @@ extension Account {
     func outgoing(_ stanza: Stanza, _ ticket: Ticket) {
         if let to = stanza.to, isBlocked(to) {
             core.metrics.blockedStanzas.increment()
+            trace(stanza.mayBeAnswered ? .bounced : .dropped, stanza, "\(jid) blocks \(to)")
             return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? Self.blockedError : nil)
         }
         if stanza.kind == .message, departing[ticket.session] != nil, record?.isEnabled == true {
@@ -17,6 +18,7 @@ extension Account {
         }
         guard case .live = phase, let resource = resource(of: ticket.session) else {
             // The home does not know the session: it was ended here while the stanza was under way, or the account is gone.
+            trace(.dropped, stanza, "the home of \(jid) does not know the session")
             if departing[ticket.session] == nil {
                 shard.post(.end(session: ticket.session.id, .unknownToHome), to: ticket.session.shard)
             }
@@ -26,6 +28,7 @@ extension Account {
         var stanza = stanza
         // The session said so already; a copy is made only where it did not.
         if stanza.from != resource.jid { stanza.from = resource.jid }
+        if stanza.kind != .message { trace(.admitted, stanza, "by \(jid), outgoing") }
         switch stanza.kind {
         case .presence:
             let isMany = multicast(stanza, ticket) { copy, own in outgoingPresence(copy, resource, own) }
@@ -50,13 +53,19 @@ extension Account {
         for stage in [Stage.admit, .stamp, .keep] {
             switch shard.table.pass(stage, .outgoing, &stanza, turn) {
             case .next: continue
-            case .drop: return complete(ticket, .whole)
-            case .bounce(let error): return complete(ticket, .whole, refusal: error)
+            case .drop:
+                trace(.dropped, stanza, "by \(jid), at \(stage)")
+                return complete(ticket, .whole)
+            case .bounce(let error):
+                trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
+                return complete(ticket, .whole, refusal: error)
             }
         }
         cutForgedStanzaIDs(&stanza)
+        trace(.admitted, stanza, "by \(jid), outgoing")
         let isSecond = wasSent(stanza, ticket)
         let mine = archiveOutgoing(stanza, ticket)
+        if let mine { trace(.archived, stanza, "by \(jid) as \(archiveIDs.id(mine))") }
         route(stanza, ticket)
         // XEP-0313 §3.5: the id is for those who may read this archive, so for copies alone.
         if let mine, resources.count > 1 { identify(&stanza, mine) }
@@ -94,11 +103,14 @@ extension Account {
         let payloads = Array(wrapped.children.prefix(2))
         guard payloads.count == 1, let payload = payloads.first else { return complete(ticket, half, refusal: StanzaError(.badRequest)) }
         guard let handler = shard.table.handler(isSet: stanza.type == .set, payload.name, addressee) else {
+            trace(.bounced, stanza, "nobody answers {\(payload.namespace)}\(payload.local)")
             return complete(ticket, half, refusal: StanzaError(.serviceUnavailable))
         }
         let turn = Turn(account: self, ticket: ticket)
         let request = Request(stanza: stanza, from: from, payload: payload)
-        switch handler(request, turn) {
+        let reply = handler(request, turn)
+        trace(.answered, stanza, "{\(payload.namespace)}\(payload.local) by \(jid): \(reply.word)")
+        switch reply {
         case .result(let xml):
             answer(stanza, xml)
             complete(ticket, half)
@@ -111,9 +123,10 @@ extension Account {
     /// The result of a request, to the asker.
     func answer(_ request: Stanza, _ xml: [UInt8]) {
         guard let asker = request.from else { return }
-        let result = Stanza(
+        var result = Stanza(
             kind: .iq, type: .result, id: request.id, from: request.to ?? jid, to: asker,
             payload: xml.isEmpty ? .empty : Payload(written: xml))
+        if request.trace != 0 { result.trace = request.trace }
         if asker.bare == jid {
             // Its own session: straight down, behind everything this account already said.
             deliver(result, to: resource(jid: asker))
@@ -128,10 +141,12 @@ extension Account {
 
     /// Sends a stanza on its way; the completion of what goes elsewhere is `.own` here and `.theirs` there.
     func route(_ stanza: Stanza, _ ticket: Ticket?) {
+        if let tracer = shard.tracer, let found = tracer.found(stanza) { return route(found, ticket) }
         guard let to = stanza.to else { return complete(ticket, .whole) }
         if core.components[to.domain] != nil { return routeToComponent(stanza, ticket) }
         guard core.hosts[to.domain] != nil else {
             // RFC 6120 §10.4: no stream to the remote domain can be had.
+            trace(stanza.mayBeAnswered ? .bounced : .dropped, stanza, "no stream to \(to.domain) can be had")
             return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)
         }
         guard to.local != nil else {
@@ -142,6 +157,7 @@ extension Account {
         guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: to.bare)) else {
             return complete(ticket, .whole, refusal: StanzaError(.internalServerError))
         }
+        trace(.routed, stanza, "to the home of \(to.bare), loop \(home.loop)")
         // Both accounts keep independently and in parallel: the letter does not wait for this account's commit.
         shard.post(.route(to: to, stanza: stanza, ticket: ticket), to: home)
         complete(ticket, .own)
@@ -150,9 +166,13 @@ extension Account {
     /// Hands a stanza to one of this account's sessions, through the gate.
     func deliver(_ stanza: Stanza, to resource: Resource?, message: UInt64 = 0) {
         guard let resource else { return }
+        if let tracer = shard.tracer, let found = tracer.found(stanza, node: resource.session.shard.node) {
+            return deliver(found, to: resource, message: message)
+        }
         if message != 0 { resource.inFlight.insert(message) }
         if let move = resource.move {
             // It is changing its loop: said when it has arrived.
+            trace(.held, stanza, "\(resource.name) is changing its loop")
             move.held.append((stanza, message))
             return
         }

@@ -152,6 +152,7 @@ extension Account {
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }
+        trace(.broadcast, stanza, "to \(byHome.reduce(0) { $0 + $1.value.count }) contacts")
         for (home, contacts) in byHome.sorted(by: { $0.key < $1.key }) {
             for start in stride(from: 0, to: contacts.count, by: Self.fanOutBound) {
                 shard.post(.fanOut(to: Array(contacts[start..<min(start + Self.fanOutBound, contacts.count)]), stanza: stanza), to: home)
@@ -177,9 +178,11 @@ extension Account {
         case .probe: answerProbe(stanza)
         case .none, .unavailable, .error:
             if to.resource != nil {
+                if stanza.trace != 0 { traceChosen(stanza, resource(jid: to).map { [$0] } ?? []) }
                 // §8.5.3.2.2: to the addressed session; nobody there: silently dropped.
                 deliver(stanza, to: resource(jid: to))
             } else {
+                if stanza.trace != 0 { traceChosen(stanza, resources.filter(\.isAvailable)) }
                 // §8.5.2.1.2: to every available session, whatever its priority; so are errors, or a failed request would go unseen (§3.1.2).
                 for resource in resources where resource.isAvailable { deliver(stanza, to: resource) }
             }

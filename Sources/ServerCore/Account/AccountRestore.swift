@@ -83,12 +83,14 @@ extension Account {
             touchInbox()
             return true
         }
-        if !inbox.isOwed(message.sequence) {
-            inbox.add(
-                OwedMessage(message.sequence, bytes: value.count, isArchived: message.flags.contains(.archived)), sessions: 0)
-            touchInbox()
+        let owed = OwedMessage(message.sequence, bytes: value.count, isArchived: message.flags.contains(.archived))
+        if inbox.isOwed(message.sequence) {
+            inbox.renew(owed)
+        } else {
+            inbox.add(owed, sessions: 0)
             pump()
         }
+        touchInbox()
         return true
     }
 }

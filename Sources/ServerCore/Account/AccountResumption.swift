@@ -49,25 +49,27 @@ extension Account {
     /// A session says how its stream management stands.
     func noteManagement(_ session: SessionRef, _ note: ManagementNote) {
         guard let resource = resource(of: session) else { return endedSessions.correct(note) }
-        let wasDetached = resource.isDetached
+        let (wasDetached, wasWaiting) = (resource.isDetached, resource.isWaiting)
         resource.management = note
-        guard note.isDetached, !wasDetached else { return }
-        resource.detachedSince = shard.loop.now
+        if note.isDetached, !wasDetached { resource.detachedSince = shard.loop.now }
+        guard note.isWaiting, !wasWaiting else { return }
         let bound = core.settings.sessions.detachedPerAccount
-        while resources.count(where: \.isDetached) > bound, let oldest = oldestDetached { endSession(oldest, .expired) }
+        while resources.count(where: \.isWaiting) > bound, let oldest = oldestDetached { endSession(oldest, .expired) }
         // What its client did not acknowledge waits, and nobody was told.
         leftUnread(resource)
     }
 
     /// The session that waits longest for its client.
     var oldestDetached: Resource? {
-        resources.filter { $0.isDetached && $0.move == nil }.min { $0.detachedSince < $1.detachedSince }
+        resources.filter { $0.isWaiting && $0.move == nil }.min { $0.detachedSince < $1.detachedSince }
     }
 
     func resume(_ request: ResumeRequest) {
         guard phase.isLive, record?.isEnabled == true,
             let resource = resources.first(where: { $0.management.map { !$0.id.isEmpty && $0.id == request.previd } ?? false })
         else { return refuse(request.session, endedSessions.h(request.previd, at: shard.loop.now)) }
+        // It is not where it should be taken from, or on its way already: a client's wish comes first.
+        if let sheltered = request.sheltered, resource.session != sheltered || resource.move != nil { return refuse(request.session, nil) }
         guard let move = resource.move else { return begin(request, of: resource) }
         // Asked again after a takeover.
         guard move.to != request.session else { return }

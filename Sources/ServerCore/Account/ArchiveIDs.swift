@@ -2,14 +2,14 @@ import Store
 
 /// The ids of an account's archived messages (XEP-0313 §6.2, XEP-0359): the sequence of the record under a permutation that only the
 /// account's key knows, as 16 hexadecimal digits. An id never changes, is never given twice, and tells neither time nor order.
-struct ArchiveIDs: Sendable {
+public struct ArchiveIDs: Sendable {
     private let key: SipKey
 
     /// - Parameter key: `AccountRecord.archiveKey`.
-    init(key: UInt64) { self.key = SipKey(key, 0x6d61_7274_6c65_7473) }
+    public init(key: UInt64) { self.key = SipKey(key, 0x6d61_7274_6c65_7473) }
 
     /// The id of a message.
-    func id(_ sequence: UInt64) -> String {
+    public func id(_ sequence: UInt64) -> String {
         var left = UInt32(truncatingIfNeeded: sequence >> 32)
         var right = UInt32(truncatingIfNeeded: sequence)
         for round in 0..<Self.rounds { (left, right) = (right, left ^ mix(right, round)) }
@@ -17,7 +17,7 @@ struct ArchiveIDs: Sendable {
     }
 
     /// The sequence that an id stands for; nil for what is no id at all. Whether there is such a message is another question.
-    func sequence(_ id: String) -> UInt64? {
+    public func sequence(_ id: String) -> UInt64? {
         guard let number = Self.number(id) else { return nil }
         var left = UInt32(truncatingIfNeeded: number >> 32)
         var right = UInt32(truncatingIfNeeded: number)

@@ -59,6 +59,9 @@ struct Inbox {
         if sessions > 0 { inFlight[message] = Flight(sessions: sessions, origin: origin) } else { insertWaiting(message) }
     }
 
+    /// The row of an owed message changed.
+    mutating func renew(_ owed: OwedMessage) { if isOwed(owed.sequence) { note(owed) } }
+
     private mutating func note(_ owed: OwedMessage) {
         bytes +=
             owed.bytes - (details.updateValue(Detail(bytes: owed.bytes, isArchived: owed.isArchived), forKey: owed.sequence)?.bytes ?? 0)

@@ -61,6 +61,8 @@ final class Resource {
 
     /// Whether it lost its socket and waits for its client to resume it: available all the same, but nobody is there now.
     var isDetached: Bool { management?.isDetached ?? false }
+    /// The same, and nobody knows for how long.
+    var isWaiting: Bool { management?.isWaiting ?? false }
     var isAvailable: Bool { presence != nil }
     /// Nobody attends to it: what it gets is not seen now.
     var isAsleep: Bool { flags.contains(.inactive) || isDetached }

@@ -9,10 +9,11 @@ struct PendingCommand {
 /// A question to every shard of the cluster.
 struct PendingQuestion {
     var awaited: Set<ShardAddress>
-    var silent: Set<UInt64> = []
     var part: ([UInt8]) -> Void
     var done: (_ silentNodes: Set<UInt64>) -> Void
     var timer: (any LoopTimer)?
+    /// Nodes that join while it is open are asked too.
+    var forNewcomers: [UInt8]?
 }
 
 extension Shard {
@@ -40,10 +41,12 @@ extension Shard {
         post(.command(letter), to: home)
     }
 
-    /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that did not
-    /// answer within `deadline`.
+    /// Asks every shard of the cluster, on the bulk lane. Answers stream in through `part`; `done` names the nodes that live and did
+    /// not answer within `deadline`. One that ends meanwhile is none of the cluster's any more, and nothing of it is missing.
+    ///
+    /// - Parameter isStanding: nodes that join meanwhile are asked too, and `dropQuestion` ends it.
     public func ask(
-        _ question: [UInt8], deadline: Duration = .seconds(2), part: @escaping ([UInt8]) -> Void,
+        _ question: [UInt8], deadline: Duration = .seconds(2), isStanding: Bool = false, part: @escaping ([UInt8]) -> Void,
         done: @escaping (_ silentNodes: Set<UInt64>) -> Void
     ) {
         nextCommand += 1
@@ -54,11 +57,32 @@ extension Shard {
         pending.timer = loop.schedule(after: deadline) {
             self.enter { shard in
                 guard let question = shard.pendingQuestions.removeValue(forKey: id) else { return }
-                question.done(question.silent.union(question.awaited.map(\.node)))
+                question.done(Set(question.awaited.map(\.node)))
             }
         }
+        if isStanding { pending.forNewcomers = question }
         pendingQuestions[id] = pending
         for shard in awaited { post(.ask(id: id, from: address, question: question), to: shard) }
+    }
+
+    /// Nobody waits for the answers to a standing question any more: nothing is called.
+    func dropQuestion(_ question: [UInt8]) {
+        for (id, pending) in pendingQuestions where pending.forNewcomers == question {
+            pending.timer?.cancel()
+            pendingQuestions[id] = nil
+        }
+    }
+
+    /// Puts the standing questions to a node that joined.
+    func askNewcomer(_ node: UInt64, loops: UInt16) {
+        for (id, pending) in pendingQuestions {
+            guard let question = pending.forNewcomers else { continue }
+            for loop in 0..<loops {
+                let shard = ShardAddress(node: node, loop: loop)
+                pendingQuestions[id]?.awaited.insert(shard)
+                post(.ask(id: id, from: address, question: question), to: shard)
+            }
+        }
     }
 
     /// Says something to the first loop of one node; nobody waits for an answer.
@@ -73,9 +97,9 @@ extension Shard {
         if last { questionAnswered(id, by: [from]) }
     }
 
-    func questionLost(_ id: UInt64, node: UInt64) {
-        pendingQuestions[id]?.silent.insert(node)
-        questionAnswered(id, by: pendingQuestions[id]?.awaited.filter { $0.node == node } ?? [])
+    /// Nothing more comes from a node that is down.
+    func questionsLost(_ node: UInt64) {
+        for (id, question) in pendingQuestions { questionAnswered(id, by: question.awaited.filter { $0.node == node }) }
     }
 
     private func questionAnswered(_ id: UInt64, by shards: Set<ShardAddress>) {
@@ -83,6 +107,6 @@ extension Shard {
         guard let pending = pendingQuestions[id], pending.awaited.isEmpty else { return }
         pendingQuestions[id] = nil
         pending.timer?.cancel()
-        pending.done(pending.silent)
+        pending.done([])
     }
 }

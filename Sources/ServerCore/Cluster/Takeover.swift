@@ -178,6 +178,8 @@ extension Shard {
     /// The link to a node stands.
     public func nodeUp(_ node: UInt64, loops: UInt16) {
         members[node] = loops
+        if isLeaving { sayLeaving(true, to: node, loops: loops) }
+        askNewcomer(node, loops: loops)
         guard placement.owner?.node == core.node else { return }
         if let takeover {
             takeover.nodeJoined(node, loops: loops)
@@ -199,12 +201,12 @@ extension Shard {
     /// A node died, was fenced, or left: its sessions are over, and if it was the keeper nobody serves for now.
     public func nodeDown(_ node: UInt64) {
         members[node] = nil
+        leavingNodes.remove(node)
         if placement.owner?.node == node { placement.owner = nil }
         takeover?.nodeLost(node, self)
+        tracer?.end { $1.node == node }
         waitingForHome.removeAll { $0.from.node == node }
-        for (id, question) in pendingQuestions where question.awaited.contains(where: { $0.node == node }) {
-            questionLost(id, node: node)
-        }
+        questionsLost(node)
         guard placement.owner?.node == core.node, takeover == nil else { return }
         for account in Array(accounts.values) where account.knowsSessions(ofNode: node) { account.receive(.nodeLost(node)) }
         for component in Array(components.values) { component.nodeLost(node) }

@@ -39,6 +39,7 @@ final class ComponentHome {
 
     func incoming(_ stanza: Stanza, _ ticket: Ticket?) {
         guard let binding else { return refuse(stanza, ticket, Self.absent) }
+        if stanza.trace != 0 { shard.tracer?.note(.chosen, stanza, "the component \(domain)") }
         hand(stanza, ticket, to: binding.session)
     }
 
@@ -72,6 +73,7 @@ final class ComponentHome {
 
     /// The sender hears that it was not handed on: through its submission, or by an error of its own.
     private func refuse(_ stanza: Stanza, _ ticket: Ticket?, _ error: StanzaError) {
+        if stanza.trace != 0 { shard.tracer?.note(.bounced, stanza, "by \(domain): \(error)") }
         let isHeard = stanza.mayBeAnswered && (stanza.kind != .presence || stanza.type == .subscribe)
         guard isHeard, stanza.kind != .message || stanza.mayBeKept else { return complete(ticket) }
         shard.core.metrics.componentBounces.increment()

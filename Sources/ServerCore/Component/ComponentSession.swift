@@ -95,6 +95,8 @@ public final class ComponentSession {
         guard isBound, stanza.to != nil else { return }
         stanzasIn &+= 1
         shard.core.metrics.componentStanzasIn.increment()
+        var stanza = stanza
+        if let tracer = shard.tracer { tracer.received(&stanza, key: ref.key, seq: inbound.nextSeq, size: size) }
         let entry = inbound.add(stanza, size: size)
         shard.unhandledBytes += size
         // There is no account of its own that has a part in it.
@@ -132,6 +134,7 @@ public final class ComponentSession {
 
     func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
         guard let entry = inbound.entry(inSeq) else { return }
+        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
             if ended == nil, let reply = refusal.reply(to: entry.stanza) { deliver(reply, number: 0) }
@@ -172,6 +175,10 @@ public final class ComponentSession {
         stanzasOut &+= 1
         shard.core.metrics.componentStanzasOut.increment()
         queue.add(number == 0 ? nil : .owed(number))
+        if stanza.trace != 0, let tracer = shard.tracer {
+            tracer.note(.written, stanza, "towards the component \(domain)")
+            tracer.wrote(stanza, session: id, mark: queue.mark + 1)
+        }
         if !isDirty {
             isDirty = true
             shard.dirtyComponents.append(self)
@@ -193,6 +200,7 @@ public final class ComponentSession {
     public func written(through mark: UInt64) {
         progress = shard.loop.now
         taken.append(contentsOf: queue.written(through: mark))
+        shard.tracer?.socketTook(session: id, through: mark, "by the socket of \(domain)")
         postTaken()
     }
 

@@ -20,7 +20,7 @@ extension Shard {
         let session = ComponentSession(
             id: nextSessionID, domain: domain, connection: connection, shard: self, completion: completion)
         componentSessions[session.id] = session
-        if ending {
+        if isLeaving {
             let id = session.id
             enter { shard in shard.componentSessions[id]?.refuse(StanzaError(.serviceUnavailable, type: .wait)) }
         } else {

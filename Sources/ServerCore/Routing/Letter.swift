@@ -39,6 +39,10 @@ public enum Letter: Sendable {
     /// The session that a client here asked for.
     case adopt(session: UInt64, from: SessionRef, epoch: UInt64, state: SessionState)
     case resumeRefused(session: UInt64, ResumeRefusal)
+    /// A node that leaves gives one of its sessions away.
+    case shelter(ShelterRequest)
+    /// A node takes no more sessions, because it leaves; or does so again.
+    case leaves(node: UInt64, Bool)
 
     // Between shards: takeover and administration.
     case resync(owner: UInt64, loops: UInt16, epoch: UInt64)

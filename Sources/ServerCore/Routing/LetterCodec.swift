@@ -6,7 +6,7 @@ import Stanzas
 enum LetterCodec {
     fileprivate enum Kind: UInt8 {
         case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, activity, managed, resume, moved
-        case deliver = 32, completed, bound, end, detach, stay, forget, adopt, resumeRefused
+        case deliver = 32, completed, bound, end, detach, stay, forget, adopt, resumeRefused, shelter, leaves
         case resync = 64, report, reported, serves, commandResult, ask, answer
     }
 
@@ -112,6 +112,8 @@ enum LetterCodec {
             w.jid(request.account)
             w.string(request.previd)
             w.session(request.session)
+            w.bool(request.sheltered != nil)
+            if let sheltered = request.sheltered { w.session(sheltered) }
         case .moved(let account, let from, let to, let state):
             w.kind(.moved)
             w.jid(account)
@@ -142,6 +144,16 @@ enum LetterCodec {
             w.kind(.resumeRefused)
             w.uint64(session)
             w.refusal(refusal)
+        case .shelter(let request):
+            w.kind(.shelter)
+            w.jid(request.account)
+            w.string(request.id)
+            w.session(request.session)
+            w.bool(request.isExpected)
+        case .leaves(let node, let leaves):
+            w.kind(.leaves)
+            w.uint64(node)
+            w.bool(leaves)
         case .deliver(let session, let epoch, let message, let stanza):
             w.kind(.deliver)
             w.uint64(session)
@@ -300,7 +312,10 @@ enum LetterCodec {
         case .refused: return .refused(account: try r.jid(), session: try r.session(), error: try r.stanza())
         case .activity: return .activity(account: try r.jid(), session: try r.session(), isActive: try r.bool())
         case .managed: return .managed(account: try r.jid(), session: try r.session(), try r.note())
-        case .resume: return .resume(ResumeRequest(account: try r.jid(), previd: try r.string(), session: try r.session()))
+        case .resume:
+            return .resume(
+                ResumeRequest(
+                    account: try r.jid(), previd: try r.string(), session: try r.session(), sheltered: try r.bool() ? try r.session() : nil))
         case .moved:
             return .moved(
                 account: try r.jid(), from: try r.session(), to: try r.session(), state: try r.bool() ? try SessionState(&r) : nil)
@@ -310,6 +325,10 @@ enum LetterCodec {
         case .adopt:
             return .adopt(session: try r.uint64(), from: try r.session(), epoch: try r.uint64(), state: try SessionState(&r))
         case .resumeRefused: return .resumeRefused(session: try r.uint64(), try r.refusal())
+        case .shelter:
+            return .shelter(
+                ShelterRequest(account: try r.jid(), id: try r.string(), session: try r.session(), isExpected: try r.bool()))
+        case .leaves: return .leaves(node: try r.uint64(), try r.bool())
         case .deliver:
             return .deliver(session: try r.uint64(), epoch: try r.uint64(), message: try r.uint64(), stanza: try r.stanza())
         case .completed:

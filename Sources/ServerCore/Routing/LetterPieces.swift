@@ -35,7 +35,7 @@ extension ByteWriter {
         count(numbers.count)
         for number in numbers { uint64(number) }
     }
-    mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &self) }
+    mutating func stanza(_ stanza: Stanza) { stanza.encode(into: &self, traced: true) }
     mutating func error(_ error: StanzaError) {
         uint8(error.condition.rawValue)
         uint8(error.type.rawValue)

@@ -38,6 +38,9 @@ public protocol ClientConnection: AnyObject {
     func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64)
     /// Writes the stream error, if any, and the closing tag; waits a bounded time for the peer's, then closes the socket.
     func close(_ error: StreamError?)
+    /// Closes the socket without the end of the stream, behind what was written: a client that can resume its session then knows that
+    /// it goes on (XEP-0198 §7). The session hears no more of it.
+    func cut()
     /// Back-pressure: stops or resumes reading from the socket.
     func setReading(_ on: Bool)
 }

@@ -7,6 +7,8 @@ struct InboundLedger {
         let seq: UInt32
         let stanza: Stanza
         let size: Int
+        /// When it came, where that is known.
+        var received: MonotonicTime?
         /// The epoch of the home it was last posted to; 0 before the first.
         var sentEpoch: UInt64 = 0
         var own = false
@@ -34,8 +36,8 @@ struct InboundLedger {
     /// The longest handled prefix.
     var handledThrough: UInt32 { (unhandled.first?.seq ?? nextSeq) &- 1 }
 
-    mutating func add(_ stanza: Stanza, size: Int) -> Entry {
-        let entry = Entry(seq: nextSeq, stanza: stanza, size: size)
+    mutating func add(_ stanza: Stanza, size: Int, received: MonotonicTime? = nil) -> Entry {
+        let entry = Entry(seq: nextSeq, stanza: stanza, size: size, received: received)
         nextSeq &+= 1
         unhandled.append(entry)
         bytes += size
@@ -58,8 +60,8 @@ struct InboundLedger {
         if let index = index(seq) { unhandled[index].refused = true }
     }
 
-    /// Notes one half. Returns how many stanzas, and of how many bytes, the handled prefix grew by.
-    mutating func complete(_ seq: UInt32, _ half: CompletionHalf) -> (stanzas: Int, bytes: Int) {
+    /// Notes one half. Returns how many stanzas, and of how many bytes, the handled prefix grew by; `handled` sees each of them.
+    mutating func complete(_ seq: UInt32, _ half: CompletionHalf, handled: (Entry) -> Void = { _ in }) -> (stanzas: Int, bytes: Int) {
         guard let index = index(seq) else { return (0, 0) }
         switch half {
         case .whole:
@@ -75,6 +77,7 @@ struct InboundLedger {
         var freed = 0
         while let first = unhandled.first, first.isHandled {
             unhandled.removeFirst()
+            handled(first)
             stanzas += 1
             freed += first.size
         }

@@ -40,6 +40,10 @@ public final class Session {
     var quietTimer: (any LoopTimer)?
     /// How often it changed its loop.
     var moves: UInt32 = 0
+    /// It lost its socket because its node leaves: its client is expected at once.
+    var isExpected = false
+    /// Runs while it is.
+    var expectationTimer: (any LoopTimer)?
     /// A new stream stands and `<resumed/>` is not written on it yet.
     var isSilent = false
 
@@ -192,13 +196,15 @@ public final class Session {
     public func submit(_ stanza: Stanza, size: Int) {
         guard ended == nil, bind != nil, !isSentAgain(stanza) else { return }
         stanzasIn &+= 1
-        shard.core.metrics.stanzasIn.increment()
-        lastActivity = shard.loop.now
+        shard.metrics.stanzasIn[stanza.kind].increment()
+        let now = shard.loop.now
+        lastActivity = now
         var stanza = stanza
         stanza.from = fullJID
-        presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: shard.loop.now)
-        for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: shard.loop.now) }
-        let entry = inbound.add(stanza, size: size)
+        if let tracer = shard.tracer { tracer.received(&stanza, by: self, size: size) }
+        presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: now)
+        for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: now) }
+        let entry = inbound.add(stanza, size: size, received: now)
         shard.unhandledBytes += size
         post(entry)
         checkPace()
@@ -213,7 +219,8 @@ public final class Session {
     public func answer(_ answer: Stanza?, size: Int) {
         guard ended == nil, bind != nil, !isSentAgain(Self.answered) else { return }
         stanzasIn &+= 1
-        shard.core.metrics.stanzasIn.increment()
+        // What is passed over without a word has no kind worth a word.
+        shard.metrics.stanzasIn[answer?.kind ?? .presence].increment()
         lastActivity = shard.loop.now
         let entry = inbound.add(Self.answered, size: size)
         shard.unhandledBytes += size
@@ -271,14 +278,20 @@ public final class Session {
 
     func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
         guard let entry = inbound.entry(inSeq) else { return }
+        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
         if let refusal, !entry.refused {
             inbound.markRefused(inSeq)
+            shard.metrics.bounced(refusal)
             if let reply = refusal.reply(to: entry.stanza) {
                 if ended == nil { deliver(reply, message: 0) }
                 copyRefusal(reply, of: entry.stanza)
             }
         }
-        let (done, bytes) = inbound.complete(inSeq, half)
+        let now = shard.loop.now
+        let (done, bytes) = inbound.complete(inSeq, half) { entry in
+            // Of one that came from another loop or was answered at once there is nothing to tell.
+            if let received = entry.received { shard.metrics.handled[entry.stanza.kind].observe(now.microseconds(since: received)) }
+        }
         while let next = held.next(inbound) {
             guard ended == nil else { break }
             if !waits(next.stanza, message: next.message) { pass(next.stanza, message: next.message) }
@@ -286,7 +299,7 @@ public final class Session {
         guard done > 0 else { return }
         shard.unhandledBytes -= bytes
         noteHandled(done)
-        presence.noteHandled(through: inbound.handledThrough, at: shard.loop.now)
+        presence.noteHandled(through: inbound.handledThrough, at: now)
         checkReading()
         if inbound.count == 0 { becameQuiet() }
         if ended != nil { shard.forgetIfDone(self) }

@@ -33,6 +33,7 @@ extension Session {
     func finish(_ reason: EndReason) {
         guard ended == nil else { return }
         ended = reason
+        shard.tracer?.socketLost(session: id)
         paceTimer?.cancel()
         paceTimer = nil
         latePresence.removeAll()

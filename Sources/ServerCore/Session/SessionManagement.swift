@@ -71,6 +71,7 @@ extension Session {
 
     /// Takes out what the client has. Returns how its stream ends when it cannot be true (XEP-0198 §6).
     func acknowledge(_ h: UInt32) -> StreamError? {
+        shard.tracer?.acknowledges(self, h)
         guard let answer = management?.ledger.acknowledge(h) else { return nil }
         switch answer {
         case .tooHigh(let sent):
@@ -80,7 +81,7 @@ extension Session {
                 .undefinedCondition, text: "You acknowledged \(h) stanzas, but I only sent you \(sent) so far.",
                 application: writer.bytes)
         case .acknowledged(let messages):
-            shard.core.metrics.acknowledgementsIn.increment()
+            shard.metrics.acknowledgementsIn.increment()
             ackedNow.append(contentsOf: messages)
             postAcknowledgements()
             writeLatePresence()
@@ -102,7 +103,7 @@ extension Session {
             var writer = XMLWriter()
             writer.empty("a", xmlns: NS.streamManagement, ("h", String(h)))
             out.append(contentsOf: writer.bytes)
-            shard.core.metrics.acknowledgementsOut.increment()
+            shard.metrics.acknowledgementsOut.increment()
         }
         guard !state.ledger.isEmpty else { return }
         if state.unasked >= shard.core.settings.sessions.ackAfterStanzas, state.requestedAt == nil { writeRequest() }
@@ -154,7 +155,9 @@ extension Session {
 
     /// What the home keeps in mind of it; nil without stream management.
     var managementNote: ManagementNote? {
-        management.map { ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil) }
+        management.map {
+            ManagementNote(id: $0.id ?? "", base: $0.base, handled: $0.handled, isDetached: connection == nil, isExpected: isExpected)
+        }
     }
 
     /// Tells the home; one that serves later is told then.
@@ -169,6 +172,7 @@ extension Session {
     func detach() {
         guard let state = management else { return }
         connection = nil
+        shard.tracer?.socketLost(session: id)
         isSilent = false
         queue.abandon()
         out.removeAll()
@@ -222,6 +226,9 @@ extension Session {
     private func leaveDetached() {
         detachTimer?.cancel()
         detachTimer = nil
+        expectationTimer?.cancel()
+        expectationTimer = nil
+        isExpected = false
         guard detachedSince != nil else { return }
         detachedSince = nil
         detachedUntil = nil
@@ -313,7 +320,8 @@ extension Session {
         guard ended == nil, isSilent, connection != nil, let ledger = management?.ledger else { return }
         isSilent = false
         for entry in ledger.entries {
-            note(nil)
+            note(nil, entry.stanza.kind)
+            if entry.stanza.trace != 0 { traceWritten(entry.stanza, entry.message) }
             entry.stamped(by: account.domainJID).write(into: &out)
         }
         management?.ledger.noteAllWritten()

@@ -11,8 +11,16 @@ extension Session {
         leaving = new
         isHandedOver = false
         if let old = connection {
-            detach()
-            old.close(StreamError(.conflict, text: "Resumed on another stream"))
+            if shard.isLeaving {
+                // What stands here now may as well arrive.
+                flush()
+                isExpected = true
+                detach()
+                old.cut()
+            } else {
+                detach()
+                old.close(StreamError(.conflict, text: "Resumed on another stream"))
+            }
         }
         dropResumption()
         waitForQuiet()
@@ -78,12 +86,29 @@ extension Session {
         for entry in inbound.unhandled where !entry.isHandled { post(entry) }
     }
 
-    /// Its client was gone before it arrived.
-    func waitHere() {
+    /// Its client was gone before it arrived, or comes from a node that leaves.
+    func waitHere(isExpected expected: Bool) {
         guard let seconds = management?.seconds else { return }
         detachedSince = shard.loop.now
         waitForClient(.seconds(seconds))
+        isExpected = expected
         noteManagement()
         shard.noteDetached(self)
+        guard expected else { return }
+        let id = id
+        expectationTimer = shard.loop.schedule(after: Self.expectation) { [shard] in
+            shard.enter { $0.sessions[id]?.noLongerExpected() }
+        }
+    }
+
+    /// How long a client whose node left may take to come back before its session is one like others without a socket: bounded in
+    /// number, and worth a notification.
+    private static let expectation = Duration.seconds(60)
+
+    private func noLongerExpected() {
+        guard isExpected, isDetached else { return }
+        isExpected = false
+        noteManagement()
+        shard.boundDetached(self)
     }
 }

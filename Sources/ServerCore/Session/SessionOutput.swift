@@ -17,18 +17,25 @@ extension Session {
         }
         // With stream management the acknowledgement says what is handled, and answers need not.
         if management == nil || !held.isEmpty, held.keeps(stanza, message: message, inbound) {
+            trace(.held, stanza, "until what its client sent before is handled")
             if held.count > shard.core.settings.limits.sessionQueueStanzas { end(.overrun) }
             return
         }
-        if !waits(stanza, message: message) { pass(stanza, message: message) }
+        if waits(stanza, message: message) {
+            trace(.held, stanza, "until the client of \(fullJID) is active")
+        } else {
+            pass(stanza, message: message)
+        }
     }
 
     func pass(_ stanza: Stanza, message: UInt64) {
         if isFull {
             guard message == 0, deferred(stanza) else {
+                trace(.dropped, stanza, "the queue of \(fullJID) is full: its session ends")
                 end(.overrun)
                 return deliver(stanza, message: message)
             }
+            trace(stanza.kind == .presence ? .held : .dropped, stanza, "the queue of \(fullJID) is full")
             return
         }
         // What waits of this sender is out of date now.
@@ -59,23 +66,25 @@ extension Session {
     func write(_ stanza: Stanza, message: UInt64) {
         if message != 0 { deliveredThrough = max(deliveredThrough, message) }
         guard management != nil else {
-            note(message != 0 ? .owed(message) : stanza.isMissedWhenLost ? .unkept(stanza) : nil)
+            note(message != 0 ? .owed(message) : stanza.isMissedWhenLost ? .unkept(stanza) : nil, stanza.kind)
+            if stanza.trace != 0 { traceWritten(stanza, message) }
             stanza.write(into: &out)
             return touch()
         }
         management?.ledger.add(stanza, message: message, stamp: shard.core.clock.now, isWritten: canWrite)
-        guard canWrite else { return }
+        guard canWrite else { return trace(.held, stanza, "until the client of \(fullJID) is back") }
         management?.unasked += 1
-        note(nil)
+        note(nil, stanza.kind)
+        if stanza.trace != 0 { traceWritten(stanza, message) }
         stanza.write(into: &out)
         touch()
     }
 
     /// Counts a stanza that goes out.
-    func note(_ fate: OutQueue.Fate?) {
+    func note(_ fate: OutQueue.Fate?, _ kind: StanzaKind) {
         queue.add(fate)
         stanzasOut &+= 1
-        shard.core.metrics.stanzasOut.increment()
+        shard.metrics.stanzasOut[kind].increment()
     }
 
     /// A full queue: of presence the last of each sender is enough, requests are refused, what is worth nothing later is
@@ -113,6 +122,7 @@ extension Session {
     }
 
     func handBack(_ stanzas: [Stanza]) {
+        for stanza in stanzas { trace(.returned, stanza, "\(fullJID) could not hand it over") }
         guard let home = shard.placement.home(of: account) else { return }
         shard.post(.returned(account: account, session: ref, stanzas: stanzas), to: home)
     }
@@ -138,6 +148,8 @@ extension Session {
     /// The socket handed everything up to `mark` to the kernel. Without stream management that is the acknowledgement.
     public func written(through mark: UInt64) {
         ackedNow.append(contentsOf: queue.written(through: mark))
+        shard.tracer?.socketTook(
+            session: id, through: mark, management == nil ? "by the socket, which counts as acknowledged" : "by the socket")
         // A full socket that takes something is slow, not dead. One with room takes it whether anybody is there or not.
         if queue.bytes > 0, management?.requestedAt != nil { management?.requestedAt = shard.loop.now }
         writeLatePresence()

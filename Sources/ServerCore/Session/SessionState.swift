@@ -10,6 +10,10 @@ public struct ManagementNote: Sendable, Equatable {
     public var handled: UInt32
     /// The session waits for its client.
     public var isDetached: Bool
+    /// It waits because its node leaves: the client had no reason to go, and is expected at once.
+    public var isExpected = false
+    /// It waits, and nobody knows for how long.
+    public var isWaiting: Bool { isDetached && !isExpected }
 
     /// Hears from a submission how far its session is settled.
     mutating func note(settled: UInt32) {
@@ -25,6 +29,19 @@ public struct ResumeRequest: Sendable {
     public var previd: String
     /// What the session will be there.
     public var session: SessionRef
+    /// Not a client's wish: the session, if it is still here, whose node leaves.
+    public var sheltered: SessionRef?
+}
+
+/// A session that a node gives away because it leaves.
+public struct ShelterRequest: Sendable {
+    public var account: JID
+    /// The SM-ID.
+    public var id: String
+    /// What it is where it leaves.
+    public var session: SessionRef
+    /// Its client was there until now.
+    public var isExpected: Bool
 }
 
 /// A whole session on its way from one loop to another.
@@ -185,6 +202,7 @@ extension ByteWriter {
         uint32(note.base)
         uint32(note.handled)
         bool(note.isDetached)
+        bool(note.isExpected)
     }
 
     mutating func refusal(_ refusal: ResumeRefusal) {
@@ -196,7 +214,7 @@ extension ByteWriter {
 
 extension ByteReader {
     mutating func note() throws(CodecError) -> ManagementNote {
-        ManagementNote(id: try string(), base: try uint32(), handled: try uint32(), isDetached: try bool())
+        ManagementNote(id: try string(), base: try uint32(), handled: try uint32(), isDetached: try bool(), isExpected: try bool())
     }
 
     mutating func refusal() throws(CodecError) -> ResumeRefusal {

@@ -43,7 +43,7 @@ final class ClientHandler: ChannelDuplexHandler {
     private var header: StreamHeader?
     private var isProcessing = false
     /// The frames can no longer be told apart, or nobody wants them: what comes is thrown away.
-    private var isDeaf = false
+    var isDeaf = false
     /// What was read before TLS is not to be read behind it.
     private var dropsInput = false
     private var isReading = true

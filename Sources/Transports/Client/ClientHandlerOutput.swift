@@ -33,6 +33,19 @@ extension ClientHandler: ClientConnection {
         finish(closing)
     }
 
+    /// The socket goes, the session stays: what the client still sends is not looked at.
+    func cut() {
+        guard !stream.isClosing, let context else { return }
+        toldSession = true
+        session = nil
+        resumption = nil
+        isDeaf = true
+        dropExchange()
+        flush()
+        // Not in the midst of a tick.
+        context.eventLoop.execute { self.abandon() }
+    }
+
     /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
     func carryOn() {
         if !toldSession { tellWritten() }

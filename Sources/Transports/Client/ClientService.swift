@@ -96,7 +96,7 @@ final class ClientService: Sendable {
 
     /// Why new streams are turned away, if they are.
     var draining: Draining? { leaving.withLock { $0 } }
-    func drain(_ why: Draining) { leaving.withLock { $0 = why } }
+    func drain(_ why: Draining?) { leaving.withLock { $0 = why } }
 
     // MARK: Guessing
 

@@ -355,6 +355,9 @@ extension ComponentHandler: ClientConnection {
         guard let closing = stream.close(error) else { return }
         finish(closing)
     }
+
+    /// A component has nothing to resume: its stream ends like any other.
+    func cut() { close(StreamError(.systemShutdown)) }
 }
 
 @available(*, unavailable)

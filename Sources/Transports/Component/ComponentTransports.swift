@@ -36,7 +36,7 @@ final class ComponentService: Sendable {
     }
 
     var isDraining: Bool { leaving.load(ordering: .relaxed) }
-    func drain() { leaving.store(true, ordering: .relaxed) }
+    func drain(_ leaves: Bool) { leaving.store(leaves, ordering: .relaxed) }
 
     /// Counts a connection. Each call is followed by one of `left`. Returns false for one too many.
     func entered() -> Bool {
@@ -88,6 +88,7 @@ public final class ComponentTransports: Sendable {
     /// - Throws: `ListenError`; nothing listens then.
     public func start() async throws(ListenError) {
         guard !service.settings.components.isEmpty else { return }
+        service.drain(false)
         do throws(ListenError) {
             for text in service.settings.listen.component {
                 guard let address = ListenAddress(text) else {
@@ -112,7 +113,7 @@ public final class ComponentTransports: Sendable {
 
     /// Stops listening and turns new streams away; sessions that stand are left to their shards.
     public func stopListening() async {
-        service.drain()
+        service.drain(true)
         await stopListeners()
     }
 

@@ -18,6 +18,9 @@ public final class TLSContext: @unchecked Sendable {
     /// Seconds from loading to the end of the certificate's validity; negative after it.
     public let secondsToExpiry: Int
 
+    /// The end of the certificate's validity, in seconds since 1970.
+    public let expiry: Int
+
     /// Days before the end of a certificate's validity from which `warnings` speaks of it.
     public static let expiryWarningDays = 14
 
@@ -43,6 +46,7 @@ public final class TLSContext: @unchecked Sendable {
         // Asked for (RFC 6120 §5.4.3.1), never insisted on: what the certificate is worth is decided by whoever uses it.
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, acceptAnyCertificate)
         (warnings, secondsToExpiry) = Self.inspect(context, domain: domain, certificate: certificate)
+        expiry = Int(time(nil)) &+ secondsToExpiry
         pointer = context
         owned = false
     }
@@ -156,6 +160,9 @@ public final class TLSTable: Sendable {
 
     /// The hosts with a certificate, in order.
     public var domains: [String] { contexts.keys.sorted() }
+
+    /// When the certificate of each host ends, in seconds since 1970.
+    public var expiries: [(domain: String, timestamp: Int)] { domains.map { ($0, contexts[$0]?.expiry ?? 0) } }
 
     /// Everything worth telling the operator about the certificates, in the order of the hosts.
     public var warnings: [String] { domains.flatMap { contexts[$0]?.warnings ?? [] } }

@@ -27,7 +27,7 @@ extension Commands {
     func listNodes(_ sink: ReplySink) {
         askNodes(.facts, sink) { nodes, silent in
             sink.write { reply in
-                let columns = ["node", "role", "pid", "loops", "sessions", "started", "memory_mib", "version"]
+                let columns = ["node", "state", "role", "pid", "loops", "sessions", "started", "memory_mib", "version"]
                 reply.table("nodes", columns)
                 for node in nodes { reply.row(columns.map { node[$0] }) }
             }
@@ -44,21 +44,6 @@ extension Commands {
             sink.end { reply in
                 for (key, value) in node.facts { reply.fact(key, value) }
                 reply.ok()
-            }
-        }
-    }
-
-    func stopNode(_ invocation: Invocation, _ sink: ReplySink) {
-        let wanted = invocation.text("NODE") ?? core.nodeName
-        askNodes(.facts, sink) { nodes, silent in
-            guard let node = nodes.first(where: { Self.name(of: $0) == wanted }), case .text(let incarnation) = node["incarnation"],
-                let id = UInt64(incarnation, radix: 16)
-            else {
-                return sink.fail(silent.isEmpty ? .notFound : .partial, "no node \(wanted) answered; node list shows those that do")
-            }
-            sink.end { $0.ok("node \(wanted) is stopping") }
-            core.shards.first?.enter { shard in
-                shard.tell(NodeQuestion.stop.bytes, node: id)
             }
         }
     }

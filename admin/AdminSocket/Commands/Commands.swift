@@ -16,6 +16,9 @@ struct Commands: Sendable {
         guard !invocation.isAboutFiles else {
             return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
         }
+        guard !invocation.command.isOfClient else {
+            return sink.fail(.refused, "\(invocation.command.name) is done by martletctl: it asks one node after the other")
+        }
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
@@ -32,6 +35,7 @@ struct Commands: Sendable {
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
+        case "trace": trace(invocation, sink)
         case "component list": listComponents(sink)
         case "component kick": kickComponent(invocation, sink)
         case "push list": listPushServices(invocation, sink)
@@ -41,11 +45,16 @@ struct Commands: Sendable {
         case "report delete": deleteReports(invocation, sink)
         case "node list": listNodes(sink)
         case "node show": showNode(invocation, sink)
+        case "node drain": drainNode(invocation, sink)
+        case "node undrain": undrainNode(invocation, sink)
         case "node stop": stopNode(invocation, sink)
+        case "node start": startNode(invocation, sink)
+        case "node restart": restartNode(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)
         case "store verify": verifyStore(invocation, sink)
+        case "export xep0227": exportPortable(invocation, sink)
         case "status": status(sink)
         case "module list": listModules(sink)
         case "version": version(sink)
@@ -71,8 +80,11 @@ struct Commands: Sendable {
     }
 
     /// A local account's JID.
-    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? {
-        guard let jid = jid(invocation.text("JID"), sink) else { return nil }
+    func account(_ invocation: Invocation, _ sink: ReplySink) -> JID? { account(invocation.text("JID"), sink) }
+
+    /// The same for a text.
+    func account(_ text: String?, _ sink: ReplySink) -> JID? {
+        guard let jid = jid(text, sink) else { return nil }
         guard jid.local != nil, jid.isBare else {
             sink.fail(.invalid, "\(jid) is not an account; write user@host")
             return nil

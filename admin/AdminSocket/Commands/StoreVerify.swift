@@ -51,13 +51,17 @@ extension Commands {
         }
     }
 
-    /// The row of a session stays for ten seconds after its end, so that a new keeper can tell it once more: what is still there after
-    /// that is a finding.
-    private static let grace = Duration.seconds(12)
+    /// The row of a session stays for ten seconds after its end, so that a new keeper can tell it once more; then the keeper removes it,
+    /// as soon as it and its disk have the time. What is there after all these looks is a finding.
+    private static let (grace, betweenLooks, looks) = (Duration.seconds(12), Duration.seconds(1), 12)
 
-    private func settle(_ state: VerifyState, then: @escaping @Sendable (VerifyState) -> Void) {
-        guard state.findings.contains(where: { $0.kind == .stale }), let loop = core.shards.first?.loop else { return then(state) }
-        _ = loop.schedule(after: Self.grace) {
+    private func settle(
+        _ state: VerifyState, after pause: Duration = grace, looks: Int = looks, then: @escaping @Sendable (VerifyState) -> Void
+    ) {
+        guard looks > 0, state.findings.contains(where: { $0.kind == .stale }), let loop = core.shards.first?.loop else {
+            return then(state)
+        }
+        _ = loop.schedule(after: pause) {
             core.readers.read { snapshot in
                 var left = state
                 left.findings.removeAll { finding in
@@ -65,7 +69,7 @@ extension Commands {
                     return (try? snapshot.get(key)) == .some(nil)
                 }
                 left.count -= state.findings.count - left.findings.count
-                then(left)
+                settle(left, after: Self.betweenLooks, looks: looks - 1, then: then)
             }
         }
     }

@@ -5,9 +5,10 @@ import Stanzas
 import Synchronization
 
 extension Commands {
-    /// `user import`: the lines come through the returned consumer; `room` is called when it has room again.
-    func importUsers(_ invocation: Invocation, _ sink: ReplySink, room: @escaping @Sendable () -> Void) -> any LineConsumer {
-        UserImport(commands: self, keys: invocation.flag("keys"), sink: sink, room: room)
+    /// A command whose lines come through the returned consumer; `room` is called when it has room again.
+    func lines(of invocation: Invocation, _ sink: ReplySink, room: @escaping @Sendable () -> Void) -> any LineConsumer {
+        guard invocation.command.name != "import xep0227" else { return portableImport(invocation, sink, room: room) }
+        return UserImport(commands: self, keys: invocation.flag("keys"), sink: sink, room: room)
     }
 }
 
@@ -36,6 +37,8 @@ final class UserImport: LineConsumer {
         self.sink = sink
         self.room = room
     }
+
+    var longestLine: Int { Words.longestRequest }
 
     var isFull: Bool {
         state.withLock { state in

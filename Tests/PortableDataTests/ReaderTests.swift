@@ -1,0 +1,5 @@
+import PortableData
+import Testing
+
+@Suite struct ReaderTests {
+}

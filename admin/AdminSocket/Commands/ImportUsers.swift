@@ -1,0 +1,224 @@
+import AdminLanguage
+import Logging
+import PortableData
+import ServerCore
+import Stanzas
+import Synchronization
+
+/// `import xep0227`: what `martletctl` read out of the files, line by line.
+extension Commands {
+    func portableImport(_ invocation: Invocation, _ sink: ReplySink, room: @escaping @Sendable () -> Void) -> any LineConsumer {
+        context.log.notice("admin command", metadata: ["command": "\(invocation.command.name)"])
+        let terms = ImportTerms(
+            isDryRun: invocation.flag("dry-run"), adds: invocation.flag("merge") || invocation.flag("replace"),
+            wins: invocation.flag("replace"), host: invocation.option("host"))
+        return PortableImport(commands: self, terms: terms, sink: sink, room: room)
+    }
+}
+
+/// What was asked of an import.
+struct ImportTerms: Sendable {
+    var isDryRun: Bool
+    /// Also to accounts that are there.
+    var adds: Bool
+    /// Where such an account has something else, the file wins.
+    var wins: Bool
+    /// The only host whose users are taken.
+    var host: String?
+}
+
+/// The lines of an import, given to one job an account. A bounded number of accounts, and of bytes, is in work at a time.
+final class PortableImport: LineConsumer {
+    private struct State {
+        var file = ""
+        var host = Host.none
+        var job: ImportJob?
+        var line = 0
+        var jobs = 0
+        var bytes = 0
+        var report = ImportReport()
+        var isFinishing = false
+        var isOver = false
+        var wasFull = false
+    }
+
+    private enum Host {
+        case none
+        /// Not served, or no domain: its users are refused with it.
+        case refused
+        case passedOver
+        case served(String)
+    }
+
+    /// Accounts in work.
+    private static let window = 128
+    /// Bytes of lines that wait for their job.
+    private static let waiting = 8 << 20
+
+    let commands: Commands
+    let terms: ImportTerms
+    private let sink: ReplySink
+    private let room: @Sendable () -> Void
+    private let state = Mutex(State())
+
+    init(commands: Commands, terms: ImportTerms, sink: ReplySink, room: @escaping @Sendable () -> Void) {
+        self.commands = commands
+        self.terms = terms
+        self.sink = sink
+        self.room = room
+    }
+
+    var longestLine: Int { Portable.longestLine }
+
+    var isFull: Bool {
+        state.withLock { state in
+            state.wasFull = state.jobs >= Self.window || state.bytes >= Self.waiting
+            return state.wasFull
+        }
+    }
+
+    func take(_ line: String) {
+        state.withLock { $0.line += 1 }
+        guard let read = PortableLine(line) else { return takeUnreadable() }
+        switch read {
+        case .file(let path): state.withLock { $0.file = path }
+        case .host(let line, let jid): begin(host: jid, line)
+        case .user(let line, let xml): begin(user: xml, line)
+        case .part(let line, let place, let xml):
+            let job = state.withLock { state in
+                if state.job != nil { state.bytes += xml.utf8.count }
+                return state.job
+            }
+            job?.add(ImportJob.Line(number: line, place: place, xml: xml))
+        case .passed(_, let kind): state.withLock { $0.report.pass(kind) }
+        case .end: takeJob()?.end()
+        case .broken(let line, let reason):
+            refuse(line, nil, reason)
+            takeJob()?.abandon()
+        }
+    }
+
+    func takeUnreadable() {
+        let number = state.withLock { $0.line }
+        refuse(0, nil, "line \(number) of what was sent is longer than \(longestLine) bytes, not UTF-8, or none of an import")
+    }
+
+    func finish() {
+        takeJob()?.abandon()
+        let isOver = state.withLock { state in
+            state.isFinishing = true
+            return state.jobs == 0
+        }
+        if isOver { tell() }
+    }
+
+    func abandon() {
+        let job = state.withLock { state in
+            state.isOver = true
+            return state.job
+        }
+        job?.abandon()
+    }
+
+    private func takeJob() -> ImportJob? {
+        state.withLock { state in
+            defer { state.job = nil }
+            return state.job
+        }
+    }
+
+    // MARK: Hosts and users
+
+    private func begin(host text: String, _ line: Int) {
+        takeJob()?.abandon()
+        let host: Host
+        if let jid = try? JID(text), jid.isDomain {
+            if let wanted = terms.host.flatMap({ try? JID($0) }), wanted != jid {
+                host = .passedOver
+            } else if commands.core.hosts[jid.domain] != nil {
+                host = .served(jid.domain)
+            } else {
+                host = .refused
+                refuse(line, nil, "\(jid.domain) is not a host of this server, so its users are left out; add it to the configuration")
+            }
+        } else {
+            host = .refused
+            refuse(line, nil, "“\(text.prefix(100))” is not a domain, so its users are left out")
+        }
+        state.withLock { $0.host = host }
+    }
+
+    private func begin(user xml: String, _ line: Int) {
+        takeJob()?.abandon()
+        switch state.withLock({ $0.host }) {
+        case .none: refuse(line, nil, "a user stands in no host")
+        case .refused: break
+        case .passedOver: state.withLock { $0.report.elsewhere += 1 }
+        case .served(let domain):
+            do throws(PortableRefusal) {
+                let user = try PortableUser(xml, host: domain)
+                let file = state.withLock { $0.file }
+                let job = ImportJob(user, line: line, file: file, of: self)
+                state.withLock { state in
+                    state.job = job
+                    state.jobs += 1
+                }
+                job.begin()
+            } catch {
+                refuse(line, nil, error.sentence)
+            }
+        }
+    }
+
+    // MARK: From the jobs
+
+    /// Names something that is not taken.
+    func refuse(_ line: Int, _ account: JID?, _ sentence: String, file: String? = nil) {
+        let (here, isOver) = state.withLock { state in
+            state.report.refused += 1
+            return (file ?? state.file, state.isOver)
+        }
+        guard !isOver else { return }
+        let place = [here, line > 0 ? "line \(line)" : ""].filter { !$0.isEmpty }.joined(separator: " ")
+        let whose = account.map { "\($0): " } ?? ""
+        sink.write { $0.warning((place.isEmpty ? "" : place + ": ") + whose + sentence) }
+    }
+
+    func note(_ body: (inout ImportReport) -> Void) { state.withLock { body(&$0.report) } }
+
+    /// Lines of this many bytes are done with.
+    func release(_ bytes: Int) {
+        let hasRoom = state.withLock { state in
+            state.bytes -= bytes
+            return Self.takeRoom(&state)
+        }
+        if hasRoom { room() }
+    }
+
+    /// A job is over.
+    func leave() {
+        let (progress, hasRoom, isOver) = state.withLock { state in
+            state.jobs -= 1
+            let done = state.report.accounts
+            return (done > 0 && done % 50 == 0 ? done : nil, Self.takeRoom(&state), state.isFinishing && state.jobs == 0 && !state.isOver)
+        }
+        if let progress { sink.write { $0.progress(progress, of: Int?.none) } }
+        if hasRoom { room() }
+        if isOver { tell() }
+    }
+
+    private static func takeRoom(_ state: inout State) -> Bool {
+        guard state.wasFull, state.jobs <= window / 2, state.bytes <= waiting / 2 else { return false }
+        state.wasFull = false
+        return true
+    }
+
+    private func tell() {
+        let (report, wasOver) = state.withLock { state in
+            defer { state.isOver = true }
+            return (state.report, state.isOver)
+        }
+        guard !wasOver else { return }
+        sink.end { report.write(into: &$0, isDryRun: terms.isDryRun, isMerging: terms.adds) }
+    }
+}
