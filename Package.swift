@@ -102,7 +102,7 @@ let package = Package(
         suite("AdminLanguageTests", ["AdminLanguage"]),
         suite("ConsoleTests", ["Console", "TestKit"]),
         suite("MartletctlTests", ["martletctl"]),
-        suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"], exclude: []),
+        suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
         suite(
             "TransportsTests",

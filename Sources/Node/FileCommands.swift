@@ -76,6 +76,7 @@ public struct FileCommands {
         guard let directory = invocation.option("to") else {
             return Self.fail(.usage, "say where to, with --to and the directory of the cluster ([node] directory)")
         }
+        if let reason = FileOwner.become(ownerOf: directory) { return Self.fail(.refused, reason) }
         let restore: Restore
         do throws(StoreFailure) {
             restore = try Restore(invocation.text("BACKUP") ?? "", to: directory, progress: Self.shown(ProgressPace()))
@@ -149,6 +150,7 @@ public struct FileCommands {
 
     private func compact(_ invocation: Invocation) {
         let directory = invocation.text("DIR") ?? ""
+        if let reason = FileOwner.become(ownerOf: directory) { return Self.fail(.refused, reason) }
         do throws(StoreFailure) {
             let pace = ProgressPace()
             let outcome = try Compaction(in: directory).carryOut(

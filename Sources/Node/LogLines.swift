@@ -46,13 +46,20 @@ extension Slice where Base == UnsafeBufferPointer<UInt8> {
 struct LogLines: LogHandler {
     private let writer: LogWriter
     private let label: String
-    var logLevel: Logger.Level
+    private let area: LogLevels.Cell
+    /// Set for one logger alone, by whoever wants it to differ from its area.
+    private var own: Logger.Level?
     var metadata: Logger.Metadata = [:]
 
-    init(label: String, writer: LogWriter, level: Logger.Level) {
+    init(label: String, writer: LogWriter, level: LogLevels.Cell) {
         self.label = label
         self.writer = writer
-        logLevel = level
+        area = level
+    }
+
+    var logLevel: Logger.Level {
+        get { own ?? area.level }
+        set { own = newValue }
     }
 
     subscript(metadataKey key: String) -> Logger.MetadataValue? {

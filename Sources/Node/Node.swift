@@ -21,8 +21,8 @@ import Transports
 
 /// One `martletd` process: assembly in the reading order of start, and of stop.
 public final class Node: Sendable {
-    let settings: Settings
     let log: Logger
+    private let logLevels: LogLevels
     private let group: MultiThreadedEventLoopGroup
     private let adminGroup: MultiThreadedEventLoopGroup
     let volume: LMDBVolume
@@ -33,7 +33,8 @@ public final class Node: Sendable {
     private let bridge: BusBridge
     private let census: AccountCensus
     private let backups: BackupKeeper
-    private let watching: Watching
+    private let configuration: Configuration
+    let watching: Watching
     let parts = Mutex(Parts())
     private let leaveRequested: @Sendable (Leave) -> Void
     private let registry: Registry
@@ -58,22 +59,24 @@ public final class Node: Sendable {
 
     /// Builds everything; nothing runs yet.
     ///
-    /// - Parameter leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
+    /// - Parameters:
+    ///   - file: where the settings were read, and are read again.
+    ///   - leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
     /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
-    public init(_ settings: Settings, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
+    public init(_ settings: Settings, from file: ConfigurationFile, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
         let settings = try Self.prepared(settings)
-        self.settings = settings
         self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
-        let level = Logger.Level(rawValue: settings.log.level) ?? .info
-        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: level) }
-        log = Logger(label: "node")
+        let levels = LogLevels(settings.log)
+        logLevels = levels
+        LoggingSystem.bootstrap { LogLines(label: $0, writer: writer, level: levels.cell($0)) }
+        log = Logger(label: LogArea.node.rawValue)
         let log = log
         // Names are interned by the tables themselves; a library without SCRAM must not reach a client.
         let sasl = try SASLService()
 
         try StoreOpening.makeDirectory(settings.node.directory)
-        let storeLog = Logger(label: "store")
+        let storeLog = Logger(label: LogArea.store.rawValue)
         registry = Registry()
         let commits = try CommitMetrics(registry)
         volume = try StoreOpening.open(settings.node.directory + "/store", settings.store, commits) { state in
@@ -98,35 +101,40 @@ public final class Node: Sendable {
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         started = WallClock().now
+        let live = Replaceable(settings)
         core = Core(
-            settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
+            settings: settings, live: live, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
             readers: volume.readers,
-            bus: bridge, passwords: NewKeys(pool: passwords, iterations: settings.authentication.iterations), clock: WallClock(),
+            bus: bridge, passwords: NewKeys(pool: passwords, live: live), clock: WallClock(),
             software: Software(version: Version.text, system: Version.system),
             metrics: try CoreMetrics(registry))
         let core = core
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
         links = StanzaLinks(
-            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: "bus"),
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge,
+            logger: Logger(label: LogArea.bus.rawValue),
             metrics: try BusMetrics(registry))
         bridge.connect(links, shards)
-        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: "store"))
+        census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: LogArea.store.rawValue))
         let transports = try ClientTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
+            core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
-            log: Logger(label: "c2s"))
-        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: "backup"))
+            log: Logger(label: LogArea.c2s.rawValue))
+        backups = try BackupKeeper(
+            volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
         let components = try ComponentTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
-            log: Logger(label: "components"))
+            core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
+            log: Logger(label: LogArea.components.rawValue))
         watching = try Watching(
             core: core, loops: nioLoops, volume: volume, links: links, transports: transports, backups: backups, registry: registry,
-            log: Logger(label: "watch"))
+            log: Logger(label: LogArea.watch.rawValue))
         parts.withLock {
             $0.transports = transports
             $0.components = components
         }
+        configuration = Configuration(
+            file, core: core, clients: transports, components: components, logins: census.logins, levels: levels, log: log)
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
 
@@ -146,13 +154,14 @@ public final class Node: Sendable {
         try await parts.withLock { $0.transports }?.start()
         try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
-            core: core, passwords: passwords, iterations: settings.authentication.iterations,
-            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: "admin"),
-            volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
+            core: core, passwords: passwords,
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock,
+            log: Logger(label: LogArea.admin.rawValue), volume: volume, backups: backups.directory, configuration: configuration,
+            changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
-        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: "watch"))
+        await watching.start(settings.listen.http(ofNode: settings.node.name), on: adminGroup, log: Logger(label: LogArea.watch.rawValue))
         waitForLock()
         backups.startSchedule()
         log.notice("started", metadata: ["event": "\(Event.started)", "node": "\(settings.node.name)"])
@@ -168,22 +177,15 @@ public final class Node: Sendable {
         }
     }
 
-    /// Reads certificates, keys and the secrets of components again; what cannot be used leaves the old ones in force.
-    public func reloadCertificates() {
-        do {
-            try parts.withLock { $0.transports }?.reloadCertificates()
-        } catch {
-            log.error(
-                "the certificates are not reloaded; the old ones stay",
-                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
-        }
-        do {
-            try parts.withLock { $0.components }?.reloadSecrets()
-        } catch {
-            log.error(
-                "the secrets of components are not reloaded; the old ones stay",
-                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
-        }
+    /// The settings in force.
+    var settings: Settings { core.settings }
+
+    /// Reads the configuration again, with certificates and secrets, on all nodes of the cluster, and puts in force what can change while
+    /// they run. Returns when that is over; the log says how it came out.
+    public func reload() {
+        let over = DispatchSemaphore(value: 0)
+        configuration.reload { over.signal() }
+        over.wait()
     }
 
     /// The lock of the volume makes this node the keeper: it may come at once, or with the death of another.
@@ -217,7 +219,6 @@ public final class Node: Sendable {
     /// Drains and leaves: sessions go on elsewhere, what clients sent is handled, then the lock is given up.
     public func stop() async {
         log.notice("stopping", metadata: ["event": "\(Event.stopping)"])
-        watching.standing.leave()
         let (transports, components, admin, claim) = parts.withLock { ($0.transports, $0.components, $0.admin, $0.claim) }
         claim?.withdraw()
         census.stop()
@@ -270,6 +271,17 @@ public final class Node: Sendable {
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let leave = leaveRequested
         let backups = backups
+        let configuration = configuration
+        let queue = DispatchQueue(label: "configuration")
+        shards.first?.enter { shard in
+            shard.laterAnswerer = { bytes, answer in
+                guard case .configuration(let step)? = NodeQuestion(bytes) else { return false }
+                queue.async { answer(configuration.answer(step).bytes) }
+                return true
+            }
+        }
+        let (levels, name) = (logLevels, settings.node.name)
+        let census = census
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
@@ -293,6 +305,11 @@ public final class Node: Sendable {
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
+                    // Answered later.
+                    case .configuration: break
+                    case .log(let question): return levels.answer(question, node: name).bytes
+                    case .accountComes(let host, let keys):
+                        if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

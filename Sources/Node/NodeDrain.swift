@@ -29,6 +29,7 @@ extension Node {
             if begins { parts.phase = .draining }
             return (parts.transports, parts.components, begins)
         }
+        watching.standing.leave()
         if begins { log.notice("takes no more clients", metadata: ["sessions": "\(core.metrics.sessions.value)"]) }
         // Listeners first: the kernel gives new connections to other nodes.
         await transports?.stopListening(redirect: otherLocation)
@@ -64,6 +65,7 @@ extension Node {
             await drain()
             throw error
         }
+        watching.standing.comeBack()
         log.notice("takes clients again")
     }
 

@@ -29,13 +29,17 @@ final class Standing: Sendable {
         try flag("martlet_keeper", "1 while this node keeps the store.") { $0.isKeeper ? 1 : 0 }
         try flag("martlet_served", "1 while this node knows a keeper that serves.") { $0.isServed ? 1 : 0 }
         try flag("martlet_epoch", "How many keepers the store has had, as this node knows it.") { Double($0.epoch) }
-        try registry.reading("martlet_draining", help: "1 while this node sends its clients away, because it stops.") { [weak self] in
+        try registry.reading("martlet_draining", help: "1 while this node takes no clients, because it was drained or stops.") {
+            [weak self] in
             self?.isLeaving.load(ordering: .relaxed) == true ? 1 : 0
         }
     }
 
     /// From now on the node is not ready.
     func leave() { isLeaving.store(true, ordering: .relaxed) }
+
+    /// It takes clients again.
+    func comeBack() { isLeaving.store(false, ordering: .relaxed) }
 
     /// Asks the first loop; calls back once, there or when it does not answer in time.
     func refresh(_ done: @escaping @Sendable () -> Void) {
@@ -53,7 +57,7 @@ final class Standing: Sendable {
 
     /// Whether clients are served here now: no word of leaving, a keeper that serves, and a store that takes writes.
     func readiness(_ done: @escaping @Sendable (Health) -> Void) {
-        guard !isLeaving.load(ordering: .relaxed) else { return done(Health(["this node is stopping: its clients go to the others"])) }
+        guard !isLeaving.load(ordering: .relaxed) else { return done(Health(["this node takes no clients: they go to the others"])) }
         guard let shard = core.shards.first else { return done(Health(["this node is starting"])) }
         let answer = Answer(done)
         Timeout.after(Self.patience * 2) { answer.give(Health(["the first loop does not answer"])) }

@@ -3,6 +3,7 @@ import Glibc
 import LMDBStore
 import Logging
 import ServerCore
+import Settings
 import Store
 import Synchronization
 import Telemetry
@@ -63,7 +64,7 @@ public final class Supervisor: Sendable {
 
     /// Begins to watch a node that has started: READY as soon as all its loops know a keeper that serves.
     public func watch(_ node: Node) throws {
-        let log = Logger(label: "supervisor")
+        let log = Logger(label: LogArea.node.rawValue)
         state.withLock { $0.loops = Array(repeating: Loop(), count: node.shards.count) }
         let thread = try OSThread(name: "supervisor") { self.run(node, log) }
         state.withLock { $0.thread = thread }
@@ -126,22 +127,26 @@ public final class Supervisor: Sendable {
                 if watchdog != nil { socket.send(["WATCHDOG=1"]) }
                 continue
             }
-            var news = ["STATUS=" + node.condition(loops[0].owner)]
+            let silent = loops.indices.filter { loops[$0].isAsked }
+            var news = [
+                "STATUS=" + (silent.isEmpty || !isReady ? node.condition(loops[0].owner) : "event loops \(Self.list(silent)) do not answer")
+            ]
             if !isReady, loops.allSatisfy({ $0.owner?.serves == true }) {
                 isReady = true
                 state.withLock { $0.isReady = true }
                 news.append("READY=1")
             }
-            let silent = loops.indices.filter { loops[$0].isAsked }
             if silent.isEmpty {
                 if watchdog != nil { news.append("WATCHDOG=1") }
             } else if isReady, !wasSilent {
-                log.error("event loops do not answer", metadata: ["loops": "\(silent.map { "\($0)" }.joined(separator: " "))"])
+                log.error("event loops do not answer", metadata: ["loops": "\(Self.list(silent))"])
             }
             wasSilent = !silent.isEmpty
             voice.withLock { _ in if !state.withLock({ $0.stops }) { socket.send(news) } }
         }
     }
+
+    private static func list(_ loops: [Int]) -> String { loops.map { "\($0)" }.joined(separator: " ") }
 
     /// Asks those loops that owe no answer.
     private func ask(_ node: Node) {

@@ -52,6 +52,10 @@ public final class CoreMetrics: Sendable {
     let gatedAccounts: Gauge
     let unhandledBytes: Gauge
     let owedRows: Gauge
+    let queuedBytes: Gauge
+    let unacknowledgedStanzas: Gauge
+    let unhandledStanzas: Gauge
+    let pausedSessions: Gauge
 
     /// - Throws: `RegistrationError` when a name is taken.
     public init(_ registry: Registry) throws(RegistrationError) {
@@ -110,6 +114,15 @@ public final class CoreMetrics: Sendable {
         gatedAccounts = try registry.gauge("martlet_accounts_gated", help: "Accounts whose output waits for a commit.")
         unhandledBytes = try registry.gauge("martlet_unhandled_bytes", help: "Bytes from clients that are not handled yet.")
         owedRows = try registry.gauge("martlet_messages_owed", help: "Messages owed to the accounts in memory.")
+        queuedBytes = try registry.gauge(
+            "martlet_session_queued_bytes", help: "Bytes for clients that their sockets have not taken, counted every two seconds.")
+        unacknowledgedStanzas = try registry.gauge(
+            "martlet_session_unacknowledged_stanzas",
+            help: "Stanzas for clients with stream management that they have not acknowledged, counted every two seconds.")
+        unhandledStanzas = try registry.gauge(
+            "martlet_unhandled_stanzas", help: "Stanzas from clients that are not handled yet, counted every two seconds.")
+        pausedSessions = try registry.gauge(
+            "martlet_sessions_paused", help: "Sessions whose clients are not read now, because too much of them is unhandled.")
         detachedSessions = try registry.gauge(
             "martlet_sessions_detached", help: "Sessions that lost their socket and wait for their clients (XEP-0198).")
         shelteredSessions = try registry.counter(

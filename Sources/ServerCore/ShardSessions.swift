@@ -139,8 +139,26 @@ extension Shard {
         metrics.gatedAccounts.add(Int64(levels.gated - levelsReported.gated))
         metrics.unhandledBytes.add(Int64(levels.unhandledBytes - levelsReported.unhandledBytes))
         metrics.owedRows.add(Int64(levels.owed - levelsReported.owed))
+        if choreRound % Self.queueRound == 0 {
+            for session in sessions.values {
+                levels.queuedBytes += session.bytesWaiting
+                levels.unacknowledged += session.unacknowledged
+                levels.unhandled += session.unhandled
+                if session.isPaused { levels.paused += 1 }
+            }
+        } else {
+            (levels.queuedBytes, levels.unacknowledged) = (levelsReported.queuedBytes, levelsReported.unacknowledged)
+            (levels.unhandled, levels.paused) = (levelsReported.unhandled, levelsReported.paused)
+        }
+        metrics.queuedBytes.add(Int64(levels.queuedBytes - levelsReported.queuedBytes))
+        metrics.unacknowledgedStanzas.add(Int64(levels.unacknowledged - levelsReported.unacknowledged))
+        metrics.unhandledStanzas.add(Int64(levels.unhandled - levelsReported.unhandled))
+        metrics.pausedSessions.add(Int64(levels.paused - levelsReported.paused))
         levelsReported = levels
     }
+
+    /// Rounds of chores between two looks at all sessions, which are many.
+    private static let queueRound: UInt64 = 8
 
     /// What this loop last added to the levels of the process.
     struct Levels {
@@ -148,6 +166,10 @@ extension Shard {
         var unhandledBytes = 0
         var gated = 0
         var owed = 0
+        var queuedBytes = 0
+        var unacknowledged = 0
+        var unhandled = 0
+        var paused = 0
     }
 
     // MARK: Purge

@@ -9,6 +9,8 @@ public enum SettingKind: Equatable, Sendable {
     case choices([String])
     case text(SettingShape)
     case texts(SettingShape)
+    /// A table in which each of these keys may have one of these texts.
+    case table(keys: [String], values: [String])
 }
 
 /// What a text must look like.
@@ -44,6 +46,7 @@ enum SettingValue: Equatable, Sendable {
     case integer(Int)
     case text(String)
     case texts([String])
+    case table([String: String])
 }
 
 /// One key of the configuration file: what it is called, what it may be, what it is good for, and where its value lives.
@@ -75,6 +78,9 @@ public struct Setting<Root: Sendable>: Sendable {
         case .integer(let integer): "\(integer)"
         case .text(let text): TOMLText.quote(text)
         case .texts(let texts): "[\(texts.map(TOMLText.quote).joined(separator: ", "))]"
+        case .table(let pairs):
+            pairs.isEmpty
+                ? "{}" : "{ \(pairs.sorted { $0.key < $1.key }.map { "\($0.key) = \(TOMLText.quote($0.value))" }.joined(separator: ", ")) }"
         }
     }
 
@@ -92,6 +98,8 @@ extension SettingKind {
         case .choices(let texts): "an array of some of \(texts.map(TOMLText.quote).joined(separator: ", ")), each once"
         case .text(let shape): "\(shape.words)"
         case .texts(let shape): "an array, each of it \(shape.words)"
+        case .table(let keys, let values):
+            "a table, as { \(keys.first ?? "") = \(TOMLText.quote(values.first ?? "")) }, with keys of \(keys.joined(separator: ", ")) and values of \(values.joined(separator: ", "))"
         }
     }
 }
@@ -163,6 +171,16 @@ extension Setting {
     ) -> Setting {
         Setting(key: key, kind: kind, doc: doc, isLive: live, get: { .text($0[keyPath: path]) }) { root, value in
             if case .text(let text) = value { root[keyPath: path] = text }
+        }
+    }
+
+    static func table(
+        _ key: String, _ path: any WritableKeyPath<Root, [String: String]> & Sendable, keys: [String], values: [String],
+        live: Bool = false, _ doc: String
+    ) -> Setting {
+        Setting(key: key, kind: .table(keys: keys, values: values), doc: doc, isLive: live, get: { .table($0[keyPath: path]) }) {
+            root, value in
+            if case .table(let pairs) = value { root[keyPath: path] = pairs }
         }
     }
 

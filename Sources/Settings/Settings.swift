@@ -323,6 +323,8 @@ public struct Settings: Sendable, Equatable {
         public enum Format: String, Sendable, Equatable, CaseIterable { case text, json }
         /// trace, debug, info, notice, warning, error, critical.
         public var level = "info"
+        /// The level of single areas (`LogArea`), in the place of `level`.
+        public var areaLevels: [String: String] = [:]
         public var format = Format.text
         /// A file; empty: standard error.
         public var file = ""

@@ -157,6 +157,8 @@ struct SettingsReader {
             return choices(elements, of: texts, entry, key, expectation).map { .texts($0) }
         case (.texts(let shape), .array(let elements)):
             return texts(elements, shape, key, expectation).map { .texts($0) }
+        case (.table(let keys, let values), .table(let table)):
+            return pairs(table, keys, values, key).map { .table($0) }
         default:
             problem(entry.position, key, "is \(entry.node.kind): write \(expectation)")
             return nil
@@ -203,6 +205,20 @@ struct SettingsReader {
         }
         if elements.isEmpty { problem(entry.position, key, "is empty: write \(expectation)") }
         return problems.count == before ? chosen : nil
+    }
+
+    private mutating func pairs(_ table: TOMLTable, _ keys: [String], _ values: [String], _ key: String) -> [String: String]? {
+        var pairs: [String: String] = [:]
+        let before = problems.count
+        for entry in table.entries {
+            guard keys.contains(entry.key) else {
+                unknown(entry, "\(key).\(entry.key)", among: keys)
+                continue
+            }
+            guard case .text(let text)? = accept(entry, .choice(values), "\(key).\(entry.key)") else { continue }
+            pairs[entry.key] = text
+        }
+        return problems.count == before ? pairs : nil
     }
 
     private mutating func texts(_ elements: [TOMLNode], _ shape: SettingShape, _ key: String, _ expectation: String) -> [String]? {

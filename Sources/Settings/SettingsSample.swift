@@ -61,6 +61,7 @@ extension SettingKind {
         case .flag, .text, .texts: ""
         case .integer(let range, let unit): "\(range.lowerBound) to \(range.upperBound) \(unit)."
         case .choice(let texts): "One of \(texts.joined(separator: ", "))."
+        case .table(let keys, let values): "Keys: \(keys.joined(separator: ", ")). Values: \(values.joined(separator: ", "))."
         case .choices(let texts): "Some of \(texts.joined(separator: ", "))."
         }
     }

@@ -25,7 +25,7 @@ import Testing
             let node = try FakeNode(directory + "/run/admin-a.sock", script)
             let run: Run
             do {
-                run = try Run(["--timeout", "20", "--directory", directory] + words, input: input)
+                run = try Run(["--timeout", "60", "--directory", directory] + words, input: input)
             } catch {
                 _ = node.end()
                 throw error
@@ -100,7 +100,7 @@ import Testing
             // Takes the connection into its backlog and never greets, as a stopped process does.
             let stopped = try FakeNode(directory + "/run/admin-a.sock", [])
             let node = try FakeNode(directory + "/run/admin-b.sock", [.send("martlet 1 b\n"), .take, .send("ok\n")])
-            let run = try Run(["--directory", directory, "--timeout", "1", "status"])
+            let run = try Run(["--directory", directory, "--timeout", "60", "status"])
             #expect(run == Run(status: 0))
             #expect(node.end() == ["status"])
             _ = stopped.end()

@@ -53,6 +53,7 @@ import Testing
             case (.text(.link), _): other = .text("https://x\(index)")
             case (.text(.timeOfDay), _): other = .text("01:\(10 + index % 50)")
             case (.texts(.line), _): other = .texts(["x\(index)"])
+            case (.table(let keys, let values), _): other = .table([keys[1]: values[0]])
             case (.texts(.endpoint), _): other = .texts(["unix:/run/x\(index)"])
             case (.texts(.address), _): other = .texts(["127.0.0.1:\(1000 + index)"])
             default:
@@ -64,7 +65,7 @@ import Testing
             #expect(setting.get(written) == other)
         }
         #expect(Set(SettingsTable.all.map(\.key)).count == SettingsTable.all.count)
-        #expect(Settings().changes(to: written).live.count + Settings().changes(to: written).onStart.count == SettingsTable.all.count)
+        #expect(Settings().differences(to: written).map(\.key) == SettingsTable.all.map(\.key))
     }
 
     @Test func everyDefaultIsInItsRange() {
@@ -89,6 +90,9 @@ import Testing
             location = "xmpp2.example.org:5222"
             [authentication]
             mechanisms = ["SCRAM-SHA-256"]
+            [log]
+            level = "notice"
+            levels = { bus = "debug" }
             [sessions]
             conflict = "rename"
             location = "[2001:db8::1]"
@@ -111,6 +115,8 @@ import Testing
         #expect(settings.listen.http(ofNode: "b").map(\.description) == ["unix:/srv/m/run/b.http", "[::1]:9281"])
         #expect(settings.authentication.mechanisms == ["SCRAM-SHA-256"])
         #expect(settings.sessions.conflict == .rename)
+        #expect(settings.log.level(of: .bus) == "debug")
+        #expect(settings.log.level(of: .c2s) == "notice")
         #expect(settings.sessions.location(ofNode: "a") == "[2001:db8::1]")
         #expect(settings.sessions.location(ofNode: "b") == "xmpp2.example.org:5222")
         #expect(settings.hosts.map(\.domain) == ["example.org", "exämple.net"])
@@ -161,6 +167,19 @@ import Testing
             "[sessions]\nlocation = \"here:there\"",
             [
                 "2: sessions.location: \"here:there\" is not a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
+            ]
+        ),
+        ("[log]\nlevels = { bsu = \"debug\" }", ["2: log.levels.bsu: is not known: did you mean \"bus\"?"]),
+        (
+            "[log.levels]\nbus = \"loud\"",
+            [
+                "2: log.levels.bus: \"loud\" is not known: write one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\""
+            ]
+        ),
+        (
+            "[log]\nlevels = \"debug\"",
+            [
+                "2: log.levels: is a string: write a table, as { node = \"trace\" }, with keys of node, store, bus, c2s, components, backup, admin, watch and values of trace, debug, info, notice, warning, error, critical"
             ]
         ),
         (
@@ -300,14 +319,25 @@ import Testing
         var old = Settings()
         old.hosts = [Settings.Host(domain: "a"), Settings.Host(domain: "b")]
         var new = old
-        #expect(old.changes(to: new).live.isEmpty && old.changes(to: new).onStart.isEmpty)
+        #expect(old.differences(to: new).isEmpty)
         new.limits.depth = 32
         new.store.readers = 4
         new.listen.c2sOfNode = ["b": []]
         new.hosts[0].archive = false
         new.hosts[1].domain = "c"
-        #expect(old.changes(to: new).live == ["limits.depth", "host a archive"])
-        #expect(old.changes(to: new).onStart == ["store.readers", "node.NAME.c2s", "host b", "host c"])
+        let changes = old.differences(to: new)
+        #expect(changes.filter { $0.effect == .live }.map(\.key) == ["limits.depth", "host a archive", "host b", "host c"])
+        #expect(changes.filter { $0.effect == .restart }.map(\.key) == ["store.readers", "node.b.c2s"])
+        #expect(changes.first == SettingsChange(key: "limits.depth", old: "64", new: "32", effect: .live))
+        let taken = old.taking(liveOf: new)
+        #expect(taken.differences(to: new).map(\.effect) == [.restart, .restart])
+        #expect(taken.limits.depth == 32)
+        #expect(taken.store.readers == old.store.readers)
+        #expect(taken.hosts == new.hosts)
+        let entries = taken.entries()
+        #expect(
+            entries.first { $0.key == "limits.depth" } == SettingsEntry(key: "limits.depth", value: "32", isLive: true, isDefault: false))
+        #expect(entries.first { $0.key == "host c domain" }?.value == "\"c\"")
     }
 
     @Test(arguments: [

@@ -26,11 +26,13 @@ public final class ProcessCluster {
     ///   - loops: Event loops of each node. With one, what happens on a node happens in one order.
     ///   - missedBeats: Half seconds of silence after which a node is killed by the others. Many, so that a machine that has no time for
     ///     a node cannot end a test; six, the default of the server, where that is what is tested.
+    ///   - monitoring: Ports where each node is watched, besides its socket.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
     ///   - prepare: Given the cluster's directory before any node starts.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, settings: String = "",
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, monitoring: [UInt16] = [],
+        settings: String = "",
         script: [Script.Setting] = [],
         prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
@@ -50,8 +52,10 @@ public final class ProcessCluster {
             loops = \(loops)
 
             """
-        for (name, port) in zip(names, ports) {
-            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(port)\"]\nhttp = [\"unix:\(group.directory)/\(name).http\"]\n"
+        for (index, name) in names.enumerated() {
+            var watched = ["\"unix:\(group.directory)/\(name).http\""]
+            if index < monitoring.count { watched.append("\"127.0.0.1:\(monitoring[index])\"") }
+            text += "[node.\(name)]\nc2s = [\"127.0.0.1:\(ports[index])\"]\nhttp = [\(watched.joined(separator: ", "))]\n"
         }
         let own = [
             Script.Setting(table: "listen", line: "c2s = [\"127.0.0.1:\(port)\"]"),
@@ -93,13 +97,22 @@ public final class ProcessCluster {
     public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
         let slash = program.lastIndex(of: "/") ?? program.startIndex
         let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
-        let pid = try group.start([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log)
+        return try finish(
+            [program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
+    }
+
+    /// Starts a program beside the nodes; it ends with the cluster at the latest.
+    public func startBeside(_ words: [String], log: String) throws { _ = try group.start(words, log: log) }
+
+    /// Runs a program to its end.
+    func finish(_ words: [String], log: String, within patience: Duration) throws -> (status: Int32, text: String) {
+        let pid = try group.start(words, log: log)
         let deadline = Deadline(in: patience)
         while !deadline.isOver {
             if let status = group.ended(pid) { return (status, Self.text(of: log)) }
             poll(nil, 0, 5)
         }
-        throw ProcessFailure("martletctl \(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
+        throw ProcessFailure("\(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
     }
 
     private static func text(of path: String) -> String {
@@ -269,7 +282,7 @@ public final class ProcessCluster {
     /// The ends of all logs, for a failure.
     public var logTails: String { names.indices.map(logTail).joined(separator: "\n") }
 
-    private func write(_ text: String, to path: String) throws {
+    func write(_ text: String, to path: String) throws {
         guard let file = fopen(path, "we") else { throw ProcessFailure.system(path) }
         defer { fclose(file) }
         guard fputs(text, file) >= 0 else { throw ProcessFailure.system(path) }

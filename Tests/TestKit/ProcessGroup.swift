@@ -119,6 +119,25 @@ final class HeldPorts {
     }
 }
 
+enum FreePorts {
+    /// Ports below the ephemeral range that nobody has now. Another may take one before it is used: for what shares no port.
+    static func find(_ count: Int) throws -> [UInt16] {
+        var found: Set<UInt16> = []
+        for _ in 0..<10_000 where found.count < count {
+            let number = UInt16.random(in: 10_000...14_999)
+            let file = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            defer { close(file) }
+            var address = sockaddr_in.loopback(number)
+            let result = withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(file, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            }
+            if result == 0 { found.insert(number) }
+        }
+        guard found.count == count else { throw ProcessFailure("no free ports between 10000 and 15000") }
+        return Array(found)
+    }
+}
+
 extension sockaddr_in {
     static func loopback(_ port: UInt16) -> sockaddr_in {
         var address = sockaddr_in()

@@ -26,6 +26,7 @@ final class TestServer: Sendable {
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
+    let core: Core
     private let passwords: PasswordPool
     private let shards: [Shard]
 
@@ -94,7 +95,7 @@ final class TestServer: Sendable {
         adjust(&settings)
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
-        let core = Core(
+        core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
             passwords: NoKeys(),
             clock: clock,
@@ -108,7 +109,7 @@ final class TestServer: Sendable {
         log.logLevel = .critical
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
+            core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
             census: census, credentials: Accounts(credentials: credentials, volume: volume),
             metrics: try ClientMetrics(registry), log: log
         )

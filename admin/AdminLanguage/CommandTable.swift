@@ -6,8 +6,9 @@ public enum CommandTable {
         invitations,
         sessions, [trace],
         components, reports,
-        nodes, nodeLife,
+        nodes, nodeLife, configuration,
         store, moving,
+        logs,
         server,
         console,
     ].flatMap { $0 }

@@ -3,6 +3,7 @@ public import Authentication
 public import LMDBStore
 public import Logging
 public import ServerCore
+import Settings
 public import Stanzas
 public import Store
 
@@ -12,7 +13,7 @@ public struct AdminContext: Sendable {
     /// Derives keys off the loops.
     public let passwords: PasswordPool
     /// Iterations of newly set passwords.
-    public let iterations: Int
+    public var iterations: Int { core.settings.authentication.iterations }
     /// Every module with what it implements.
     public let modules: [(name: String, implements: [XEP])]
     /// Whether the commands under `[debug]` exist.
@@ -22,19 +23,22 @@ public struct AdminContext: Sendable {
     public let volume: LMDBVolume
     /// Where backups go when nobody says otherwise.
     public let backups: String
+    /// The configuration file and the settings in force.
+    public let configuration: any ConfigurationDesk
     /// Told of every account that was written through this node.
     public let changed: @Sendable (AccountCommand, JID) -> Void
 
     public init(
-        core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
-        volume: LMDBVolume, backups: String, changed: @escaping @Sendable (AccountCommand, JID) -> Void
+        core: Core, passwords: PasswordPool, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
+        volume: LMDBVolume, backups: String, configuration: any ConfigurationDesk,
+        changed: @escaping @Sendable (AccountCommand, JID) -> Void
     ) {
         self.changed = changed
+        self.configuration = configuration
         self.volume = volume
         self.backups = backups
         self.core = core
         self.passwords = passwords
-        self.iterations = iterations
         self.modules = modules
         self.debug = debug
         self.log = log
@@ -53,8 +57,14 @@ public enum NodeQuestion: Sendable, Equatable {
     case restart
     /// Take no more clients and give the sessions to other nodes; take them again.
     case drain, undrain
+    /// A step of `config reload`; answered when it is done.
+    case configuration(ConfigurationStep)
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
+    /// What is logged at least: facts.
+    case log(LogQuestion)
+    /// An account comes that logs in with keys of these shapes: nobody is offered what it has none for. The keys belong to no password.
+    case accountComes(host: String, keys: [UInt8])
 
     public var bytes: [UInt8] {
         switch self {
@@ -62,9 +72,13 @@ public enum NodeQuestion: Sendable, Equatable {
         case .stop: [65]
         case .advanceClock(let seconds): [66] + withUnsafeBytes(of: seconds.bigEndian, Array.init)
         case .store(let question): [67] + question.bytes
+        case .log(let question): [76] + question.bytes
+        case .accountComes(let host, let keys):
+            [80] + withUnsafeBytes(of: UInt16(truncatingIfNeeded: host.utf8.count).bigEndian, Array.init) + Array(host.utf8) + keys
         case .restart: [68]
         case .drain: [69]
         case .undrain: [70]
+        case .configuration(let step): [71] + step.bytes
         }
     }
 
@@ -77,9 +91,19 @@ public enum NodeQuestion: Sendable, Equatable {
         case 67:
             guard let question = StoreQuestion(bytes.dropFirst()) else { return nil }
             self = .store(question)
+        case 76:
+            guard let question = LogQuestion(bytes.dropFirst()) else { return nil }
+            self = .log(question)
+        case 80 where bytes.count >= 3:
+            let length = Int(bytes[1]) << 8 | Int(bytes[2])
+            guard bytes.count >= 3 + length, let host = String(validating: bytes[3..<3 + length], as: UTF8.self) else { return nil }
+            self = .accountComes(host: host, keys: Array(bytes[(3 + length)...]))
         case 68: self = .restart
         case 69: self = .drain
         case 70: self = .undrain
+        case 71:
+            guard let step = ConfigurationStep(bytes.dropFirst()) else { return nil }
+            self = .configuration(step)
         default: return nil
         }
     }

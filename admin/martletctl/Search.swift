@@ -4,7 +4,7 @@ internal import Glibc
 /// Finding a node that answers.
 enum Search {
     /// How long one of several nodes may keep silent before the next is tried, in milliseconds. A stopped process still
-    /// takes connections: only its greeting shows that it lives.
+    /// takes connections: only its greeting shows that it lives. The last is given all the time there is: a busy machine makes all slow.
     private static let patience: Int64 = 2000
 
     /// The socket asked for, or of a directory the first that greets.
@@ -17,9 +17,10 @@ enum Search {
             sockets = [first] + sockets.filter { $0 != first }
         }
         var failures: [String] = []
-        for socket in sockets {
+        for (index, socket) in sockets.enumerated() {
             do {
-                let wait = sockets.count == 1 ? Int64(options.timeout) * 1000 : min(patience, Int64(options.timeout) * 1000)
+                let all = Int64(options.timeout) * 1000
+                let wait = index == sockets.count - 1 ? all : min(patience, all)
                 return try Connection(socket, greetingWithin: wait)
             } catch {
                 failures.append(error.sentence)

@@ -145,6 +145,10 @@ public final class Session {
     public var unhandled: Int { inbound.count }
     /// Bytes that the socket has not taken yet.
     public var bytesWaiting: Int { queue.bytes + out.count }
+    /// Stanzas that a client with stream management has not acknowledged.
+    public var unacknowledged: Int { management?.ledger.count ?? 0 }
+    /// Whether its client is not read now.
+    public var isPaused: Bool { !reading }
     /// Stanzas that the socket has not taken yet.
     public var stanzasWaiting: Int { queue.count }
 

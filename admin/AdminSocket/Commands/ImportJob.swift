@@ -220,13 +220,14 @@ final class ImportJob: Sendable {
             if owner.terms.isDryRun || credentials == nil && work.mode == .added { return done(credentials) }
             var last: [AccountCommand] = []
             if let credentials, credentials.encode() != work.credentials { last.append(.setCredentials(credentials.encode())) }
-            if work.mode == .new {
-                // Before somebody can log in: nobody is offered what the account has no key for.
-                if let credentials { commands.context.changed(.create(credentials: credentials.encode()), user.jid) }
-                last.append(work.disabledReason.map { .disable(reason: $0) } ?? .enable)
-            }
+            if work.mode == .new { last.append(work.disabledReason.map { .disable(reason: $0) } ?? .enable) }
             guard !last.isEmpty else { return done(credentials) }
-            send(last) { [self] _ in done(credentials) }
+            guard let credentials, !Set(credentials.keys.keys).isSuperset(of: SCRAMHash.allCases) else {
+                return send(last) { [self] _ in done(credentials) }
+            }
+            // Before somebody can log in to it: nobody is offered what it has no key for.
+            let commands = last
+            owner.announce(Set(credentials.keys.keys), of: user.jid.domain) { [self] in send(commands) { [self] _ in done(credentials) } }
         }
     }
 
@@ -300,12 +301,12 @@ final class ImportJob: Sendable {
     }
 
     /// Keys that belong to no password.
-    private static func nobodysKeys() -> Credentials? {
+    static func nobodysKeys(_ hashes: some Collection<SCRAMHash> = SCRAMHash.allCases) -> Credentials? {
         func random(_ count: Int) -> [UInt8] {
             var generator = SystemRandomNumberGenerator()
             return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
         }
-        let keys = SCRAMHash.allCases.compactMap { hash in
+        let keys = hashes.compactMap { hash in
             try? SCRAMKey(
                 hash: hash, salt: random(SCRAMKey.saltLength), iterations: SCRAMKey.acceptedIterations.lowerBound,
                 storedKey: random(hash.length), serverKey: random(hash.length))

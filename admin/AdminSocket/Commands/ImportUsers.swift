@@ -1,4 +1,5 @@
 import AdminLanguage
+import Authentication
 import Logging
 import PortableData
 import ServerCore
@@ -40,6 +41,15 @@ final class PortableImport: LineConsumer {
         var isFinishing = false
         var isOver = false
         var wasFull = false
+        /// What the nodes were told.
+        var announced: Set<Announcement> = []
+        /// Who waits until they were.
+        var announcing: [Announcement: [@Sendable () -> Void]] = [:]
+    }
+
+    private struct Announcement: Hashable {
+        var host: String
+        var hashes: Set<SCRAMHash>
     }
 
     private enum Host {
@@ -185,6 +195,33 @@ final class PortableImport: LineConsumer {
     }
 
     func note(_ body: (inout ImportReport) -> Void) { state.withLock { body(&$0.report) } }
+
+    /// Says to all nodes that accounts come which have keys of these hashes alone, once for each host, and then goes on: each node decides
+    /// by itself what a login is offered, and counts the accounts only now and then.
+    func announce(_ hashes: Set<SCRAMHash>, of host: String, then: @escaping @Sendable () -> Void) {
+        let announcement = Announcement(host: host, hashes: hashes)
+        let (isKnown, isFirst) = state.withLock { state in
+            if state.announced.contains(announcement) { return (true, false) }
+            state.announcing[announcement, default: []].append(then)
+            return (false, state.announcing[announcement]?.count == 1)
+        }
+        if isKnown { return then() }
+        guard isFirst else { return }
+        tellNodes(announcement) { [self] in
+            let waiting = state.withLock { state in
+                state.announced.insert(announcement)
+                return state.announcing.removeValue(forKey: announcement) ?? []
+            }
+            for body in waiting { body() }
+        }
+    }
+
+    private func tellNodes(_ announcement: Announcement, then: @escaping @Sendable () -> Void) {
+        guard let shard = commands.core.shards.first, let keys = ImportJob.nobodysKeys(announcement.hashes) else { return then() }
+        let question = NodeQuestion.accountComes(host: announcement.host, keys: keys.encode())
+        // A node that is silent counts by itself, when it is well again.
+        shard.enter { shard in shard.ask(question.bytes, part: { _ in }, done: { _ in then() }) }
+    }
 
     /// Lines of this many bytes are done with.
     func release(_ bytes: Int) {
