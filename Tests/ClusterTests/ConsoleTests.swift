@@ -16,6 +16,7 @@ extension ClusterTests {
             try asksForSecrets(terminal, cluster)
             try completes(terminal, cluster)
             try watches(terminal)
+            try follows(terminal, cluster)
             try pages(terminal, cluster)
             try resizes(terminal)
             try reconnects(terminal, cluster)
@@ -24,6 +25,52 @@ extension ClusterTests {
             #expect(terminal.screen.unknown.isEmpty)
             #expect(!terminal.screen.marksPastes)
             try history(cluster)
+        }
+
+        /// What the server says of words that are not whole.
+        @Test func theServerSaysWhatAWordMayBecome() throws {
+            let cluster = try ProcessCluster(nodes: 2)
+            try cluster.addAccounts(["juliet", "julius", "romeo"])
+            let client = try cluster.connect("juliet", resource: "balcony", node: 1)
+            defer { client.drop() }
+            let admin = try cluster.admin(0)
+            func words(_ request: String...) throws -> [ReplyValue?] {
+                let answer = try admin.ask(["complete"] + request)
+                #expect(answer.error == nil, "\(answer.sentence)")
+                return answer.rows.map { $0["word"] }
+            }
+            let at = "@\(cluster.domain)"
+            #expect(try words("node") == ["a", "b"])
+            #expect(try words("node", "b") == ["b"])
+            #expect(try words("host", "cap") == [.text(cluster.domain)])
+            #expect(try words("component") == [.text("plays.\(cluster.domain)"), .text("push.\(cluster.domain)")])
+            #expect(try words("account", "jul") == [.text("juliet" + at), .text("julius" + at)])
+            #expect(try words("account", "jul", "--limit", "1") == [.text("juliet" + at)])
+            #expect(try words("session") == [.text("juliet\(at)/balcony")])
+            #expect(try words("session", "juliet\(at)/bal") == [.text("juliet\(at)/balcony")])
+            #expect(try words("jid", "rom") == [.text("romeo" + at)])
+            #expect(try words("jid", "juliet\(at)/") == [.text("juliet\(at)/balcony")])
+            #expect(try words("backup") == [])
+            #expect(try words("account", "nobody") == [])
+            let path = try admin.demand("store", "backup").fact("path")
+            #expect(try words("backup", "/") == [path])
+            let wrong = try admin.ask(["complete", "nod"])
+            #expect(wrong.error == .usage && wrong.sentence.hasSuffix("did you mean \"node\"?"))
+            #expect(try admin.ask(["complete", "file"]).error == .usage)
+            #expect(try admin.ask(["complete", "node", "--limit", "0"]).error == .usage)
+        }
+
+        /// The page is written by hand: no option of the program is forgotten in it.
+        @Test func theManualOfTheNodeNamesItsOptions() throws {
+            let terminal = try PseudoTerminal("martletd", ["--help"], width: 200, height: 100)
+            #expect(try terminal.end() == 0)
+            let options = terminal.screen.lines.compactMap { line in
+                line.split(separator: " ").first { $0.hasPrefix("--") }.map { $0.split(separator: "/")[0].filter { $0 != "," } }
+            }
+            #expect(options.contains("--config"))
+            for option in options where !option.isEmpty {
+                #expect(Manual.martletd.contains(option.replacing("-", with: "\\-")), "\(option)")
+            }
         }
 
         private func edits(_ terminal: PseudoTerminal, _ cluster: ProcessCluster) throws {
@@ -89,6 +136,16 @@ extension ClusterTests {
             try terminal.wait("the screen of watch") { $0.isAlternate && $0.text.contains("2 nodes") }
             try terminal.type("\u{3}")
             try terminal.wait("the console") { !$0.isAlternate && $0.line.hasPrefix("cluster/a>") }
+        }
+
+        /// A command without end is ended by ctrl-c, and the console is there again.
+        private func follows(_ terminal: PseudoTerminal, _ cluster: ProcessCluster) throws {
+            try terminal.type("\u{C}trace romeo@\(cluster.domain)\r")
+            try terminal.wait(for: "ctrl-c ends it")
+            try terminal.type("\u{3}")
+            try terminal.wait("the prompt") { $0.line == "cluster/a>" }
+            try terminal.type("version\r")
+            try terminal.wait(for: "admin_language")
         }
 
         private func pages(_ terminal: PseudoTerminal, _ cluster: ProcessCluster) throws {

@@ -158,6 +158,7 @@ import Testing
         (["watch", "store", "verify", "--repair"], "store verify changes something: watch is for commands that only read"),
         (["watch", "-n", "0", "status"], "\"0\" is no -n: write seconds from 1 to 3600, then the command"),
         (["watch", "store", "verify", "/x"], "store verify is about files: run it once, without watch"),
+        (["connect", "b"], "connect is for the console: write martletctl alone to be in it"),
         (["watch"], "watch needs a command that reads, as: watch -n 5 session list"),
         (["watch", "stats"], "\"stats\" is not a command (word 1, column 1): did you mean \"status\"?"),
         (["help", "usr"], "\"usr\" is not a command (word 1, column 1): did you mean \"user\"?"),

@@ -100,7 +100,8 @@ public enum Completion {
         # Completion of martletctl for fish: the program says what the last word may become.
         function __martletctl_complete
             set -l before (commandline -opc)
-            martletctl --complete -- $before[2..-1] (commandline -ct) 2>/dev/null
+            set -e before[1]
+            martletctl --complete -- $before (commandline -ct) 2>/dev/null
         end
         complete -c martletctl -f -a '(__martletctl_complete)'
 

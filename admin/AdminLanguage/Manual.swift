@@ -40,7 +40,7 @@ public enum Manual {
         page.paragraph("martletctl - see, change and save a running Martlet cluster")
         page.section("SYNOPSIS")
         page.line(".B martletctl")
-        page.paragraph("[options] [command]")
+        page.line("[options] [command...]")
         page.section("DESCRIPTION")
         for text in description { page.paragraph(text) }
         page.section("OPTIONS")
@@ -82,7 +82,7 @@ public enum Manual {
 
     private static let console = [
         "The prompt names the cluster and the node that answers. When that node goes, the console finds another one and says so.",
-        "Tab completes commands, options and their values, nodes, hosts, JIDs, sessions and backups; a second tab shows what there is. Long replies stop at every page: space goes on, enter goes on by a line, q leaves. ctrl-c ends a command that goes on by itself.",
+        "Tab completes commands, options and their values, nodes, hosts, JIDs, sessions and backups; where there are several, it shows them. Long replies stop at every page: space goes on, enter goes on by a line, q leaves. ctrl-c ends a command that goes on by itself.",
         "COMMAND < FILE takes the lines or the password that a command asks for from a file. Pasted lines become one line, which is not run before enter.",
     ]
 
@@ -128,7 +128,7 @@ public enum Manual {
         page.paragraph("martletd - one node of a Martlet cluster")
         page.section("SYNOPSIS")
         page.line(".B martletd")
-        page.paragraph("[options]")
+        page.line("[options]")
         page.section("DESCRIPTION")
         for text in nodeDescription { page.paragraph(text) }
         page.section("OPTIONS")

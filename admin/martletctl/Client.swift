@@ -24,7 +24,7 @@ enum Client {
         guard options.words.isEmpty else {
             let manner = options.more == true && isatty(STDIN_FILENO) == 1 ? Display.Manner.paged : .plain
             let runner = Runner(
-                options: options, link: Link(options), input: Input(STDIN_FILENO, endsAtDot: false),
+                options: options, link: Link(options), input: Input(STDIN_FILENO, endsAtDot: isatty(STDIN_FILENO) == 1),
                 display: Display(isJSON: options.json, manner: manner))
             return try runner.run(options)
         }

@@ -107,6 +107,7 @@ struct Conversation: ~Copyable {
         }
         switch reply {
         case .progress(let done, let total):
+            guard !display.isHeld else { return nil }
             bar.show(done: done, total: total ?? (hasAllLines ? feed?.users ?? linesRead : nil))
             return nil
         case .prompt(.password):

@@ -46,6 +46,9 @@ final class Display {
         size = manner == .held || isatty(STDOUT_FILENO) == 1 ? TerminalSize.now : nil
     }
 
+    /// Whether somebody else draws what is shown.
+    var isHeld: Bool { manner == .held }
+
     /// The cells of a line; nil where there is no terminal.
     var width: Int? { size?.columns }
 

@@ -10,6 +10,8 @@ struct Runner {
     var mode: TerminalMode?
     var signals: Signals?
 
+    private var isScript: Bool { input.endsAtDot && !input.isTerminal }
+
     /// - Throws: what this program itself has to say; what the node says is shown, and gives the status.
     func run(_ options: Options) throws(Failure) -> ExitStatus {
         display.begin(isJSON: options.json)
@@ -17,7 +19,11 @@ struct Runner {
         switch options.words.first {
         case "help"?: return try help(Array(options.words.dropFirst()))
         case "completion"?: return try completion(Array(options.words.dropFirst()))
-        case "watch"?: return try Watch(options.words.dropFirst()).run(self, options)
+        case "watch"?:
+            guard !isScript else { throw Failure(.usage, "watch has no end: it is not for a script") }
+            return try Watch(options.words.dropFirst()).run(self, options)
+        case "connect"?, "quit"?, "exit"?:
+            throw Failure(.usage, "\(options.words[0]) is for the console: write martletctl alone to be in it")
         default: return try ask(options)
         }
     }

@@ -29,10 +29,15 @@ struct ShellCompletion {
         // The options of martletctl itself come first.
         while let first = before.first, first.utf8.starts(with: "-".utf8) {
             before = before.dropFirst()
-            guard first != "--", Options.valued.contains(first) else { continue }
-            guard let value = before.popFirst() else { return value(of: first) }
-            if first == "--directory" { options.directory = value }
-            if first == "--socket" { options.socket = value }
+            let parts = first.split(separator: "=", maxSplits: 1).map(String.init)
+            guard let name = parts.first, Options.valued.contains(name) else { continue }
+            guard let value = parts.count > 1 ? parts[1] : before.popFirst() else { return values(of: name, beginning: word) }
+            if name == "--directory" { options.directory = value }
+            if name == "--socket" { options.socket = value }
+        }
+        if before.isEmpty, let equals = word.firstIndex(of: "="), Options.valued.contains(String(word[..<equals])) {
+            let name = String(word[..<equals])
+            return values(of: name, beginning: String(word[word.index(after: equals)...])).map { "\(name)=\($0)" }
         }
         let commands = CommandTable.client + CommandTable.all.filter { !$0.isDebug }
         var found = Completion.Answer(Array(before), word, commands)
@@ -49,10 +54,10 @@ struct ShellCompletion {
         return found.words
     }
 
-    private func value(of option: String) -> [String] {
+    private func values(of option: String, beginning prefix: String) -> [String] {
         switch option {
-        case "--generate": Manual.generated.filter { $0.hasPrefix(word) }
-        case "--directory", "--socket": Files.beginning(with: word)
+        case "--generate": Manual.generated.filter { $0.hasPrefix(prefix) }
+        case "--directory", "--socket": Files.beginning(with: prefix)
         default: []
         }
     }
