@@ -35,7 +35,7 @@ struct Watch {
             guard !invocation.changes, invocation.command.secret == .none else {
                 throw Failure(.usage, "\(name) changes something: watch is for commands that only read")
             }
-            guard !invocation.isAboutFiles, !invocation.command.arguments.contains(where: { $0.name == "FILE" }) else {
+            guard !invocation.isAboutFiles || invocation.command.isOfMachine, invocation.text("FILE") == nil else {
                 throw Failure(.usage, "\(name) is about files: run it once, without watch")
             }
             guard !invocation.command.isEndless else { throw Failure(.usage, "\(name) goes on by itself: run it without watch") }
