@@ -64,7 +64,9 @@ struct Runner {
             case .interrupted:
                 if !isAboutFiles { link.drop() }
                 if display.isLeft || invocation?.command.isEndless == true { return .success }
-                throw Failure(.failure, changes ? "interrupted: what was asked for may or may not be done" : "interrupted")
+                var failure = Failure(.failure, changes ? "interrupted: what was asked for may or may not be done" : "interrupted")
+                failure.isInterrupt = true
+                throw failure
             }
         } catch {
             // The rest of the answer may come, and would be taken for that to the next request.
