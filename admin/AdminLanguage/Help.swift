@@ -21,8 +21,8 @@ public enum Help {
             lines += row(shortUsage(command), command.summary, column: column, width: width)
         }
         lines.append("")
-        lines.append("help COMMAND… shows everything about one of them.")
-        return lines
+        let hint = "help COMMAND… shows everything about one of them."
+        return lines + (width.map { CellWidth.wrapped(hint, cells: $0) } ?? [hint])
     }
 
     private static func shortUsage(_ command: AdminCommand) -> String {
