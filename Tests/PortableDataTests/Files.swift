@@ -8,7 +8,8 @@ enum Corpus {
         path: "Corpus/xep0227")
 
     static let names = [
-        "prosody/u1@capulet.lit.xml", "prosody/u3@capulet.lit.xml", "ejabberd/20261121-182639.xml", "ejabberd/20261121-182639_capulet_lit.xml",
+        "prosody/u1@capulet.lit.xml", "prosody/u3@capulet.lit.xml", "ejabberd/20261121-182639.xml",
+        "ejabberd/20261121-182639_capulet_lit.xml",
     ]
 
     static func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: folder.appending(path: name))) }
