@@ -188,7 +188,8 @@ final class PortableState {
             part?.writer.attribute((prefixes[item.namespace] ?? "") + item.name, item.value)
         }
         part?.writer.raw(">")
-        part?.start = part?.writer.bytes.count ?? 0
+        let end = part?.writer.bytes.count ?? 0
+        part?.start = end
         bound()
     }
 
