@@ -43,6 +43,7 @@ let package = Package(
         .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
         .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
         .target(name: "CShims", dependencies: ["CICU"]),
         room("XMLStream", ["CLibXML2"]),
@@ -50,6 +51,7 @@ let package = Package(
         room("Settings", []),
         room("Telemetry", ["CShims"]),
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
+        room("Console", ["AdminLanguage"], path: "admin/Console"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
@@ -82,23 +84,25 @@ let package = Package(
             ],
             path: "admin/AdminSocket"),
         room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
+        room("Checks", ["AdminLanguage", "Settings", "Stanzas", "CCares", "COpenSSL", "CShims"]),
         // Floor 4: assembly.
         room(
             "Node",
             [
                 "Modules", "Transports", "Bus", "AdminSocket", "Monitoring", "LMDBStore", "ServerCore", "Store", "Authentication",
                 "BusProtocol",
-                "AdminLanguage", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log,
+                "AdminLanguage", "Checks", "Stanzas", "Settings", "Telemetry", nio, nioPosix, log,
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage", "Console", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
         suite("SettingsTests", ["Settings"]),
         suite("TelemetryTests", ["Telemetry"]),
         suite("AdminLanguageTests", ["AdminLanguage"]),
+        suite("ConsoleTests", ["Console", "TestKit"]),
         suite("MartletctlTests", ["martletctl"]),
         suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
@@ -118,7 +122,7 @@ let package = Package(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),

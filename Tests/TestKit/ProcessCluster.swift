@@ -115,7 +115,8 @@ public final class ProcessCluster {
         throw ProcessFailure("\(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
     }
 
-    private static func text(of path: String) -> String {
+    /// The text of a file.
+    public static func text(of path: String) -> String {
         guard let file = fopen(path, "re") else { return "" }
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 65_536)
@@ -150,7 +151,13 @@ public final class ProcessCluster {
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
 
-    private var configuration: String { group.directory + "/martlet.toml" }
+    /// The configuration file of all nodes.
+    public var configuration: String { group.directory + "/martlet.toml" }
+
+    /// Writes the configuration file anew: what stands in it and further lines, or what `change` makes of it.
+    public func configure(adding lines: String = "", change: (String) -> String = { $0 }) throws {
+        try write(change(Self.text(of: configuration)) + lines, to: configuration)
+    }
     private static func logFile(_ name: String, in directory: String) -> String { "\(directory)/\(name).log" }
 
     // MARK: Life and death

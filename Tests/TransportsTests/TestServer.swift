@@ -26,7 +26,6 @@ final class TestServer: Sendable {
     let port: Int
     let directPort: Int
     private let group: MultiThreadedEventLoopGroup
-    let core: Core
     private let passwords: PasswordPool
     private let shards: [Shard]
 
@@ -72,6 +71,9 @@ final class TestServer: Sendable {
         }
     }
 
+    /// What the server was started with.
+    let settings: Settings
+
     /// - Parameter adjust: changes the settings; the hosts are "tls.example" with a certificate, where `certificates` has one, and
     ///   "plain.example" without.
     init(
@@ -93,9 +95,10 @@ final class TestServer: Sendable {
             settings.listen.c2sDirectTLS = ["127.0.0.1:\(directPort)"]
         }
         adjust(&settings)
+        self.settings = settings
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
-        core = Core(
+        let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: nioLoops, volume: volume, readers: Readers(volume), bus: NoBus(),
             passwords: NoKeys(),
             clock: clock,
