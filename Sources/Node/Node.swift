@@ -110,7 +110,8 @@ public final class Node: Sendable {
         shards = try nioLoops.indices.map { try Shard(core: core, index: $0, modules: ModuleList.all) }
         core.install(shards)
         links = StanzaLinks(
-            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge, logger: Logger(label: LogArea.bus.rawValue),
+            directory: settings.node.directory + "/run", me: me, settings: settings.cluster, delegate: bridge,
+            logger: Logger(label: LogArea.bus.rawValue),
             metrics: try BusMetrics(registry))
         bridge.connect(links, shards)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: LogArea.store.rawValue))
@@ -118,7 +119,8 @@ public final class Node: Sendable {
             settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: LogArea.c2s.rawValue))
-        backups = try BackupKeeper(volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
+        backups = try BackupKeeper(
+            volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
         let components = try ComponentTransports(
             settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
             log: Logger(label: LogArea.components.rawValue))
@@ -149,7 +151,8 @@ public final class Node: Sendable {
         try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
             core: core, passwords: passwords, iterations: settings.authentication.iterations,
-            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock, log: Logger(label: LogArea.admin.rawValue),
+            modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock,
+            log: Logger(label: LogArea.admin.rawValue),
             volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
@@ -272,10 +275,17 @@ public final class Node: Sendable {
         let leave = leaveRequested
         let backups = backups
         let (levels, name) = (logLevels, settings.node.name)
-        let census = census
+        let (census, watching) = (census, watching)
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
+                if isFirst {
+                    shard.lateAnswerer = { [core = shard.core] bytes, reply in
+                        guard NodeQuestion(bytes) == .load else { return false }
+                        watching.measure { reply(NodeLoad(node: core.nodeName, incarnation: core.node, $0).bytes) }
+                        return true
+                    }
+                }
                 shard.answerer = { [core = shard.core] bytes in
                     guard isFirst, let question = NodeQuestion(bytes) else { return [] }
                     switch question {
@@ -299,6 +309,7 @@ public final class Node: Sendable {
                     case .log(let question): return levels.answer(question, node: name).bytes
                     case .accountComes(let host, let keys):
                         if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
+                    case .load: break
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

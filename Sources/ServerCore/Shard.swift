@@ -86,6 +86,8 @@ public final class Shard: @unchecked Sendable {
     var idle: Deque<JID> = []
     /// Answers questions that are not about sessions; set by the room that assembles the node.
     public var answerer: ((_ question: [UInt8]) -> [UInt8])?
+    /// Answers those whose answers take a while, from any thread; false: it is none of these.
+    public var lateAnswerer: ((_ question: [UInt8], _ reply: @escaping @Sendable ([UInt8]) -> Void) -> Bool)?
     /// Told of every account that a module made or changed from here; set by the room that assembles the node.
     public var accountWritten: ((AccountCommand, JID) -> Void)?
     /// Live nodes as the bus knows them: incarnation → number of loops.

@@ -28,7 +28,10 @@ extension Shard {
             tracer?.end { trace, _ in trace == over }
             return post(.answer(id: id, part: [], last: true), to: asker)
         }
-        for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: asker) }
+        if let filter = SessionFilter(question) { return scanSessions(filter, question: id, asker: asker) }
+        let isLate = lateAnswerer?(question) { answer in self.enter { $0.post(.answer(id: id, part: answer, last: true), to: asker) } }
+        guard isLate != true else { return }
+        post(.answer(id: id, part: componentAnswer(to: question) ?? answerer?(question) ?? [], last: true), to: asker)
     }
 
     private func beginTrace(_ order: TraceOrder, question: UInt64, _ asker: ShardAddress) {
