@@ -26,9 +26,9 @@ public final class FailureBackoff {
     }
 
     /// Failures within the window from which on a subject is refused.
-    public let limit: Int
+    public private(set) var limit: Int
     /// Nanoseconds.
-    public let window: Int64
+    public private(set) var window: Int64
     public let maximumSubjects: Int
 
     /// Subjects with a failure since the last turn, and those with their last failure before it: what is in neither has none in the window.
@@ -42,9 +42,17 @@ public final class FailureBackoff {
     ///   - maximumSubjects: at least 2; each takes about 80 bytes and 8 for each failure up to the limit.
     public init(limit: Int, window seconds: Int, maximumSubjects: Int = 65_536) {
         self.limit = max(limit, 1)
-        window = Int64(min(max(seconds, 1), 86_400)) * 1_000_000_000
+        window = Self.nanoseconds(seconds)
         self.maximumSubjects = max(maximumSubjects, 2)
     }
+
+    /// Other bounds from now on; failures that were counted stay counted.
+    public func change(limit: Int, window seconds: Int) {
+        self.limit = max(limit, 1)
+        window = Self.nanoseconds(seconds)
+    }
+
+    private static func nanoseconds(_ seconds: Int) -> Int64 { Int64(min(max(seconds, 1), 86_400)) * 1_000_000_000 }
 
     /// Subjects remembered.
     public var count: Int { recent.count + older.count }

@@ -62,12 +62,12 @@ public final class LoginCensus: Sendable {
     private struct State {
         var tallies: [String: LoginTally] = [:]
         var hosts: [String: Host] = [:]
+        var iterations: Int
+        var allowed: Set<SCRAMHash>
     }
 
     private let secret: [UInt8]
-    private let iterations: Int
-    private let allowed: Set<SCRAMHash>
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// - Parameters:
     ///   - secret: 32 random bytes of the cluster, the same on all nodes (`FakeCredentials`).
@@ -75,15 +75,25 @@ public final class LoginCensus: Sendable {
     ///   - mechanisms: what the operator allows (`MechanismPolicy.mechanisms`).
     public init(secret: [UInt8], iterations: Int, mechanisms: [String]) {
         self.secret = secret
-        self.iterations = iterations
-        allowed = Set(mechanisms.compactMap { SCRAMHash(mechanism: $0) })
+        state = Mutex(State(iterations: iterations, allowed: Self.hashes(mechanisms)))
     }
+
+    /// The operator allows others from now on, or new passwords are set with other iterations.
+    public func change(iterations: Int, mechanisms: [String]) {
+        state.withLock { state in
+            state.iterations = iterations
+            state.allowed = Self.hashes(mechanisms)
+            for (domain, tally) in state.tallies { state.hosts[domain] = make(tally, state) }
+        }
+    }
+
+    private static func hashes(_ mechanisms: [String]) -> Set<SCRAMHash> { Set(mechanisms.compactMap { SCRAMHash(mechanism: $0) }) }
 
     /// What a login on this host goes by; for a host that nothing is known of, what a host without accounts would offer.
     public func host(_ domain: String) -> Host {
         state.withLock { state in
             if let known = state.hosts[domain] { return known }
-            return make(LoginTally())
+            return make(LoginTally(), state)
         }
     }
 
@@ -92,7 +102,7 @@ public final class LoginCensus: Sendable {
         state.withLock { state in
             guard state.tallies != tallies else { return }
             state.tallies = tallies
-            state.hosts = tallies.mapValues(make)
+            state.hosts = tallies.mapValues { make($0, state) }
         }
     }
 
@@ -102,15 +112,16 @@ public final class LoginCensus: Sendable {
             var tally = state.tallies[domain] ?? LoginTally()
             tally.add(credentials)
             state.tallies[domain] = tally
-            state.hosts[domain] = make(tally)
+            state.hosts[domain] = make(tally, state)
         }
     }
 
-    private func make(_ tally: LoginTally) -> Host {
+    private func make(_ tally: LoginTally, _ state: State) -> Host {
         let fake =
-            tally.majority.map { FakeCredentials(secret: secret, shapes: $0) } ?? FakeCredentials(secret: secret, iterations: iterations)
-        let offered = tally.offered(of: allowed)
-        return Host(hashes: offered, lacked: allowed.subtracting(offered), fake: fake)
+            tally.majority.map { FakeCredentials(secret: secret, shapes: $0) }
+            ?? FakeCredentials(secret: secret, iterations: state.iterations)
+        let offered = tally.offered(of: state.allowed)
+        return Host(hashes: offered, lacked: state.allowed.subtracting(offered), fake: fake)
     }
 }
 

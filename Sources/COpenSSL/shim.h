@@ -67,3 +67,27 @@
 MARTLET_PBKDF2(sha1, SHA_CTX, SHA1_Init, SHA1_Update, SHA1_Final, SHA_CBLOCK, SHA_DIGEST_LENGTH)
 MARTLET_PBKDF2(sha256, SHA256_CTX, SHA256_Init, SHA256_Update, SHA256_Final, SHA256_CBLOCK, SHA256_DIGEST_LENGTH)
 MARTLET_PBKDF2(sha512, SHA512_CTX, SHA512_Init, SHA512_Update, SHA512_Final, SHA512_CBLOCK, SHA512_DIGEST_LENGTH)
+
+// Stacks are macros, which Swift does not see. Borrowed certificates on a stack of their own, for the verification of a chain.
+static inline void *martlet_x509_stack_new(void) { return sk_X509_new_null(); }
+static inline void martlet_x509_stack_free(void *stack) { sk_X509_free((STACK_OF(X509) *)stack); }
+static inline int martlet_x509_stack_push(void *stack, X509 *certificate) { return sk_X509_push((STACK_OF(X509) *)stack, certificate); }
+static inline int martlet_x509_verify_init(X509_STORE_CTX *work, X509_STORE *store, X509 *leaf, void *others) {
+    return X509_STORE_CTX_init(work, store, leaf, (STACK_OF(X509) *)others);
+}
+static inline int martlet_general_names_count(void *names) { return sk_GENERAL_NAME_num((GENERAL_NAMES *)names); }
+static inline void martlet_general_names_free(void *names) { GENERAL_NAMES_free((GENERAL_NAMES *)names); }
+
+// The type and the text of an otherName (RFC 5280 §4.2.1.6) whose value is a string. Returns 0 for any other name.
+static inline int martlet_general_name_other(void *names, int index, char *type, int type_size, char *value, int value_size) {
+    GENERAL_NAME *name = sk_GENERAL_NAME_value((GENERAL_NAMES *)names, index);
+    if (name == NULL || name->type != GEN_OTHERNAME) return 0;
+    ASN1_TYPE *inner = name->d.otherName->value;
+    if (inner->type != V_ASN1_UTF8STRING && inner->type != V_ASN1_IA5STRING) return 0;
+    int length = ASN1_STRING_length(inner->value.asn1_string);
+    const unsigned char *text = ASN1_STRING_get0_data(inner->value.asn1_string);
+    if (length < 0 || length >= value_size || memchr(text, 0, (size_t)length) != NULL) return 0;
+    memcpy(value, text, (size_t)length);
+    value[length] = 0;
+    return OBJ_obj2txt(type, type_size, name->d.otherName->type_id, 1) > 0;
+}

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <sys/timex.h>
 #include "CShimsSystem.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,4 +72,12 @@ int martlet_bind(int fd, const char *address, uint16_t port) {
 
 int martlet_exchange(const char *one, const char *other) {
     return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0 ? 0 : errno;
+}
+
+int martlet_clock_synchronised(int64_t *worst) {
+    struct timex state = {0};
+    int result = adjtimex(&state);
+    if (result < 0) return -1;
+    *worst = state.maxerror;
+    return result != TIME_ERROR && !(state.status & STA_UNSYNC);
 }

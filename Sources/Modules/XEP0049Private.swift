@@ -31,7 +31,9 @@ public final class PrivateStorage: Module {
             } catch { return .error(error) }
         }
         registration.call(Self.restore) { argument, turn, result in
-            guard let count = Self.restore(argument, settings, turn) else { return result.reply(.failed("its private elements are not readable")) }
+            guard let count = Self.restore(argument, settings, turn) else {
+                return result.reply(.failed("its private elements are not readable"))
+            }
             result.reply(.done(count))
         }
         // §2.3, §4: of others nothing is said and nothing is taken.

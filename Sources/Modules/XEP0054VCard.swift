@@ -12,8 +12,6 @@ public final class VCards: Module {
     public static let name = "vcard"
     public static let implements = [XEP(54, "1.3.0", "vcard-temp")]
     private static let card = Name("vCard", NS.vCard)
-    private static let get = "vcard.get"
-    private static let set = "vcard.set"
     private let bound: Int
     private let admins: [String: Set<String>]
     private let hasDirectory: Bool
@@ -46,7 +44,7 @@ public final class VCards: Module {
             return .later
         }
         registration.iq(.get, Self.card, to: .server) { request, turn in
-            Self.askHost(.call(Self.get, []), request, turn)
+            Self.askHost(.call(VCardCall.get, []), request, turn)
         }
         registration.iq(.set, Self.card, to: .server) { request, turn in
             guard let host = request.stanza.to, admins[host.domain]?.contains(request.from.bare.description) == true else {
@@ -54,9 +52,9 @@ public final class VCards: Module {
             }
             let card = Self.written(in: request) ?? []
             guard card.count <= bound else { return .error(Self.tooLarge(bound)) }
-            return Self.askHost(.call(Self.set, card), request, turn)
+            return Self.askHost(.call(VCardCall.set, card), request, turn)
         }
-        registration.call(Self.get) { _, turn, result in
+        registration.call(VCardCall.get) { _, turn, result in
             Self.read(turn) { read in
                 switch read {
                 case .success(let card): result.reply(card.map { .value($0) } ?? .notFound)
@@ -64,9 +62,10 @@ public final class VCards: Module {
                 }
             }
         }
-        registration.call(Self.set) { card, turn, result in
+        registration.call(VCardCall.set) { card, turn, result in
             if card.isEmpty { turn.account.forget(.vcard, "") } else { turn.account.keep(.vcard, "", card) }
-            result.reply(.done(1))
+            guard hasDirectory, DirectoryEntry.isListed(turn.account) else { return result.reply(.done(1)) }
+            DirectoryEntry(card.isEmpty ? nil : card, of: turn.account).list(turn) { _ in result.reply(.done(1)) }
         }
     }
 

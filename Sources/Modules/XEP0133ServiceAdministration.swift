@@ -217,17 +217,14 @@ public final class ServiceAdministration: Module {
                 DataForm.Field("announcement", .textMulti, label: "Announcement", isRequired: true),
             ])
         run.ask(form) { submission in
-            let text = submission["announcement"]?.lines ?? ""
-            let subject = submission["subject"]?.value ?? ""
-            guard text.utf8.count + subject.utf8.count <= 10_000 else {
-                return run.fail(StanzaError(.notAcceptable, text: "The announcement is longer than 10,000 bytes"))
-            }
             guard let host = try? JID(run.host) else { return run.fail(StanzaError(.internalServerError)) }
+            let announcement = Announcement(
+                from: host, subject: submission["subject"]?.value ?? "", text: submission["announcement"]?.lines ?? "", audience: .online)
+            if let refusal = announcement.refusal {
+                return run.fail(StanzaError(.notAcceptable, text: "The announcement cannot be made: \(refusal)"))
+            }
             self.everybody(run, .online) { users, silent in
-                var xml = XMLWriter()
-                if !subject.isEmpty { xml.element("subject", text: subject) }
-                xml.element("body", text: text)
-                let message = Stanza(kind: .message, type: .headline, from: host, to: nil, payload: Payload(written: xml.bytes))
+                let message = announcement.stanza()
                 run.turn.send(message, toEach: users.compactMap { try? JID($0) })
                 // The asker's own account is not among those that are told by others.
                 if users.contains(run.asker.bare.description) {

@@ -131,12 +131,17 @@ final class PushSender {
         var failures = 0
     }
 
-    private let settings: Settings.Push
+    private var settings: Settings.Push
     private var states: [String: State] = [:]
 
     private init(_ settings: Settings.Push) { self.settings = settings }
 
-    static func of(_ account: Account, _ settings: Settings.Push) -> PushSender { account.memory { PushSender(settings) } }
+    /// The account's, with the settings in force.
+    static func of(_ account: Account, _ settings: Settings.Push) -> PushSender {
+        let sender = account.memory { PushSender(settings) }
+        sender.settings = settings
+        return sender
+    }
 
     /// It was enabled anew: what it did before counts no more.
     func forgive(_ service: PushService) { states[service.name]?.failures = 0 }

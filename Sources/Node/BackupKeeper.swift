@@ -36,7 +36,7 @@ final class BackupKeeper: Sendable {
 
     private let volume: LMDBVolume
     private let core: Core
-    private let settings: Settings.Backup
+    private var settings: Settings.Backup { core.settings.backup }
     private let log: Logger
     private let state = Mutex(State())
     private let lastSuccess: Gauge
@@ -53,7 +53,6 @@ final class BackupKeeper: Sendable {
     init(volume: LMDBVolume, core: Core, settings: Settings, registry: Registry, log: Logger) throws {
         self.volume = volume
         self.core = core
-        self.settings = settings.backup
         let place = settings.backup.directory.isEmpty ? settings.node.directory + "/backups" : settings.backup.directory
         directory = Self.absolute(place)
         self.log = log

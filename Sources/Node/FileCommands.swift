@@ -27,6 +27,7 @@ public struct FileCommands {
             case "store verify": verify(invocation)
             case "store restore": restore(invocation)
             case "store compact": compact(invocation)
+            case _ where invocation.command.isOfMachine: CheckCommands(say: Self.say).run(invocation)
             default: Self.fail(.usage, "\(invocation.command.name) is not known here")
             }
         } catch {

@@ -21,7 +21,6 @@ import Transports
 
 /// One `martletd` process: assembly in the reading order of start, and of stop.
 public final class Node: Sendable {
-    let settings: Settings
     let log: Logger
     private let logLevels: LogLevels
     private let group: MultiThreadedEventLoopGroup
@@ -34,6 +33,7 @@ public final class Node: Sendable {
     private let bridge: BusBridge
     private let census: AccountCensus
     private let backups: BackupKeeper
+    private let configuration: Configuration
     let watching: Watching
     let parts = Mutex(Parts())
     private let leaveRequested: @Sendable (Leave) -> Void
@@ -59,11 +59,12 @@ public final class Node: Sendable {
 
     /// Builds everything; nothing runs yet.
     ///
-    /// - Parameter leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
+    /// - Parameters:
+    ///   - file: where the settings were read, and are read again.
+    ///   - leaveRequested: called when an administrator asks the node to stop or to begin anew, and when it cannot go on.
     /// - Throws: `StartFailure`, `BusError`, `StoreFailure`, … each with one sentence that says what to do.
-    public init(_ settings: Settings, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
+    public init(_ settings: Settings, from file: ConfigurationFile, leaveRequested: @escaping @Sendable (Leave) -> Void) throws {
         let settings = try Self.prepared(settings)
-        self.settings = settings
         self.leaveRequested = leaveRequested
         let writer = try LogWriter(settings.log)
         let levels = LogLevels(settings.log)
@@ -100,10 +101,11 @@ public final class Node: Sendable {
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         passwords = try PasswordPool(threads: max(1, loops), capacity: 1_024)
         started = WallClock().now
+        let live = Replaceable(settings)
         core = Core(
-            settings: settings, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
+            settings: settings, live: live, node: me.id.incarnation, nodeName: settings.node.name, loops: nioLoops, volume: volume,
             readers: volume.readers,
-            bus: bridge, passwords: NewKeys(pool: passwords, iterations: settings.authentication.iterations), clock: WallClock(),
+            bus: bridge, passwords: NewKeys(pool: passwords, live: live), clock: WallClock(),
             software: Software(version: Version.text, system: Version.system),
             metrics: try CoreMetrics(registry))
         let core = core
@@ -116,13 +118,13 @@ public final class Node: Sendable {
         bridge.connect(links, shards)
         census = AccountCensus(logins: try Self.logins(volume, settings), core: core, log: Logger(label: LogArea.store.rawValue))
         let transports = try ClientTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
+            core: core, shards: shards, loops: nioLoops, sasl: sasl, passwords: passwords,
             census: census.logins, credentials: StoreCredentials(core: core), metrics: try ClientMetrics(registry),
             log: Logger(label: LogArea.c2s.rawValue))
         backups = try BackupKeeper(
             volume: volume, core: core, settings: settings, registry: registry, log: Logger(label: LogArea.backup.rawValue))
         let components = try ComponentTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
+            core: core, shards: shards, loops: nioLoops, metrics: try ComponentMetrics(registry),
             log: Logger(label: LogArea.components.rawValue))
         watching = try Watching(
             core: core, loops: nioLoops, volume: volume, links: links, transports: transports, backups: backups, registry: registry,
@@ -131,6 +133,8 @@ public final class Node: Sendable {
             $0.transports = transports
             $0.components = components
         }
+        configuration = Configuration(
+            file, core: core, clients: transports, components: components, logins: census.logins, levels: levels, log: log)
         log.info("assembled", metadata: ["node": "\(me.id)", "loops": "\(loops)"])
     }
 
@@ -150,10 +154,10 @@ public final class Node: Sendable {
         try await parts.withLock { $0.transports }?.start()
         try await parts.withLock { $0.components }?.start()
         let context = AdminContext(
-            core: core, passwords: passwords, iterations: settings.authentication.iterations,
+            core: core, passwords: passwords,
             modules: ModuleList.all.map { ($0.name, $0.implements) }, debug: settings.debug.manualClock,
-            log: Logger(label: LogArea.admin.rawValue),
-            volume: volume, backups: backups.directory, changed: { [census] in census.changed($0, $1) })
+            log: Logger(label: LogArea.admin.rawValue), volume: volume, backups: backups.directory, configuration: configuration,
+            changed: { [census] in census.changed($0, $1) })
         let admin = try await AdminListener.start(
             at: "\(settings.node.directory)/run/admin-\(settings.node.name).sock", on: adminGroup, context: context)
         parts.withLock { $0.admin = admin }
@@ -173,22 +177,15 @@ public final class Node: Sendable {
         }
     }
 
-    /// Reads certificates, keys and the secrets of components again; what cannot be used leaves the old ones in force.
-    public func reloadCertificates() {
-        do {
-            try parts.withLock { $0.transports }?.reloadCertificates()
-        } catch {
-            log.error(
-                "the certificates are not reloaded; the old ones stay",
-                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
-        }
-        do {
-            try parts.withLock { $0.components }?.reloadSecrets()
-        } catch {
-            log.error(
-                "the secrets of components are not reloaded; the old ones stay",
-                metadata: ["event": "\(Event.reloadFailed)", "reason": "\(error)"])
-        }
+    /// The settings in force.
+    var settings: Settings { core.settings }
+
+    /// Reads the configuration again, with certificates and secrets, on all nodes of the cluster, and puts in force what can change while
+    /// they run. Returns when that is over; the log says how it came out.
+    public func reload() {
+        let over = DispatchSemaphore(value: 0)
+        configuration.reload { over.signal() }
+        over.wait()
     }
 
     /// The lock of the volume makes this node the keeper: it may come at once, or with the death of another.
@@ -274,18 +271,24 @@ public final class Node: Sendable {
             name: settings.node.name, core: core, volume: volume, links: links, started: started)
         let leave = leaveRequested
         let backups = backups
+        let configuration = configuration
+        let queue = DispatchQueue(label: "configuration")
+        let (watching, core) = (watching, core)
+        shards.first?.enter { shard in
+            shard.laterAnswerer = { bytes, answer in
+                switch NodeQuestion(bytes) {
+                case .configuration(let step)?: queue.async { answer(configuration.answer(step).bytes) }
+                case .load?: watching.measure { answer(NodeLoad(node: core.nodeName, incarnation: core.node, $0).bytes) }
+                default: return false
+                }
+                return true
+            }
+        }
         let (levels, name) = (logLevels, settings.node.name)
-        let (census, watching) = (census, watching)
+        let census = census
         for shard in shards {
             shard.enter { shard in
                 let isFirst = shard.address.loop == 0
-                if isFirst {
-                    shard.lateAnswerer = { [core = shard.core] bytes, reply in
-                        guard NodeQuestion(bytes) == .load else { return false }
-                        watching.measure { reply(NodeLoad(node: core.nodeName, incarnation: core.node, $0).bytes) }
-                        return true
-                    }
-                }
                 shard.answerer = { [core = shard.core] bytes in
                     guard isFirst, let question = NodeQuestion(bytes) else { return [] }
                     switch question {
@@ -306,10 +309,11 @@ public final class Node: Sendable {
                     case .advanceClock(let seconds):
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
+                    // Answered later.
+                    case .configuration, .load: break
                     case .log(let question): return levels.answer(question, node: name).bytes
                     case .accountComes(let host, let keys):
                         if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }
-                    case .load: break
                     case .store(let question):
                         return backups.answer(question, isKeeper: shard.placement.owner?.node == core.node).bytes
                     }

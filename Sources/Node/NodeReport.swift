@@ -30,6 +30,7 @@ struct NodeReport: Sendable {
             ("loops", ReplyValue(core.loopCount)),
             ("sessions", ReplyValue(core.metrics.sessions.value)),
             ("started", .text(DateTime(microseconds: started - started % 1_000_000).description)),
+            ("clock", .text(DateTime(microseconds: core.clock.now).description)),
             ("memory_mib", ReplyValue(ProcessMetrics.residentBytes >> 20)),
             ("version", .text(core.software.version)),
             ("stanzas_in", ReplyValue(core.metrics.stanzasReceived)),

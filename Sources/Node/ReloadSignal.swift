@@ -1,7 +1,7 @@
 import Dispatch
 import Glibc
 
-/// SIGHUP as a call: certificates are read again.
+/// SIGHUP as a call: the configuration is read again.
 public final class ReloadSignal: Sendable {
     private nonisolated(unsafe) let source: any DispatchSourceSignal
 

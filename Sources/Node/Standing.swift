@@ -29,7 +29,8 @@ final class Standing: Sendable {
         try flag("martlet_keeper", "1 while this node keeps the store.") { $0.isKeeper ? 1 : 0 }
         try flag("martlet_served", "1 while this node knows a keeper that serves.") { $0.isServed ? 1 : 0 }
         try flag("martlet_epoch", "How many keepers the store has had, as this node knows it.") { Double($0.epoch) }
-        try registry.reading("martlet_draining", help: "1 while this node takes no clients, because it was drained or stops.") { [weak self] in
+        try registry.reading("martlet_draining", help: "1 while this node takes no clients, because it was drained or stops.") {
+            [weak self] in
             self?.isLeaving.load(ordering: .relaxed) == true ? 1 : 0
         }
     }

@@ -212,7 +212,8 @@ extension PortableItem {
             throw PortableRefusal("its from, \(shown(error.from ?? "")), is not a JID")
         case .failure(let error) where error.reason == .toMalformed:
             throw PortableRefusal("its to, \(shown(error.to ?? "")), is not a JID")
-        case .failure(let error) where error.reason == .badRequest: throw PortableRefusal("it is a \(kind.name) of a type that there is not")
+        case .failure(let error) where error.reason == .badRequest:
+            throw PortableRefusal("it is a \(kind.name) of a type that there is not")
         case .success, .failure: throw PortableRefusal("it is no \(kind.name) of jabber:client")
         }
     }
@@ -309,7 +310,8 @@ extension PortableKey {
     /// ejabberd (23.01 and others) writes base 64 of base 64: then neither key is as long as its hash before it is decoded once more.
     private mutating func decodeTwice() {
         let length = ["SCRAM-SHA-1": 20, "SCRAM-SHA-256": 32, "SCRAM-SHA-512": 64][mechanism]
-        guard let length, storedKey.count != length, serverKey.count != length, let stored = Base64.decode(storedKey), stored.count == length,
+        guard let length, storedKey.count != length, serverKey.count != length, let stored = Base64.decode(storedKey),
+            stored.count == length,
             let server = Base64.decode(serverKey), server.count == length, let plainSalt = Base64.decode(salt), !plainSalt.isEmpty
         else { return }
         (storedKey, serverKey, salt) = (stored, server, plainSalt)

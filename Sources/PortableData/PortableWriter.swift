@@ -4,12 +4,14 @@ internal import XMLStream
 /// Writes a file of XEP-0227, piece by piece: what `PortableReader` and other servers read.
 public struct PortableWriter {
     private var xml = XMLWriter()
+    private let encodesTwice: Bool
 
-    public init() {}
+    /// - Parameter encodesTwice: whether the values of keys are base 64 of base 64, which is how ejabberd 23.01 writes and reads them.
+    public init(encodesTwice: Bool = false) { self.encodesTwice = encodesTwice }
 
     /// What was written since the last call.
     public mutating func take() -> [UInt8] {
-        defer { xml = XMLWriter() }
+        defer { xml.bytes.removeAll() }
         return xml.bytes
     }
 
@@ -35,11 +37,15 @@ public struct PortableWriter {
 
     /// §4.3.
     public mutating func key(_ key: PortableKey) {
+        func text(_ bytes: [UInt8]) -> String {
+            let once = Base64.encode(bytes)
+            return encodesTwice ? Base64.encode(Array(once.utf8)) : once
+        }
         xml.element("scram-credentials", xmlns: Portable.scram, ("mechanism", key.mechanism)) { xml in
             xml.element("iter-count", text: "\(key.iterations)")
-            xml.element("salt", text: Base64.encode(key.salt))
-            xml.element("server-key", text: Base64.encode(key.serverKey))
-            xml.element("stored-key", text: Base64.encode(key.storedKey))
+            xml.element("salt", text: text(key.salt))
+            xml.element("server-key", text: text(key.serverKey))
+            xml.element("stored-key", text: text(key.storedKey))
         }
     }
 

@@ -5,7 +5,11 @@ import Synchronization
 
 /// What all loops of a process share. Immutable but for the few things behind their own locks.
 public final class Core: Sendable {
-    public let settings: Settings
+    /// The settings in force; replaced as a whole (`Shard.settingsChanged`).
+    public let live: Replaceable<Settings>
+    public var settings: Settings {
+        unsafeAddress { live.pointer }
+    }
     /// This process's life on the bus.
     public let node: UInt64
     public let nodeName: String
@@ -20,7 +24,10 @@ public final class Core: Sendable {
     public let started: Int64
     public let metrics: CoreMetrics
     /// Domain → settings of the host.
-    public let hosts: [String: Settings.Host]
+    public var hosts: [String: Settings.Host] {
+        unsafeAddress { liveHosts.pointer }
+    }
+    private let liveHosts: Replaceable<[String: Settings.Host]>
     /// Domain → settings of the component that speaks for it.
     public let components: [String: Settings.Component]
     let mailboxes: [Mailbox]
@@ -28,12 +35,14 @@ public final class Core: Sendable {
     let shardTable = Mutex<[Shard]>([])
     private let servingLoops = Mutex<(epoch: UInt64, loops: Int)>((0, 0))
 
+    /// - Parameter live: what others of the process hold as well; nil: `settings` alone.
     public init(
-        settings: Settings, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume, readers: any StoreReaders,
+        settings: Settings, live: Replaceable<Settings>? = nil, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume,
+        readers: any StoreReaders,
         bus: any StanzaBus, passwords: any PasswordKeys,
         clock: WallClock, software: Software, metrics: CoreMetrics
     ) {
-        self.settings = settings
+        self.live = live ?? Replaceable(settings)
         self.node = node
         self.nodeName = nodeName
         self.loops = loops
@@ -48,12 +57,21 @@ public final class Core: Sendable {
         self.started = clock.now
         self.metrics = metrics
         self.mailboxes = loops.map { _ in Mailbox() }
-        var hosts: [String: Settings.Host] = [:]
-        for host in settings.hosts { hosts[host.domain] = host }
-        self.hosts = hosts
+        let hosts = Self.byDomain(settings.hosts)
+        liveHosts = Replaceable(hosts)
         var components: [String: Settings.Component] = [:]
         for component in settings.components where hosts[component.domain] == nil { components[component.domain] = component }
         self.components = components
+    }
+
+    private static func byDomain(_ hosts: [Settings.Host]) -> [String: Settings.Host] {
+        Dictionary(hosts.map { ($0.domain, $0) }) { $1 }
+    }
+
+    /// Puts other settings in force. What is not live must be as it was; then every shard is told (`Shard.settingsChanged`).
+    public func replace(_ settings: Settings) {
+        live.replace(settings)
+        liveHosts.replace(Self.byDomain(settings.hosts))
     }
 }
 

@@ -14,8 +14,10 @@ public final class Shard: @unchecked Sendable {
     public let loop: any Loop
     public let address: ShardAddress
     public internal(set) var placement: Placement
-    public let table: DispatchTable
-    public let catalogue: Catalogue
+    public internal(set) var table: DispatchTable
+    public internal(set) var catalogue: Catalogue
+    /// What the table is made of, again where settings change.
+    let modules: [any Module.Type]
 
     var sessions: [UInt64: Session] = [:]
     var accounts: [JID: Account] = [:]
@@ -86,8 +88,8 @@ public final class Shard: @unchecked Sendable {
     var idle: Deque<JID> = []
     /// Answers questions that are not about sessions; set by the room that assembles the node.
     public var answerer: ((_ question: [UInt8]) -> [UInt8])?
-    /// Answers those whose answers take a while, from any thread; false: it is none of these.
-    public var lateAnswerer: ((_ question: [UInt8], _ reply: @escaping @Sendable ([UInt8]) -> Void) -> Bool)?
+    /// Answers those that take time, once, on any thread; false: not one of them.
+    public var laterAnswerer: ((_ question: [UInt8], _ answer: @escaping @Sendable ([UInt8]) -> Void) -> Bool)?
     /// Told of every account that a module made or changed from here; set by the room that assembles the node.
     public var accountWritten: ((AccountCommand, JID) -> Void)?
     /// Live nodes as the bus knows them: incarnation → number of loops.
@@ -107,13 +109,8 @@ public final class Shard: @unchecked Sendable {
         nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
         members = [core.node: core.loopCount]
-        let catalogue = Catalogue()
-        self.catalogue = catalogue
-        let context = ModuleContext(
-            settings: core.settings, clock: core.clock, software: core.software, started: core.started, catalogue: catalogue,
-            metrics: core.metrics)
-        table = try DispatchTable(
-            modules.map { $0.init(context) }, core: CoreRequests.register, catalogue: catalogue, hosts: core.hosts)
+        self.modules = modules
+        (table, catalogue) = try Self.makeTable(core, modules)
     }
 
     // MARK: Ticks
@@ -302,7 +299,10 @@ public final class Shard: @unchecked Sendable {
         case .commandResult(let id, let result):
             pendingCommands.removeValue(forKey: id)?.completion(result)
         case .ask(let id, let from, let question):
-            answer(question, id: id, to: from)
+            let isTaken = laterAnswerer?(question) { [self] part in
+                enter { $0.post(.answer(id: id, part: part, last: true), to: from) }
+            }
+            if isTaken != true { answer(question, id: id, to: from) }
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
         }

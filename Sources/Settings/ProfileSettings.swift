@@ -39,29 +39,33 @@ extension Settings {
 extension SettingsTable {
     static let profile: [Setting<Settings>] = [
         .integer(
-            "profile.vcard_bytes", \.profile.vCardBytes, 1_024...16_777_216, "bytes",
+            "profile.vcard_bytes", \.profile.vCardBytes, 1_024...16_777_216, "bytes", live: true,
             "The largest vCard of an account, its photo included; limits.stanza_bytes bounds it too."),
         .integer(
-            "profile.private_bytes", \.profile.privateBytes, 1_024...16_777_216, "bytes",
+            "profile.private_bytes", \.profile.privateBytes, 1_024...16_777_216, "bytes", live: true,
             "All private XML of an account together, as bookmarks and notes of older clients."),
-        .integer("profile.private_items", \.profile.privateItems, 1...10_000, "elements", "Elements of private XML of an account."),
+        .integer(
+            "profile.private_items", \.profile.privateItems, 1...10_000, "elements", live: true, "Elements of private XML of an account."),
         .flag(
-            "search.enabled", \.search.enabled,
+            "search.enabled", \.search.enabled, live: true,
             "Whether users can search for others of their host, by name and mail address. Only who asks to be listed is found."),
-        .integer("search.results", \.search.results, 1...1_000, "users", "Users in one answer; who wants others must search more closely."),
+        .integer(
+            "search.results", \.search.results, 1...1_000, "users", live: true,
+            "Users in one answer; who wants others must search more closely."),
     ]
 
     static let contacts: [Setting<Settings.Host>] = [
         .texts(
-            "abuse_addresses", \.contacts.abuse, .texts(.uri), "Where abuse is reported. These addresses are told to everybody who asks."),
-        .texts("admin_addresses", \.contacts.admin, .texts(.uri), "Where those who run the service are reached."),
-        .texts("feedback_addresses", \.contacts.feedback, .texts(.uri), "Where its users say what they think."),
-        .texts("sales_addresses", \.contacts.sales, .texts(.uri), "Where its sales people are reached."),
-        .texts("security_addresses", \.contacts.security, .texts(.uri), "Where holes are reported."),
-        .texts("status_addresses", \.contacts.status, .texts(.uri), "Where people read how the service is doing."),
-        .texts("support_addresses", \.contacts.support, .texts(.uri), "Where its users get help."),
+            "abuse_addresses", \.contacts.abuse, .texts(.uri), live: true,
+            "Where abuse is reported. These addresses are told to everybody who asks."),
+        .texts("admin_addresses", \.contacts.admin, .texts(.uri), live: true, "Where those who run the service are reached."),
+        .texts("feedback_addresses", \.contacts.feedback, .texts(.uri), live: true, "Where its users say what they think."),
+        .texts("sales_addresses", \.contacts.sales, .texts(.uri), live: true, "Where its sales people are reached."),
+        .texts("security_addresses", \.contacts.security, .texts(.uri), live: true, "Where holes are reported."),
+        .texts("status_addresses", \.contacts.status, .texts(.uri), live: true, "Where people read how the service is doing."),
+        .texts("support_addresses", \.contacts.support, .texts(.uri), live: true, "Where its users get help."),
         .texts(
-            "outage_addresses", \.contacts.outage, .texts(.uri),
+            "outage_addresses", \.contacts.outage, .texts(.uri), live: true,
             "Where clients find a JSON document about outages (XEP-0455), best as https:// on another machine, readable by all."),
     ]
 }

@@ -63,7 +63,7 @@ public enum SettingsTable {
             "Where monitoring reads /metrics (Prometheus), /healthz and /readyz, without TLS and without a password: \"127.0.0.1:9280\", or a socket as \"unix:run/http.sock\". No two nodes can share one, so where there are several give each its own, in a table with its name: [node.b] http = [\"127.0.0.1:9281\"]."
         ),
         .flag(
-            "listen.compression", \.listen.compression,
+            "listen.compression", \.listen.compression, live: true,
             "Whether clients that have logged in may have their streams compressed with zlib (XEP-0138). It saves bytes on slow links and costs 80 KiB a session and processor time. The extension is obsolete: whoever can put text of his choice into a stream, and sees how long it is when encrypted, can guess what else is in it."
         ),
         .integer(
@@ -105,7 +105,7 @@ public enum SettingsTable {
             "authentication.scram_without_tls", \.authentication.scramWithoutTLS, live: true,
             "Whether SCRAM is offered without TLS, on loopback, to hosts that do not require TLS."),
         .flag(
-            "authentication.non_sasl", \.authentication.nonSASL,
+            "authentication.non_sasl", \.authentication.nonSASL, live: true,
             "Whether clients that know no SASL may log in (XEP-0078, obsolete since 2008), under TLS and while PLAIN is among the mechanisms: they send the password itself. There is no digest, since passwords are not kept in a form that would do for it."
         ),
         .flag(
@@ -168,24 +168,24 @@ public enum SettingsTable {
             "limits.node_unhandled_bytes", \.limits.nodeUnhandledBytes, 1_048_576...(64 * gib), "bytes", live: true,
             "Unhandled bytes of a whole node at which no client socket is read."),
         .integer(
-            "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections",
+            "limits.component_connections", \.limits.componentConnections, 0...100_000, "connections", live: true,
             "Connections of components to one node, those that have not proved who they are among them; 0: no bound."),
         .integer(
-            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds",
+            "limits.command_seconds", \.limits.commandSeconds, 10...86_400, "seconds", live: true,
             "From the start of an ad-hoc command to its last form; then it has to be started again."),
         .integer(
-            "limits.addresses", \.limits.addresses, 0...99, "addresses",
+            "limits.addresses", \.limits.addresses, 0...99, "addresses", live: true,
             "Addresses of one stanza that goes to several (XEP-0033). Each gets a copy, and each copy is a message of its own. 0: no such stanzas."
         ),
         .integer(
-            "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds",
+            "limits.known_capabilities", \.limits.knownCapabilities, 10...100_000, "kinds", live: true,
             "Kinds of clients whose capabilities an event loop remembers, so that each kind is asked once."),
         .integer("limits.roster_items", \.limits.rosterItems, 1...1_000_000, "items", live: true, "Contacts of one account."),
         .integer(
             "limits.blocked_addresses", \.limits.blockedAddresses, 1...100_000, "addresses", live: true,
             "Addresses that one account may block."),
         .integer(
-            "limits.reports", \.limits.reports, 0...100_000, "reports",
+            "limits.reports", \.limits.reports, 0...100_000, "reports", live: true,
             "Reports of spam and abuse that are kept for one host until the administrator deletes them (martletctl report list); further ones are not kept. 0: clients are not told that they may report."
         ),
         .integer(
@@ -232,7 +232,7 @@ public enum SettingsTable {
             "Where clients are told to reconnect when they resume; empty: where they like, since any node will do. location below [node.NAME] is for one node."
         ),
         .integer(
-            "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas",
+            "sessions.inactive_hold_stanzas", \.sessions.inactiveHoldStanzas, 0...1_000_000, "stanzas", live: true,
             "Presence, chat states and events that wait for a client which says that it is inactive (XEP-0352); one more, and all are sent. 0: none waits, and clients are not told that they may say so."
         ),
         .integer(
@@ -262,23 +262,23 @@ public enum SettingsTable {
     ]
 
     private static let push: [Setting<Settings>] = [
-        .flag("push.enabled", \.push.enabled, "Whether clients may have push services told of their messages."),
+        .flag("push.enabled", \.push.enabled, live: true, "Whether clients may have push services told of their messages."),
         .integer(
-            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", "Push services of one account."),
+            "push.services_per_account", \.push.servicesPerAccount, 1...1_000, "services", live: true, "Push services of one account."),
         .integer(
-            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds",
+            "push.coalesce_seconds", \.push.coalesceSeconds, 0...3_600, "seconds", live: true,
             "The least between two notifications of one account to one service. What comes meanwhile is told at their end, in one."),
         .flag(
-            "push.include_sender", \.push.includeSender,
+            "push.include_sender", \.push.includeSender, live: true,
             "Whether a notification names the sender of the last message. The push service, and whoever it passes through, can read it."),
         .flag(
-            "push.include_body", \.push.includeBody,
+            "push.include_body", \.push.includeBody, live: true,
             "Whether a notification carries the text of the last message, unless it is encrypted. The same applies."),
         .integer(
-            "push.failures", \.push.failures, 1...1_000, "errors",
+            "push.failures", \.push.failures, 1...1_000, "errors", live: true,
             "Temporary errors and missing answers in a row after which a service is disabled. Other errors disable it at once."),
         .integer(
-            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", "What a service has for its answer."),
+            "push.answer_seconds", \.push.answerSeconds, 1...3_600, "seconds", live: true, "What a service has for its answer."),
     ]
 
     private static let store: [Setting<Settings>] = [
@@ -286,10 +286,10 @@ public enum SettingsTable {
             "store.map_gib", \.store.mapGiB, 1...65_536, "GiB",
             "Address space reserved for the store, which can never grow beyond it. It takes no disk and no memory until it is used."),
         .integer(
-            "store.quota_mib", \.store.quotaMiB, 0...67_108_864, "MiB", live: true,
+            "store.quota_mib", \.store.quotaMiB, 0...67_108_864, "MiB",
             "Size of the store at which writes are refused, before the disk is full; 0: no bound."),
         .integer(
-            "store.commit_effects", \.store.commitEffects, 1...1_000_000, "writes", live: true,
+            "store.commit_effects", \.store.commitEffects, 1...1_000_000, "writes",
             "Writes in one commit at most. More make a commit cheaper and longer."),
         .integer("store.readers", \.store.readers, 1...64, "threads", "Threads that read the store."),
         .integer(
@@ -303,23 +303,23 @@ public enum SettingsTable {
             "Where backups go, best on another disk; empty: \"backups\" in the directory of the cluster. Each is a folder of its own with a data file and a manifest, and holds every secret of the server."
         ),
         .integer(
-            "backup.every_hours", \.backup.everyHours, 0...8_760, "hours",
+            "backup.every_hours", \.backup.everyHours, 0...8_760, "hours", live: true,
             "Hours between backups that the server takes by itself; 0: none."),
         .text(
-            "backup.at", \.backup.at, .text(.timeOfDay),
+            "backup.at", \.backup.at, .text(.timeOfDay), live: true,
             "The time of day from which the hours are counted, UTC: with 24 hours the time of every backup."),
         .integer(
-            "backup.keep", \.backup.keep, 0...10_000, "backups",
+            "backup.keep", \.backup.keep, 0...10_000, "backups", live: true,
             "How many stay when the server has taken another; 0: all. The newest always stays."),
         .integer(
-            "backup.keep_days", \.backup.keepDays, 0...36_500, "days",
+            "backup.keep_days", \.backup.keepDays, 0...36_500, "days", live: true,
             "For how long they stay when the server has taken another; 0: for ever. The newest always stays."),
         .integer(
-            "backup.growth_mib", \.backup.growthMiB, 16...67_108_864, "MiB",
+            "backup.growth_mib", \.backup.growthMiB, 16...67_108_864, "MiB", live: true,
             "By how much the store may grow while it is copied. Space that is freed meanwhile cannot be used again before the copy ends; a backup that makes the store grow by more is given up."
         ),
         .integer(
-            "backup.mib_per_second", \.backup.mibPerSecond, 0...1_048_576, "MiB a second",
+            "backup.mib_per_second", \.backup.mibPerSecond, 0...1_048_576, "MiB a second", live: true,
             "How fast a copy is written at most; 0: as fast as it goes."),
     ]
 
@@ -395,36 +395,4 @@ public enum SettingsTable {
             "name", \.name, .text(.optionalLine),
             "What it is called among the items of the server, where clients find it; empty: it is not listed."),
     ]
-}
-
-extension Settings {
-    /// The keys whose values differ: those a running node takes, and those that need a start. Hosts that came or went
-    /// need a start; a changed key of a host is named `host DOMAIN key`.
-    public func changes(to new: Settings) -> (live: [String], onStart: [String]) {
-        var live: [String] = []
-        var onStart: [String] = []
-        for setting in SettingsTable.all where setting.get(self) != setting.get(new) {
-            if setting.isLive { live.append(setting.key) } else { onStart.append(setting.key) }
-        }
-        if listen.c2sOfNode != new.listen.c2sOfNode { onStart.append("node.NAME.c2s") }
-        if listen.httpOfNode != new.listen.httpOfNode { onStart.append("node.NAME.http") }
-        if sessions.locationOfNode != new.sessions.locationOfNode { live.append("node.NAME.location") }
-        let domains = Set(hosts.map(\.domain)).symmetricDifference(new.hosts.map(\.domain))
-        onStart += domains.sorted().map { "host \($0)" }
-        for domain in Set(components.map(\.domain)).union(new.components.map(\.domain)).sorted()
-        where components.first(where: { $0.domain == domain }) != new.components.first(where: { $0.domain == domain }) {
-            onStart.append("component \(domain)")
-        }
-        for host in hosts {
-            guard let other = new.hosts.first(where: { $0.domain == host.domain }) else { continue }
-            for setting in SettingsTable.host where setting.get(host) != setting.get(other) {
-                if setting.isLive {
-                    live.append("host \(host.domain) \(setting.key)")
-                } else {
-                    onStart.append("host \(host.domain) \(setting.key)")
-                }
-            }
-        }
-        return (live, onStart)
-    }
 }

@@ -223,6 +223,14 @@ public struct JID: Hashable, Sendable, Comparable, CustomStringConvertible {
         return try Domainpart.prepare(string)
     }
 
+    /// A domain as the DNS and certificates write it: in A-labels (RFC 5890 §2.3.2.1).
+    public static func asciiDomain(_ string: String) throws(JIDError) -> String {
+        let prepared = try prepareDomain(string)
+        if prepared.utf8.allSatisfy({ $0 < 0x80 }) { return prepared }
+        guard let ascii = UTF16Text(prepared).domainToASCII()?.string else { throw JIDError(.domain, .malformedDomain) }
+        return ascii
+    }
+
     /// Prepares a password: the OpaqueString profile (RFC 8265 §4.2), not empty, at most 4,096 bytes. The error never quotes it.
     public static func preparePassword(_ string: String) throws(JIDError) -> String {
         guard !string.utf8.isEmpty else { throw JIDError(.password, .empty) }

@@ -12,6 +12,8 @@ public struct AccountRecord: Record, Equatable {
     public var created: Int64
     /// Why the account may not log in; nil: it may.
     public var disabledReason: String?
+    /// Since when, in µs since 1970, UTC; nil while it may.
+    public var disabledSince: Int64?
     /// Stored credentials, opaque to the store.
     public var credentials: [UInt8]
     /// The version of the roster (RFC 6121 §2.6): rises with every change of an item.
@@ -29,13 +31,15 @@ public struct AccountRecord: Record, Equatable {
 
     public init(
         jid: String, number: UInt64, created: Int64, credentials: [UInt8], lastCommand: UInt64 = 0, disabledReason: String? = nil,
-        rosterVersion: UInt64 = 0, lastUnavailable: Int64? = nil, lastStatus: String? = nil, sequenceFloor: UInt64 = 0,
+        disabledSince: Int64? = nil, rosterVersion: UInt64 = 0, lastUnavailable: Int64? = nil, lastStatus: String? = nil,
+        sequenceFloor: UInt64 = 0,
         archiveKey: UInt64 = 0
     ) {
         self.jid = jid
         self.number = number
         self.created = created
         self.disabledReason = disabledReason
+        self.disabledSince = disabledSince
         self.credentials = credentials
         self.rosterVersion = rosterVersion
         self.lastUnavailable = lastUnavailable
@@ -52,6 +56,7 @@ public struct AccountRecord: Record, Equatable {
         writer.uint64(number)
         writer.int64(created)
         writer.optional(disabledReason)
+        writer.optional(disabledSince)
         writer.bytes(credentials)
         writer.uint64(rosterVersion)
         writer.optional(lastUnavailable)
@@ -66,6 +71,7 @@ public struct AccountRecord: Record, Equatable {
         number = try reader.uint64()
         created = try reader.int64()
         disabledReason = try reader.optionalString()
+        disabledSince = try reader.optionalInt64()
         credentials = try reader.bytes()
         rosterVersion = try reader.uint64()
         lastUnavailable = try reader.optionalInt64()

@@ -11,7 +11,9 @@ public enum ProcessMetrics {
         }
         try one("process_cpu_seconds_total", "Processor time of this process, user and system.") { cpuSeconds }
         try one("process_resident_memory_bytes", "Memory of this process that is in RAM.") { memory(1) }
-        try one("martlet_memory_bytes", "Memory that is this process's own: what is resident without the pages of the store's file.") { ownMemory }
+        try one("martlet_memory_bytes", "Memory that is this process's own: what is resident without the pages of the store's file.") {
+            ownMemory
+        }
         try one("process_virtual_memory_bytes", "Address space of this process; most of it is the reserved map of the store.") { memory(0) }
         try one("process_start_time_seconds", "When this process was started, in seconds since 1970.") { startTime }
         try one("process_open_fds", "File descriptors that are open.") { entries(of: "/proc/self/fd").map { Double($0.count) } }

@@ -7,8 +7,7 @@ public import Telemetry
 public final class ClientMetrics: Sendable {
     /// Open now, those on their way out among them.
     let open: Gauge
-    let bytesIn: Counter
-    let bytesOut: Counter
+    private let loops = ClientTrafficTable()
     /// The same on the wire, of compressed streams alone.
     let compressedIn: Counter
     let compressedOut: Counter
@@ -41,10 +40,7 @@ public final class ClientMetrics: Sendable {
         admitted = try connections("accepted")
         nodeIsFull = try connections("node-full")
         addressIsFull = try connections("address-full")
-        bytesIn = try registry.counter(
-            "martlet_client_received_bytes_total", help: "Bytes of streams received from clients, before compression and TLS.")
-        bytesOut = try registry.counter(
-            "martlet_client_sent_bytes_total", help: "Bytes of streams written towards clients, before compression and TLS.")
+        try loops.register(in: registry)
         compressedIn = try registry.counter(
             "martlet_client_compressed_received_bytes_total", help: "Bytes that compressed streams of clients were received in.")
         compressedOut = try registry.counter(
@@ -101,6 +97,9 @@ public final class ClientMetrics: Sendable {
         case .addressIsFull: addressIsFull.increment()
         }
     }
+
+    /// The counters of one more loop.
+    func addLoop() -> ClientTraffic { loops.add() }
 
     func disconnected() { open.add(-1) }
     func loggedIn(_ mechanism: String) { (logins[mechanism] ?? otherLogins).increment() }

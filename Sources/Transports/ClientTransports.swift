@@ -21,11 +21,11 @@ public final class ClientTransports: Sendable {
     ///   - log: gets warnings about certificates at once.
     /// - Throws: `TLSConfigurationError` for a certificate, a key or a TLS setting that cannot be used.
     public init(
-        settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool,
+        core: Core, shards: [Shard], loops: [NIOLoop], sasl: SASLService, passwords: PasswordPool,
         census: LoginCensus, credentials: any CredentialSource, metrics: ClientMetrics, log: Logger
     ) throws(TLSConfigurationError) {
         let service = try ClientService(
-            settings: settings, sasl: sasl, passwords: passwords, census: census, source: credentials, clock: core.clock,
+            live: core.live, sasl: sasl, passwords: passwords, census: census, source: credentials, clock: core.clock,
             metrics: metrics, log: log)
         self.service = service
         self.loops = zip(shards, loops).map { ClientLoop(service: service, shard: $0, loop: $1) }
@@ -41,11 +41,21 @@ public final class ClientTransports: Sendable {
     /// Client connections of this process.
     public var connections: Int { service.limits.connections }
 
-    /// Reads certificates and keys again, and logs a line a host. Connections that stand keep theirs.
+    /// Certificates and rules for settings that are not in force yet.
+    public struct Prepared: Sendable {
+        let view: ClientService.View
+        /// What the operator should know of the certificates, one sentence each.
+        public var warnings: [String] { view.table?.warnings ?? [] }
+    }
+
+    /// Reads certificates and keys for other settings.
     ///
-    /// - Throws: `TLSConfigurationError`, which names the file; the old ones stay in force.
-    public func reloadCertificates() throws(TLSConfigurationError) {
-        try service.reload()
+    /// - Throws: `TLSConfigurationError`, which names the file.
+    public func prepare(_ settings: Settings) throws(TLSConfigurationError) -> Prepared { Prepared(view: try service.prepare(settings)) }
+
+    /// The core has other settings, for which this was prepared; logs a line a host. Connections that stand keep their certificates.
+    public func take(_ prepared: Prepared) {
+        service.take(prepared.view)
         guard let table = service.view.table else { return }
         for domain in table.domains {
             let days = (table.context(of: domain)?.secondsToExpiry ?? 0) / 86_400

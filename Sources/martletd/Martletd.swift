@@ -53,7 +53,7 @@ struct Martletd: AsyncParsableCommand {
             print(text)
             if !isGood { throw ExitCode(1) }
             do {
-                _ = try Node.prepared(Settings.load(file: config).settings)
+                _ = try ConfigurationFile(config).load()
             } catch {
                 print("\(config): \(error)")
                 throw ExitCode(1)
@@ -77,10 +77,11 @@ struct Martletd: AsyncParsableCommand {
             settings.node.name = node
         }
         if let directory { settings.node.directory = directory }
+        let file = ConfigurationFile(Self.absolute(config), node: node, directory: directory)
         signal(SIGPIPE, SIG_IGN)
         let supervisor = Supervisor.fromEnvironment()
         do {
-            try await serve(settings, supervisor)
+            try await serve(settings, file, supervisor)
         } catch {
             supervisor?.failed("\(error)")
             complain("martletd: \(error)")
@@ -88,12 +89,12 @@ struct Martletd: AsyncParsableCommand {
         }
     }
 
-    private func serve(_ settings: Settings, _ supervisor: Supervisor?) async throws {
+    private func serve(_ settings: Settings, _ file: ConfigurationFile, _ supervisor: Supervisor?) async throws {
         let (leaves, continuation) = AsyncStream.makeStream(of: Node.Leave.self)
         let signals = TerminationSignals { continuation.yield(.stop) }
-        let node = try Node(settings) { continuation.yield($0) }
+        let node = try Node(settings, from: file) { continuation.yield($0) }
         let reload = ReloadSignal {
-            if let supervisor { supervisor.reload { node.reloadCertificates() } } else { node.reloadCertificates() }
+            if let supervisor { supervisor.reload { node.reload() } } else { node.reload() }
         }
         try await node.start()
         try supervisor?.watch(node)
@@ -108,6 +109,13 @@ struct Martletd: AsyncParsableCommand {
         supervisor?.end()
         withExtendedLifetime((signals, reload)) {}
         if wish == .restart { throw StartFailure(NewProcess.begin()) }
+    }
+
+    /// As those who ask for it elsewhere would have to name it.
+    private static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let current = getcwd(nil, 0) else { return path }
+        defer { free(current) }
+        return String(cString: current) + "/" + path
     }
 
     private func complain(_ sentence: String) {

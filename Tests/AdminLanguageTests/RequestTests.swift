@@ -91,7 +91,7 @@ import Testing
         ("session list --limit 1 --limit 2", "--limit stands twice (word 5, column 24): keep one"),
         ("user import --keys=yes", "--keys takes no value (word 3, column 13): write --keys alone"),
         ("user list --host a@b", #""a@b" is no --host (word 4, column 18): write the domain alone, as example.org"#),
-        ("user list --pattern \"\"", "--pattern is empty (word 4, column 21): write a value"),
+        ("user list --host \"\"", "--host is empty (word 4, column 18): write a value"),
         ("node stop B!", #""B!" is no NODE (word 3, column 11): write a node's name, 1 to 32 of a-z, 0-9 and '-'; "node list" shows them"#),
         (
             "node stop " + String(repeating: "a", count: 33),

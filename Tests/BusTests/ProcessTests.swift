@@ -55,8 +55,8 @@ import Testing
     @Test func stoppedNodeIsFenced() throws {
         let cluster = try Cluster()
         // Two seconds: what merely has no time for a moment is not meant.
-        cluster.settings.beatMilliseconds = 100
-        cluster.settings.missedBeats = 20
+        cluster.settings.beatMilliseconds = 250
+        cluster.settings.missedBeats = 8
         let (node, peer, id) = try pair(cluster)
         node.post([1], to: id)
         try eventually("it lives") { !node.recorder.payloads(from: id).isEmpty }

@@ -39,7 +39,7 @@ extension ClusterTests {
             let deadline = Deadline(in: .seconds(180))
             while !empty.isEmpty, !deadline.isOver {
                 poll(nil, 0, 500)
-                empty = try empty.filter { try server.results(of: $0.replacing("$__rate_interval", with: Self.interval)) == 0 }
+                empty = try empty.filter { try server.results(of: Self.filled($0)) == 0 }
             }
             #expect(empty.isEmpty, "without data: \(empty.joined(separator: "\n"))")
             var firing: [String] = []
@@ -47,7 +47,9 @@ extension ClusterTests {
             let rules = try server.get("/api/v1/rules")
             for (name, _) in alerts { #expect(rules.contains("\"name\":\"\(name)\""), "\(name) is not loaded") }
             print("dashboard: \(dashboard.count - empty.count) of \(dashboard.count) queries return data;")
-            print("alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))")
+            print(
+                "alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))"
+            )
         }
 
         private func startPrometheus(_ cluster: ProcessCluster, targets: [UInt16], port: UInt16) throws -> Prometheus {
@@ -83,6 +85,11 @@ extension ClusterTests {
                 guard let start = line.firstRange(of: "\"expr\": \""), let end = line.lastIndex(of: "\"") else { return nil }
                 return String(line[start.upperBound..<end]).replacing("\\\"", with: "\"").replacing("\\\\", with: "\\")
             }
+        }
+
+        /// With what Grafana puts in the place of its variables.
+        private static func filled(_ query: String) -> String {
+            query.replacing("$__rate_interval", with: interval).replacing("$node", with: ".*")
         }
 
         private static func alerts(in text: String) -> [(name: String, expression: String)] {

@@ -23,11 +23,16 @@ extension ClusterTests {
                 for id in ids { try romeo.send(Chat.message(to: "juliet@\(cluster.domain)", id: id, filler: 12_000)) }
                 try romeo.ping("accepted")
 
+                var command: ProcessThread?
                 // Once by signal, once by command from another node.
                 if round == 0 {
                     cluster.signal(leaving, SIGTERM)
                 } else {
-                    try cluster.admin(staying).demand("node", "stop", cluster.names[leaving])
+                    // The answer comes when the node is gone; meanwhile the clients have to read.
+                    let socket = "\(cluster.directory)/cluster/run/admin-\(cluster.names[staying]).sock"
+                    command = try ProcessThread { [name = cluster.names[leaving]] in
+                        _ = try? ProcessAdmin(socket: socket).demand("node", "stop", name)
+                    }
                 }
                 for client in [nurse, juliet] {
                     try client.waitForEnd()
@@ -36,6 +41,7 @@ extension ClusterTests {
                 let first = juliet.receiveAll().compactMap { Letter($0) }
                 let ending = try cluster.waitForEnd(leaving)
                 #expect(ending == 0, "\(cluster.logTails)")
+                command?.join()
 
                 // The others go on, and the rest is there.
                 #expect(romeo.end == nil)

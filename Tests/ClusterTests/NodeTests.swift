@@ -37,9 +37,9 @@ extension ClusterTests {
 
             // Drained: who can resume is cut off without an error, and goes on elsewhere.
             try admin.demand("node", "drain", name)
-            try juliet.waitForEnd(within: .seconds(30))
+            try juliet.waitForEnd()
             #expect(juliet.end == "lost")
-            try nurse.waitForEnd(within: .seconds(30))
+            try nurse.waitForEnd()
             #expect(nurse.end == "system-shutdown")
             #expect(try state(leaving, cluster, of: keeper) == .text("drained"))
             #expect(throws: ProcessFailure.self) { try cluster.connect("nurse", resource: "hall", node: leaving) }
@@ -47,7 +47,7 @@ extension ClusterTests {
             juliet = try resume("juliet", juliet, node: keeper, of: cluster)
             #expect(juliet.refusal == nil)
             var numbers: [Int] = []
-            while numbers.count < 5 { if let letter = Letter(try juliet.receive(within: .seconds(30))) { numbers.append(letter.number) } }
+            while numbers.count < 5 { if let letter = Letter(try juliet.receive()) { numbers.append(letter.number) } }
             #expect(numbers == Array(0..<5))
             try admin.demand("node", "undrain", name)
             #expect(try state(leaving, cluster, of: staying) == .text("serving"))
@@ -62,7 +62,7 @@ extension ClusterTests {
                 #expect(after.fact("incarnation") != before.fact("incarnation"))
             }
             #expect(try cluster.keeper() != keeper)
-            try juliet.waitForEnd(within: .seconds(30))
+            try juliet.waitForEnd()
             juliet = try resume("juliet", juliet, node: leaving, of: cluster)
             #expect(juliet.refusal == nil)
             try juliet.ping("still here")
@@ -92,7 +92,7 @@ extension ClusterTests {
             // What martletctl does by itself, no node does.
             #expect(try admin.ask(["cluster", "restart"]).error == .refused)
             #expect(try admin.ask(["node", "start"]).error == .usage)
-            try juliet.waitForEnd(within: .seconds(30))
+            try juliet.waitForEnd()
             juliet = try resume("juliet", juliet, node: leaving, of: cluster)
             #expect(juliet.refusal == nil)
             try juliet.ping("here to the end")

@@ -94,7 +94,7 @@ private final class FakeServiceManager {
 
     /// The next datagram that is as wanted.
     @discardableResult
-    func receive(within patience: Duration = .seconds(30), _ isWanted: ([String]) -> Bool) throws -> [String] {
+    func receive(within patience: Duration = .patient, _ isWanted: ([String]) -> Bool) throws -> [String] {
         let deadline = Deadline(in: patience)
         while !deadline.isOver {
             var file = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)

@@ -76,7 +76,8 @@ enum Chat {
         try marker.send(message(to: "\(user)@\(cluster.domain)", id: last))
         try marker.ping("marked")
         try marker.close()
-        let reader = try cluster.connect(user, resource: "drain", node: node)
+        let reader = try XMPPClient(
+            port: cluster.ports[node], domain: cluster.domain, user: user, resource: "drain", password: password)
         try reader.send("<presence/>")
         var letters: [Letter] = []
         let deadline = Deadline(in: patience)

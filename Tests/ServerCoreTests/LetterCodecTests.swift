@@ -26,7 +26,7 @@ import Testing
         ]
         let ends: [EndReason] = [
             .closed, .lost, .replaced, .kicked(text: nil), .accountGone, .credentialsChanged, .overrun,
-            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome, .expired,
+            .protocolError(StreamError(.notWellFormed, text: "x")), .shutdown, .nodeLost, .unknownToHome, .expired, .hostGone,
         ]
         let results: [CommandResult] = [.done(3), .exists, .notFound, .failed("why")]
         return [
@@ -67,7 +67,7 @@ import Testing
     private func bytes(_ letters: [Letter]) -> [[UInt8]] { LetterCodec.batches(letters).map(\.1) }
 
     @Test func whatIsWrittenIsRead() throws {
-        #expect(Self.everyKind.count == 51)
+        #expect(Self.everyKind.count == 52)
         for letter in Self.everyKind {
             let written = try #require(bytes([letter]).first)
             let read = try LetterCodec.decode(written)

@@ -65,7 +65,7 @@ import Testing
             #expect(setting.get(written) == other)
         }
         #expect(Set(SettingsTable.all.map(\.key)).count == SettingsTable.all.count)
-        #expect(Settings().changes(to: written).live.count + Settings().changes(to: written).onStart.count == SettingsTable.all.count)
+        #expect(Settings().differences(to: written).map(\.key) == SettingsTable.all.map(\.key))
     }
 
     @Test func everyDefaultIsInItsRange() {
@@ -319,14 +319,25 @@ import Testing
         var old = Settings()
         old.hosts = [Settings.Host(domain: "a"), Settings.Host(domain: "b")]
         var new = old
-        #expect(old.changes(to: new).live.isEmpty && old.changes(to: new).onStart.isEmpty)
+        #expect(old.differences(to: new).isEmpty)
         new.limits.depth = 32
         new.store.readers = 4
         new.listen.c2sOfNode = ["b": []]
         new.hosts[0].archive = false
         new.hosts[1].domain = "c"
-        #expect(old.changes(to: new).live == ["limits.depth", "host a archive"])
-        #expect(old.changes(to: new).onStart == ["store.readers", "node.NAME.c2s", "host b", "host c"])
+        let changes = old.differences(to: new)
+        #expect(changes.filter { $0.effect == .live }.map(\.key) == ["limits.depth", "host a archive", "host b", "host c"])
+        #expect(changes.filter { $0.effect == .restart }.map(\.key) == ["store.readers", "node.b.c2s"])
+        #expect(changes.first == SettingsChange(key: "limits.depth", old: "64", new: "32", effect: .live))
+        let taken = old.taking(liveOf: new)
+        #expect(taken.differences(to: new).map(\.effect) == [.restart, .restart])
+        #expect(taken.limits.depth == 32)
+        #expect(taken.store.readers == old.store.readers)
+        #expect(taken.hosts == new.hosts)
+        let entries = taken.entries()
+        #expect(
+            entries.first { $0.key == "limits.depth" } == SettingsEntry(key: "limits.depth", value: "32", isLive: true, isDefault: false))
+        #expect(entries.first { $0.key == "host c domain" }?.value == "\"c\"")
     }
 
     @Test(arguments: [

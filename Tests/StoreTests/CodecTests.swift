@@ -12,7 +12,9 @@ import Testing
                 AccountRecord(
                     jid: random.text(30), number: random.next(), created: Int64(bitPattern: random.next()),
                     credentials: random.bytes(Int.random(in: 0...80, using: &random)), lastCommand: random.next(),
-                    disabledReason: Bool.random(using: &random) ? random.text(10) : nil, rosterVersion: random.next(),
+                    disabledReason: Bool.random(using: &random) ? random.text(10) : nil,
+                    disabledSince: Bool.random(using: &random) ? .random(in: .min ... .max, using: &random) : nil,
+                    rosterVersion: random.next(),
                     lastUnavailable: Bool.random(using: &random) ? 12 : nil, lastStatus: Bool.random(using: &random) ? random.text(9) : nil,
                     sequenceFloor: random.next())),
             Sample(

@@ -97,7 +97,8 @@ public final class ProcessCluster {
     public func ctl(_ words: [String], within patience: Duration = .seconds(120)) throws -> (status: Int32, text: String) {
         let slash = program.lastIndex(of: "/") ?? program.startIndex
         let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
-        return try finish([program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
+        return try finish(
+            [program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
     }
 
     /// Starts a program beside the nodes; it ends with the cluster at the latest.
@@ -114,7 +115,8 @@ public final class ProcessCluster {
         throw ProcessFailure("\(words.joined(separator: " ")) does not end:\n\(Self.text(of: log))\n\(logTails)")
     }
 
-    private static func text(of path: String) -> String {
+    /// The text of a file.
+    public static func text(of path: String) -> String {
         guard let file = fopen(path, "re") else { return "" }
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: 65_536)
@@ -149,7 +151,13 @@ public final class ProcessCluster {
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
 
-    private var configuration: String { group.directory + "/martlet.toml" }
+    /// The configuration file of all nodes.
+    public var configuration: String { group.directory + "/martlet.toml" }
+
+    /// Writes the configuration file anew: what stands in it and further lines, or what `change` makes of it.
+    public func configure(adding lines: String = "", change: (String) -> String = { $0 }) throws {
+        try write(change(Self.text(of: configuration)) + lines, to: configuration)
+    }
     private static func logFile(_ name: String, in directory: String) -> String { "\(directory)/\(name).log" }
 
     // MARK: Life and death

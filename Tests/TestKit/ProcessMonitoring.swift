@@ -20,7 +20,9 @@ public enum ProcessMonitoring {
 
         /// The names of all families.
         public var families: Set<String> {
-            Set(body.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.compactMap { $0.split(separator: " ").dropFirst(2).first }.map(String.init))
+            Set(
+                body.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }.compactMap { $0.split(separator: " ").dropFirst(2).first }
+                    .map(String.init))
         }
     }
 
@@ -35,7 +37,9 @@ public enum ProcessMonitoring {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, deadline.milliseconds) > 0 else { throw ProcessFailure("\(path) at \(place) is not answered in time") }
+            let ready = poll(&waiting, 1, deadline.milliseconds)
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { throw ProcessFailure("\(path) at \(place) is not answered in time") }
             let count = recv(descriptor, &chunk, chunk.count, 0)
             guard count >= 0 else { throw ProcessFailure.system(path) }
             if count == 0 { break }
@@ -87,10 +91,27 @@ public enum ProcessMonitoring {
         ["/usr/bin/", "/usr/local/bin/"].map { $0 + name }.first { access($0, X_OK) == 0 }
     }
 
+    /// The folder of the repository.
+    public static func repository(from test: String = #filePath) -> String {
+        "/" + test.split(separator: "/").dropLast(3).joined(separator: "/")
+    }
+
     /// A file of the repository.
-    public static func file(_ path: String, from test: String = #filePath) throws -> String {
-        let parts = test.split(separator: "/").dropLast(3)
-        return try text(of: "/" + parts.joined(separator: "/") + "/" + path)
+    public static func file(_ path: String) throws -> String { try text(of: repository() + "/" + path) }
+
+    /// Runs a program in a folder, without a cluster.
+    ///
+    /// - Returns: its exit status, and all that it wrote.
+    public static func run(_ words: [String], in folder: String) throws -> (status: Int32, text: String) {
+        let group = try ProcessGroup()
+        let log = group.directory + "/output"
+        let pid = try group.start(["/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", folder] + words, log: log)
+        let deadline = Deadline(in: .patient)
+        while !deadline.isOver {
+            if let status = group.ended(pid) { return (status, (try? text(of: log)) ?? "") }
+            poll(nil, 0, 5)
+        }
+        throw ProcessFailure("\(words.joined(separator: " ")) does not end")
     }
 
     /// The whole of a file.

@@ -65,6 +65,11 @@ public struct Script: Sendable {
     public struct Setting: Sendable, Equatable {
         public var table: String
         public var line: String
+
+        public init(table: String, line: String) {
+            self.table = table
+            self.line = line
+        }
     }
 
     public struct Step: Sendable {

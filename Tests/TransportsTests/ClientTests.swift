@@ -117,11 +117,13 @@ struct ClientTests {
             let old = try shown()
             try certificates.make("tls", domain: "tls.example")
             #expect(try shown() == old)
-            try server.transports.reloadCertificates()
+            server.transports.take(try server.transports.prepare(server.settings))
             #expect(server.transports.certificateWarnings == [])
             #expect(try shown() != old)
             try certificates.write("tls.key", "damaged")
-            let failure = #expect(throws: TLSConfigurationError.self) { try server.transports.reloadCertificates() }
+            let failure = #expect(throws: TLSConfigurationError.self) {
+                server.transports.take(try server.transports.prepare(server.settings))
+            }
             #expect(failure?.description.contains(certificates.path("tls.key")) == true)
             #expect(try shown() != old)
         }

@@ -71,6 +71,9 @@ final class TestServer: Sendable {
         }
     }
 
+    /// What the server was started with.
+    let settings: Settings
+
     /// - Parameter adjust: changes the settings; the hosts are "tls.example" with a certificate, where `certificates` has one, and
     ///   "plain.example" without.
     init(
@@ -92,6 +95,7 @@ final class TestServer: Sendable {
             settings.listen.c2sDirectTLS = ["127.0.0.1:\(directPort)"]
         }
         adjust(&settings)
+        self.settings = settings
         group = MultiThreadedEventLoopGroup(numberOfThreads: loops)
         let nioLoops = group.makeIterator().enumerated().map { NIOLoop(index: $0.offset, eventLoop: $0.element) }
         let core = Core(
@@ -108,7 +112,7 @@ final class TestServer: Sendable {
         log.logLevel = .critical
         census = LoginCensus(secret: [1, 2, 3], iterations: 4_096, mechanisms: settings.authentication.mechanisms)
         transports = try ClientTransports(
-            settings: settings, core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
+            core: core, shards: shards, loops: nioLoops, sasl: SASLService(), passwords: passwords,
             census: census, credentials: Accounts(credentials: credentials, volume: volume),
             metrics: try ClientMetrics(registry), log: log
         )

@@ -93,6 +93,8 @@ public struct AdminCommand: Sendable {
     public var effect: Effect
     /// What the server asks for after the request.
     public var secret = Secret.none
+    /// The argument that makes the lines needless when it is given: their text in one word.
+    public var linesArgument: String?
     /// The argument with which it is about files and no longer about a running cluster; `martletctl` then asks no node, but `martletd` as
     /// a program that reads and writes them.
     public var filesArgument: String?
@@ -100,6 +102,8 @@ public struct AdminCommand: Sendable {
     public var isOfClient = false
     /// Whether its reply goes on until whoever asked goes away: it is ended by closing the connection, and no list in pages.
     public var isEndless = false
+    /// Whether it is about this machine and a configuration, so that no node is asked: `martletd` does it as a program.
+    public var isOfMachine = false
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
     /// One sentence.
@@ -158,8 +162,13 @@ public struct Invocation: Sendable {
     /// Whether a flag was given.
     public func flag(_ name: String) -> Bool { options[name] == .flag }
 
+    /// What the server asks for before it does this.
+    public var wanted: AdminCommand.Secret {
+        command.linesArgument.map { text($0) != nil } ?? false ? .none : command.secret
+    }
+
     /// Whether this is about files, and not for a node.
-    public var isAboutFiles: Bool { command.filesArgument.map { text($0) != nil } ?? false }
+    public var isAboutFiles: Bool { command.isOfMachine || (command.filesArgument.map { text($0) != nil } ?? false) }
 
     private static func text(_ value: Value) -> String? {
         switch value {

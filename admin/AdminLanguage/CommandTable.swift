@@ -2,13 +2,14 @@
 public enum CommandTable {
     /// The commands in the order in which help shows them.
     public static let all: [AdminCommand] = [
-        users, [userRestore],
+        users, [userRestore], accountData,
         invitations,
         sessions,
         components, reports,
-        nodes, nodeLife,
+        nodes, nodeLife, configuration,
         store, moving,
         logs,
+        checks,
         server,
         console,
     ].flatMap { $0 }
@@ -26,6 +27,7 @@ public enum CommandTable {
             details: [
                 "The password is asked for, or is the first line of standard input. It is never part of the command.",
                 "Keys for every SCRAM hash are derived from it; the password itself is not kept.",
+                "An account cannot be renamed, neither here nor anywhere: its address stands in the rosters and archives of everybody it knows. Make another account, let its owner tell the contacts, and delete this one later.",
             ],
             examples: ["user add juliet@example.org", "user add juliet@example.org < password-file"]),
         AdminCommand(
@@ -34,24 +36,41 @@ public enum CommandTable {
             details: ["Its sessions are ended: whoever came in with the old password is out."],
             examples: ["user passwd juliet@example.org"]),
         AdminCommand(
-            path: ["user", "delete"], arguments: [jid], effect: .writes,
-            summary: "Delete an account and all that is kept for it.",
-            details: ["Its sessions are ended. Roster, messages and settings are gone for good; contacts see the subscription end."],
-            examples: ["user delete juliet@example.org"]),
+            path: ["user", "delete"], arguments: [jid],
+            options: [.flag("dry-run", "Only show what would go.")], effect: .writes,
+            summary: "Delete an account and all that is kept for it, and show what went.",
+            details: [
+                "Its sessions are ended. Login keys, devices, roster, waiting messages, archive, vCard, private storage and blocked addresses are gone for good; contacts see the subscription end. What others have of it, in their rosters and archives, stays.",
+                "Somebody else may have the name afterwards. Where that must not be, disable the account instead. A backup from before brings it back: see user restore.",
+            ],
+            examples: ["user delete juliet@example.org --dry-run", "user delete juliet@example.org"]),
         AdminCommand(
             path: ["user", "list"],
+            arguments: [
+                .init(
+                    name: "PATTERN", kind: .text, summary: "Only accounts whose JID contains it; with * and ? it must match the whole JID.",
+                    isOptional: true)
+            ],
             options: [
                 .value("host", "HOST", .host, "Only accounts of this host."),
-                .value("pattern", "TEXT", .text, "Only accounts whose JID contains TEXT; with * and ? it must match the whole JID."),
+                .value(
+                    "state", "STATE", .choice(["enabled", "disabled", "online", "offline"]),
+                    "Only accounts that are enabled, disabled, online or offline now."),
+                .value("idle", "DURATION", .duration, "Only accounts that nobody was logged in to for so long, as 90d."),
                 .value("after", "JID", .bareJID, "Begin behind this account: the next page."),
                 limit,
             ],
             effect: .reads,
             summary: "List accounts in the order of their JIDs.",
-            examples: ["user list --host example.org --limit 50", "user list --pattern 'jul*'", "--json user list"]),
+            details: [
+                "last_seen is when the last session of the account left; what is logged in now is shown by --state online. An account that was never logged in to is idle since it was made."
+            ],
+            examples: [
+                "user list --host example.org --limit 50", "user list 'jul*'", "user list --idle 365d --state enabled", "--json user list",
+            ]),
         AdminCommand(
             path: ["user", "show"], arguments: [jid], effect: .reads,
-            summary: "Show what is known of an account: state, login keys, roster, stored messages, sessions.",
+            summary: "Show what is known of an account: state, login keys, devices, what is kept and how much may be, sessions.",
             examples: ["user show juliet@example.org"]),
         AdminCommand(
             path: ["user", "devices"], arguments: [jid],

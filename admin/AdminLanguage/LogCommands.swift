@@ -1,12 +1,18 @@
 /// `log …`: what the server says of itself.
 extension CommandTable {
+    /// The areas of the log, as `LogArea` has them.
+    private static let areas = ["node", "store", "bus", "c2s", "components", "backup", "admin", "watch"]
+    private static let levels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+
     static let logs: [AdminCommand] = [
         AdminCommand(
             path: ["log", "level"],
             arguments: [
-                .init(name: "AREA", kind: .text, summary: "One area of the log, or all; every area is shown when not given.", isOptional: true),
                 .init(
-                    name: "LEVEL", kind: .text,
+                    name: "AREA", kind: .choice(["all"] + areas),
+                    summary: "One area of the log, or all; every area is shown when not given.", isOptional: true),
+                .init(
+                    name: "LEVEL", kind: .choice(levels + ["configured"]),
                     summary: "trace, debug, info, notice, warning, error or critical; or configured, for what the settings say.",
                     isOptional: true),
             ],

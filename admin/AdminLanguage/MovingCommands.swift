@@ -37,7 +37,10 @@ extension CommandTable {
                 .init(
                     name: "FILE", kind: .path, summary: "The file to make, or - for standard output; on the machine of martletctl.")
             ],
-            options: [host, .value("user", "JID", .bareJID, "Only this account.")],
+            options: [
+                host, .value("user", "JID", .bareJID, "Only this account."),
+                .flag("ejabberd", "Keys in base 64 twice, as ejabberd writes and reads them (seen with 23.01)."),
+            ],
             effect: .reads,
             summary: "Write accounts into a file of XEP-0227, which other servers read: all of them, those of a host, or one.",
             details: [
@@ -45,6 +48,9 @@ extension CommandTable {
                 "Each account is as it stood at one moment; the server goes on meanwhile. Tokens, push services and invitations are not in it: another server cannot use them.",
                 "For a copy to come back to, take store backup.",
             ],
-            examples: ["export xep0227 ./example.org.xml --host example.org", "export xep0227 - --user juliet@example.org"]),
+            examples: [
+                "export xep0227 ./example.org.xml --host example.org", "export xep0227 - --user juliet@example.org",
+                "export xep0227 ./for-ejabberd.xml --ejabberd",
+            ]),
     ]
 }

@@ -3,6 +3,7 @@ public import Authentication
 public import LMDBStore
 public import Logging
 public import ServerCore
+import Settings
 public import Stanzas
 public import Store
 
@@ -12,7 +13,7 @@ public struct AdminContext: Sendable {
     /// Derives keys off the loops.
     public let passwords: PasswordPool
     /// Iterations of newly set passwords.
-    public let iterations: Int
+    public var iterations: Int { core.settings.authentication.iterations }
     /// Every module with what it implements.
     public let modules: [(name: String, implements: [XEP])]
     /// Whether the commands under `[debug]` exist.
@@ -22,19 +23,22 @@ public struct AdminContext: Sendable {
     public let volume: LMDBVolume
     /// Where backups go when nobody says otherwise.
     public let backups: String
+    /// The configuration file and the settings in force.
+    public let configuration: any ConfigurationDesk
     /// Told of every account that was written through this node.
     public let changed: @Sendable (AccountCommand, JID) -> Void
 
     public init(
-        core: Core, passwords: PasswordPool, iterations: Int, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
-        volume: LMDBVolume, backups: String, changed: @escaping @Sendable (AccountCommand, JID) -> Void
+        core: Core, passwords: PasswordPool, modules: [(name: String, implements: [XEP])], debug: Bool, log: Logger,
+        volume: LMDBVolume, backups: String, configuration: any ConfigurationDesk,
+        changed: @escaping @Sendable (AccountCommand, JID) -> Void
     ) {
         self.changed = changed
+        self.configuration = configuration
         self.volume = volume
         self.backups = backups
         self.core = core
         self.passwords = passwords
-        self.iterations = iterations
         self.modules = modules
         self.debug = debug
         self.log = log
@@ -53,6 +57,8 @@ public enum NodeQuestion: Sendable, Equatable {
     case restart
     /// Take no more clients and give the sessions to other nodes; take them again.
     case drain, undrain
+    /// A step of `config reload`; answered when it is done.
+    case configuration(ConfigurationStep)
     /// For the node that keeps the store; the others answer nothing.
     case store(StoreQuestion)
     /// What is logged at least: facts.
@@ -75,6 +81,7 @@ public enum NodeQuestion: Sendable, Equatable {
         case .restart: [68]
         case .drain: [69]
         case .undrain: [70]
+        case .configuration(let step): [71] + step.bytes
         }
     }
 
@@ -98,6 +105,9 @@ public enum NodeQuestion: Sendable, Equatable {
         case 68: self = .restart
         case 69: self = .drain
         case 70: self = .undrain
+        case 71:
+            guard let step = ConfigurationStep(bytes.dropFirst()) else { return nil }
+            self = .configuration(step)
         default: return nil
         }
     }

@@ -99,7 +99,7 @@ final class AdminHandler: ChannelInboundHandler {
             state = .busy
             return sink(context).fail(.usage, error.sentence)
         }
-        switch invocation.command.secret {
+        switch invocation.wanted {
         case .none: begin(invocation, secret: "", context)
         case .password:
             state = .secret(invocation)

@@ -11,6 +11,9 @@ final class ReplySink: Sendable {
         self.finished = finished
     }
 
+    /// Whether somebody still waits for the answer.
+    var isOpen: Bool { channel.isActive }
+
     /// Writes lines that are not the end.
     func write(_ body: (inout Reply) -> Void) {
         var reply = Reply()

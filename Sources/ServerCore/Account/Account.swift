@@ -46,7 +46,7 @@ public final class Account {
     public let jid: JID
     public let partition: UInt16
     /// Settings of its host; nil when the domain is not served here.
-    let host: Settings.Host?
+    var host: Settings.Host?
     unowned let shard: Shard
 
     var phase = Phase.loading([])

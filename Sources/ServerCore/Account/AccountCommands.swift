@@ -25,11 +25,14 @@ extension Account {
         case .enable:
             guard var record else { return answer(.notFound) }
             record.disabledReason = nil
+            record.disabledSince = nil
             record.lastCommand = letter.id
             write(record)
             answer(.done(1))
         case .disable(let reason):
             guard var record else { return answer(.notFound) }
+            // Disabled before, it only gets another reason.
+            if record.isEnabled { record.disabledSince = core.clock.now }
             record.disabledReason = reason
             record.lastCommand = letter.id
             write(record)

@@ -167,7 +167,7 @@ extension Account {
         return nil
     }
 
-    private func inboxIsFull() -> StanzaError? {
+    func inboxIsFull() -> StanzaError? {
         let bounds = core.settings.offline
         guard bounds.messages > 0 && inbox.owed >= bounds.messages || bounds.bytes > 0 && inbox.bytes >= bounds.bytes else { return nil }
         core.metrics.refusedOffline.increment()

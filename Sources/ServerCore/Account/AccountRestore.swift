@@ -6,6 +6,9 @@ import Store
 enum CoreRequests {
     static func register(in registration: inout Registration) {
         RosterRequests.register(in: &registration)
+        Account.registerRosterEdits(in: &registration)
+        Account.registerPurges(in: &registration)
+        Account.registerAnnouncements(in: &registration)
         registration.call(Account.restoreCall) { argument, turn, result in
             guard let piece = try? AccountPiece(argument) else { return result.reply(.failed("a part of the account is not readable")) }
             result.reply(.done(turn.account.restore(piece)))

@@ -78,8 +78,13 @@ extension Account {
         guard Set(groups).count == groups.count else { return .error(StanzaError(.badRequest, text: "A group stands twice")) }
         guard !groups.contains("") else { return .error(StanzaError(.notAcceptable, text: "A group has no name")) }
         let name = item["name"] ?? ""
-        guard name.utf8.count <= 1023, groups.allSatisfy({ $0.utf8.count <= 1023 }), groups.count <= 100 else {
-            return .error(StanzaError(.notAcceptable, text: "A name is longer than 1023 bytes, or there are more than 100 groups"))
+        guard name.utf8.count <= Contact.textBound, groups.allSatisfy({ $0.utf8.count <= Contact.textBound }),
+            groups.count <= Contact.groupBound
+        else {
+            return .error(
+                StanzaError(
+                    .notAcceptable,
+                    text: "A name is longer than \(Contact.textBound) bytes, or there are more than \(Contact.groupBound) groups"))
         }
         // The user's own address in the roster means nothing and is refused (§2.3.3: not-allowed by policy).
         guard contact != jid else { return .error(StanzaError(.notAllowed)) }
@@ -99,7 +104,7 @@ extension Account {
     }
 
     /// §2.5: out of the roster, with both subscriptions cancelled.
-    private func rosterRemove(_ contact: JID, isRepeat: Bool) -> IQReply {
+    func rosterRemove(_ contact: JID, isRepeat: Bool) -> IQReply {
         // Asked again after a takeover: the first time already did it.
         if isRepeat, roster[contact]?.isRemoved == true { return .done }
         guard var entry = roster[contact], entry.isListed, !entry.isRemoved else { return .error(StanzaError(.itemNotFound)) }
@@ -144,7 +149,7 @@ extension Account {
         if pushed { for resource in resources where resource.flags.contains(.interested) { push(contact, to: resource) } }
     }
 
-    private func push(_ contact: Contact, to resource: Resource) {
+    func push(_ contact: Contact, to resource: Resource) {
         var xml = XMLWriter()
         xml.element("query", xmlns: NS.roster, ("ver", String(contact.version))) { Self.write(contact, into: &$0) }
         shard.nextBind += 1

@@ -226,8 +226,8 @@ extension Account {
         shard.touchedInboxes.append(self)
     }
 
-    /// Writes what is acknowledged, in one record, and removes messages whose time is over. Nobody waits for it.
-    func flushInbox() {
+    /// Writes what is acknowledged, in one record, and removes messages whose time is over. Nobody waits for it, but who asks (`waits`).
+    func flushInbox(waits: Bool = false) {
         inboxTouched = false
         guard case .live = phase, let record else { return }
         let now = core.clock.now
@@ -236,7 +236,7 @@ extension Account {
         }
         // Acknowledged = at or below the mark and not an exception; what is owed below the mark is the shorter list to write.
         let mark = InboxRecord(ackedThrough: inbox.highest, owed: inbox.all, spent: spent.messages)
-        put(Keys.inbox(partition, record.number), mark.encode(), waits: false)
+        put(Keys.inbox(partition, record.number), mark.encode(), waits: waits)
         archive.flushed(in: shard.openBatch, durable: shard.durableBatch)
         if spent.hasDue(now: now) { touchInbox() }
         shard.noteIdle(self)

@@ -3,6 +3,11 @@ import Store
 
 /// A contact as the account knows it: the roster item and the state of both subscriptions.
 public struct Contact: Sendable, Equatable {
+    /// Bytes of a name and of a group's at most.
+    static let textBound = 1_023
+    /// Groups of one contact at most.
+    static let groupBound = 100
+
     public var jid: JID
     public var name: String
     public var groups: [String]

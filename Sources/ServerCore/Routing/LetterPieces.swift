@@ -107,6 +107,7 @@ extension ByteReader {
         case "shutdown": return .shutdown
         case "node-lost": return .nodeLost
         case "expired": return .expired
+        case "host-gone": return .hostGone
         case "unknown-to-home": return .unknownToHome
         default: throw .malformed
         }

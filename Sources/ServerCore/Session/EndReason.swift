@@ -24,6 +24,8 @@ public enum EndReason: Sendable, Equatable {
     case nodeLost
     /// Nobody resumed it in time, or too many others wait.
     case expired
+    /// Its host is served no more.
+    case hostGone
     /// The home no longer knows the session after a takeover, or refused it.
     case unknownToHome
 
@@ -38,6 +40,7 @@ public enum EndReason: Sendable, Equatable {
         case .overrun: StreamError(.policyViolation, text: "Too much is waiting to be received by this session")
         case .protocolError(let error): error
         case .shutdown: StreamError(.systemShutdown)
+        case .hostGone: StreamError(.hostGone)
         case .unknownToHome: StreamError(.reset)
         }
     }
@@ -56,6 +59,7 @@ public enum EndReason: Sendable, Equatable {
         case .shutdown: "shutdown"
         case .nodeLost: "node-lost"
         case .expired: "expired"
+        case .hostGone: "host-gone"
         case .unknownToHome: "unknown-to-home"
         }
     }
@@ -63,6 +67,6 @@ public enum EndReason: Sendable, Equatable {
     /// Every label there is.
     static let labels = [
         "closed", "lost", "replaced", "kicked", "account-gone", "credentials-changed", "overrun", "protocol-error", "shutdown", "node-lost",
-        "unknown-to-home", "expired",
+        "unknown-to-home", "expired", "host-gone",
     ]
 }

@@ -21,7 +21,7 @@ extension Shard {
         ask(TraceOrder.ending(order.id), part: { _ in }, done: { _ in })
     }
 
-    /// Answers a question of another shard, at once or over many turns.
+    /// Answers a question that the node itself does not: at once, or over many turns.
     func answer(_ question: [UInt8], id: UInt64, to asker: ShardAddress) {
         if let order = TraceOrder(question) { return beginTrace(order, question: id, asker) }
         if let over = TraceOrder.ended(by: question) {
@@ -29,8 +29,6 @@ extension Shard {
             return post(.answer(id: id, part: [], last: true), to: asker)
         }
         if let filter = SessionFilter(question) { return scanSessions(filter, question: id, asker: asker) }
-        let isLate = lateAnswerer?(question) { answer in self.enter { $0.post(.answer(id: id, part: answer, last: true), to: asker) } }
-        guard isLate != true else { return }
         post(.answer(id: id, part: componentAnswer(to: question) ?? answerer?(question) ?? [], last: true), to: asker)
     }
 

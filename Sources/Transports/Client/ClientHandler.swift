@@ -199,7 +199,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     private func countInput(_ count: Int) {
         facts.bytesIn &+= UInt64(count)
-        clients.service.metrics.bytesIn.increment(by: UInt64(count))
+        clients.traffic.received.increment(by: UInt64(count))
     }
 
     /// Works off what was read, as far as the stream and the session will have it.

@@ -11,7 +11,7 @@ extension ClientHandler: ClientConnection {
     func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
         guard let context, !stream.isClosing, let buffer = onWire(bytes, flush: true) else { return }
         facts.bytesOut &+= UInt64(bytes.count)
-        clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
+        clients.traffic.sent.increment(by: UInt64(bytes.count))
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenSuccess { [self] in
             handedMark = mark
@@ -43,7 +43,7 @@ extension ClientHandler: ClientConnection {
         dropExchange()
         flush()
         // Not in the midst of a tick.
-        context.eventLoop.execute { self.abandon() }
+        context.eventLoop.assumeIsolated().execute { self.abandon() }
     }
 
     /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
@@ -64,7 +64,7 @@ extension ClientHandler: ClientConnection {
     func put(_ bytes: [UInt8]) {
         guard let context else { return }
         facts.bytesOut &+= UInt64(bytes.count)
-        clients.service.metrics.bytesOut.increment(by: UInt64(bytes.count))
+        clients.traffic.sent.increment(by: UInt64(bytes.count))
         if let buffer = bytes.withUnsafeBytes({ onWire($0, flush: false) }) { context.write(wrapOutboundOut(buffer), promise: nil) }
         needsFlush = true
     }

@@ -15,6 +15,8 @@ final class ClientLoop: @unchecked Sendable {
     let loop: NIOLoop
     let parser = XMLStreamParser(namespace: .client)
     let memory = TLSMemory()
+    /// What this loop counts with every read and write.
+    let traffic: ClientTraffic
     /// Connections with a deadline: not bound yet, or closing.
     private var hurried = ConnectionList()
     /// Connections with a bound resource.
@@ -29,14 +31,16 @@ final class ClientLoop: @unchecked Sendable {
     /// Rounds of a settled connection's silence after which a space is sent to it.
     static let silentRounds = 4
     /// Seconds between looks at settled connections; nil: never.
-    private let settledInterval: Int?
+    private var settledInterval: Int? {
+        let seconds = service.settings.sessions.keepaliveSeconds
+        return seconds > 0 ? max(1, seconds / Self.silentRounds) : nil
+    }
 
     init(service: ClientService, shard: Shard, loop: NIOLoop) {
         self.service = service
         self.shard = shard
         self.loop = loop
-        let seconds = service.settings.sessions.keepaliveSeconds
-        settledInterval = seconds > 0 ? max(1, seconds / Self.silentRounds) : nil
+        traffic = service.metrics.addLoop()
     }
 
     // MARK: Connections

@@ -17,7 +17,11 @@ final class ClientService: Sendable {
         var loopback: StreamPolicy
     }
 
-    let settings: Settings
+    private let live: Replaceable<Settings>
+    /// The settings in force.
+    var settings: Settings {
+        unsafeAddress { live.pointer }
+    }
     let sasl: SASLService
     let passwords: PasswordPool
     let census: LoginCensus
@@ -31,10 +35,11 @@ final class ClientService: Sendable {
     private let leaving = Mutex<Draining?>(nil)
 
     init(
-        settings: Settings, sasl: SASLService, passwords: PasswordPool, census: LoginCensus, source: any CredentialSource,
+        live: Replaceable<Settings>, sasl: SASLService, passwords: PasswordPool, census: LoginCensus, source: any CredentialSource,
         clock: WallClock, metrics: ClientMetrics, log: Logger
     ) throws(TLSConfigurationError) {
-        self.settings = settings
+        self.live = live
+        let settings = live.value
         self.sasl = sasl
         self.passwords = passwords
         self.census = census
@@ -50,12 +55,24 @@ final class ClientService: Sendable {
 
     var view: View { viewed.withLock { $0 } }
 
-    /// Reads the certificates again; connections that stand keep theirs.
+    /// Makes what connections would see under other settings: certificates and keys are read.
     ///
-    /// - Throws: `TLSConfigurationError`; what was loaded before stays in force.
-    func reload() throws(TLSConfigurationError) {
+    /// - Throws: `TLSConfigurationError` for what cannot be used.
+    func prepare(_ settings: Settings) throws(TLSConfigurationError) -> View {
         let fresh = try Self.load(settings)
+        guard fresh.table != nil || view.table == nil else {
+            throw TLSConfigurationError(
+                "The last certificate cannot be taken from a running node, whose listeners stand on it: restart it.")
+        }
+        return fresh
+    }
+
+    /// The settings in force have changed, and this is what was made of them; connections that stand keep what they have.
+    func take(_ fresh: View) {
         viewed.withLock { $0 = fresh }
+        limits.change(total: settings.limits.connections, perAddress: settings.limits.connectionsPerAddress)
+        let authentication = settings.authentication
+        backoff.withLock { $0.change(limit: authentication.failuresBeforeBackoff, window: authentication.backoffWindow) }
     }
 
     private static func load(_ settings: Settings) throws(TLSConfigurationError) -> View {

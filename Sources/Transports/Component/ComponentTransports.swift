@@ -8,7 +8,11 @@ internal import Telemetry
 
 /// What all components' connections of a process share.
 final class ComponentService: Sendable {
-    let settings: Settings
+    private let live: Replaceable<Settings>
+    /// The settings in force.
+    var settings: Settings {
+        unsafeAddress { live.pointer }
+    }
     let domains: Set<String>
     let metrics: ComponentMetrics
     let clock: WallClock
@@ -17,8 +21,9 @@ final class ComponentService: Sendable {
     private let count = Atomic<Int>(0)
     private let leaving = Atomic<Bool>(false)
 
-    init(settings: Settings, clock: WallClock, metrics: ComponentMetrics, log: Logger) throws(ComponentSecretError) {
-        self.settings = settings
+    init(live: Replaceable<Settings>, clock: WallClock, metrics: ComponentMetrics, log: Logger) throws(ComponentSecretError) {
+        self.live = live
+        let settings = live.value
         domains = Set(settings.components.map(\.domain))
         self.clock = clock
         self.metrics = metrics
@@ -26,10 +31,7 @@ final class ComponentService: Sendable {
         secrets = Mutex(try ComponentSecrets.load(settings))
     }
 
-    func reload() throws(ComponentSecretError) {
-        let fresh = try ComponentSecrets.load(settings)
-        secrets.withLock { $0 = fresh }
-    }
+    func take(_ fresh: ComponentSecrets) { secrets.withLock { $0 = fresh } }
 
     func proves(_ digest: String, domain: String, streamID: String) -> Bool {
         secrets.withLock { $0 }.proves(digest, domain: domain, streamID: streamID)
@@ -67,18 +69,28 @@ public final class ComponentTransports: Sendable {
     ///
     /// - Parameter shards: by loop, as many as `loops`.
     /// - Throws: `ComponentSecretError`.
-    public init(settings: Settings, core: Core, shards: [Shard], loops: [NIOLoop], metrics: ComponentMetrics, log: Logger)
+    public init(core: Core, shards: [Shard], loops: [NIOLoop], metrics: ComponentMetrics, log: Logger)
         throws(ComponentSecretError)
     {
-        let service = try ComponentService(settings: settings, clock: core.clock, metrics: metrics, log: log)
+        let service = try ComponentService(live: core.live, clock: core.clock, metrics: metrics, log: log)
         self.service = service
         self.shards = shards
         self.loops = loops
         handlers = zip(shards, loops).map { ComponentLoop(service: service, shard: $0, loop: $1) }
     }
 
-    /// Reads the secrets again; components that are connected stay.
-    public func reloadSecrets() throws(ComponentSecretError) { try service.reload() }
+    /// Secrets that were read and are not in force yet.
+    public struct Prepared: Sendable {
+        let secrets: ComponentSecrets
+    }
+
+    /// Reads the secrets again.
+    public func prepare(_ settings: Settings) throws(ComponentSecretError) -> Prepared {
+        Prepared(secrets: try ComponentSecrets.load(settings))
+    }
+
+    /// From now on these are to be proved; components that are connected stay.
+    public func take(_ prepared: Prepared) { service.take(prepared.secrets) }
 
     /// Connections of components to this process.
     public var connections: Int { service.connections }

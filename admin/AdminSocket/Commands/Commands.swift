@@ -14,7 +14,7 @@ struct Commands: Sendable {
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
         guard !invocation.isAboutFiles else {
-            return sink.fail(.refused, "\(invocation.command.name) is about files: martletctl does it by itself, without a node")
+            return sink.fail(.refused, "\(invocation.command.name) is not for a node: martletctl does it by itself")
         }
         guard !invocation.command.isOfClient else {
             return sink.fail(.refused, "\(invocation.command.name) is done by martletctl: it asks one node after the other")
@@ -22,13 +22,27 @@ struct Commands: Sendable {
         switch invocation.command.name {
         case "user add": addUser(invocation, password: secret, sink)
         case "user passwd": setPassword(invocation, password: secret, sink)
-        case "user delete": write(.delete, invocation, sink) { "\($0) deleted" }
+        case "user delete": deleteUser(invocation, sink)
         case "user devices": devices(invocation, sink)
         case "user enable": write(.enable, invocation, sink) { "\($0) enabled" }
         case "user disable": write(.disable(reason: invocation.option("reason") ?? ""), invocation, sink) { "\($0) disabled" }
         case "user list": listUsers(invocation, sink)
         case "user show": showUser(invocation, sink)
         case "user restore": restoreUser(invocation, sink)
+        case "roster show": showRoster(invocation, sink)
+        case "roster add": addToRoster(invocation, sink)
+        case "roster remove": removeFromRoster(invocation, sink)
+        case "roster push": pushRoster(invocation, sink)
+        case "block list": listBlocked(invocation, sink)
+        case "archive show": showArchive(invocation, sink)
+        case "archive purge": purgeArchive(invocation, sink)
+        case "inbox show": showInbox(invocation, sink)
+        case "inbox purge": purgeInbox(invocation, sink)
+        case "vcard show": showVCard(invocation, sink)
+        case "vcard remove": removeVCard(invocation, sink)
+        case "private list": listPrivate(invocation, sink)
+        case "message send": sendMessage(invocation, invocation.text("TEXT") ?? "", sink)
+        case "message broadcast": broadcast(invocation, invocation.text("TEXT") ?? "", sink)
         case "invite create": createInvitation(invocation, sink)
         case "invite list": listInvitations(invocation, sink)
         case "invite revoke": revokeInvitation(invocation, sink)
@@ -51,6 +65,10 @@ struct Commands: Sendable {
         case "node stop": stopNode(invocation, sink)
         case "node start": startNode(invocation, sink)
         case "node restart": restartNode(invocation, sink)
+        case "config check": checkConfiguration(invocation, sink)
+        case "config diff": compareConfiguration(invocation, sink)
+        case "config reload": reloadConfiguration(invocation, sink)
+        case "config show": showConfiguration(invocation, sink)
         case "store backup": backUp(invocation, sink)
         case "store backups": listBackups(invocation, sink)
         case "store stats": showStoreStats(invocation, sink)

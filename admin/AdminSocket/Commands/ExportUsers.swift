@@ -24,7 +24,7 @@ extension Commands {
             only = account
         case (nil, nil): break
         }
-        let export = PortableExport(commands: self, hosts: hosts, only: only, sink: sink)
+        let export = PortableExport(commands: self, hosts: hosts, only: only, encodesTwice: invocation.flag("ejabberd"), sink: sink)
         guard let only else { return export.begin() }
         core.readers.read { snapshot in
             let there = try? AccountRecord.find(only.description, in: snapshot, identity: core.identity)
@@ -67,7 +67,7 @@ private final class PortableExport: Sendable {
         var done = 0
         var messages = 0
         var damaged = 0
-        var writer = PortableWriter()
+        var writer: PortableWriter
     }
 
     private let commands: Commands
@@ -76,11 +76,11 @@ private final class PortableExport: Sendable {
     private let state: Mutex<State>
     private var core: Core { commands.core }
 
-    init(commands: Commands, hosts: [String], only: JID?, sink: ReplySink) {
+    init(commands: Commands, hosts: [String], only: JID?, encodesTwice: Bool, sink: ReplySink) {
         self.commands = commands
         self.only = only
         self.sink = sink
-        state = Mutex(State(hosts: hosts[...]))
+        state = Mutex(State(hosts: hosts[...], writer: PortableWriter(encodesTwice: encodesTwice)))
     }
 
     func begin() {
@@ -159,7 +159,8 @@ private final class PortableExport: Sendable {
             for key in (try? Credentials.decode(record.credentials))?.keys.sorted(by: { $0.key < $1.key }) ?? [] {
                 state.writer.key(
                     PortableKey(
-                        mechanism: key.key.mechanism, iterations: key.value.iterations, salt: key.value.salt, storedKey: key.value.storedKey,
+                        mechanism: key.key.mechanism, iterations: key.value.iterations, salt: key.value.salt,
+                        storedKey: key.value.storedKey,
                         serverKey: key.value.serverKey))
             }
             if let reason = record.disabledReason { state.writer.disabled(reason: reason) }
@@ -262,7 +263,8 @@ private final class PortableExport: Sendable {
         if rest.next <= rest.last {
             let ids = ArchiveIDs(key: rest.key)
             var full: UInt64?
-            let scan = try rest.rows.scanArchive(rest.next...rest.last, peer: nil, reverse: false, rows: Self.rows, in: snapshot) { message in
+            let scan = try rest.rows.scanArchive(rest.next...rest.last, peer: nil, reverse: false, rows: Self.rows, in: snapshot) {
+                message in
                 guard writer.count < Self.piece else {
                     full = message.sequence
                     return false

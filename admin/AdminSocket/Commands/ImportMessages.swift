@@ -87,7 +87,8 @@ struct ImportMessages: Sendable {
         _ stanza: Stanza, id: String?, stamp: DateTime?, now: Int64, isWorthArchiving: Bool, flags: MessageRecord.Flags, as make: Make,
         isThere: (MessageRecord) -> Occupant
     ) throws(PortableRefusal) {
-        let moment = try stamp.map { (stamp) throws(PortableRefusal) in try Self.moment(stamp, now) } ?? max(Int64(lastOwed), now - 1_000_000)
+        let moment =
+            try stamp.map { (stamp) throws(PortableRefusal) in try Self.moment(stamp, now) } ?? max(Int64(lastOwed), now - 1_000_000)
         if let other = find(stanza, moment, owed: false) {
             // Its record is in the archive; an account that is there is owed nothing.
             guard flags.contains(.owed) else { return }
@@ -122,7 +123,9 @@ struct ImportMessages: Sendable {
 
     /// The number that an id of the file stands for, when this server made it.
     private func number(of id: String, _ now: Int64) -> UInt64? {
-        guard let fileKey, let number = ArchiveIDs(key: fileKey).sequence(id), number > 0, number <= UInt64(bitPattern: now) else { return nil }
+        guard let fileKey, let number = ArchiveIDs(key: fileKey).sequence(id), number > 0, number <= UInt64(bitPattern: now) else {
+            return nil
+        }
         return number
     }
 

@@ -54,7 +54,8 @@ struct ImportReport {
             reply.warning("\(withoutPassword) of the accounts came without a password: nobody logs in to them before user passwd")
         }
         if reordered > 0 {
-            reply.warning("\(reordered) archived messages stood behind later ones: they keep their order, and have the time of the one before")
+            reply.warning(
+                "\(reordered) archived messages stood behind later ones: they keep their order, and have the time of the one before")
         }
         if skipped > 0, !isMerging {
             reply.warning("\(skipped) accounts are there already and stay as they are; --merge adds what they lack")

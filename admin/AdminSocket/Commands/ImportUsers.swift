@@ -41,8 +41,10 @@ final class PortableImport: LineConsumer {
         var isFinishing = false
         var isOver = false
         var wasFull = false
-        /// What the nodes were told of, by host and hashes: nil while they are being told, with who waits.
-        var announced: [Announcement: [@Sendable () -> Void]?] = [:]
+        /// What the nodes were told.
+        var announced: Set<Announcement> = []
+        /// Who waits until they were.
+        var announcing: [Announcement: [@Sendable () -> Void]] = [:]
     }
 
     private struct Announcement: Hashable {
@@ -199,24 +201,18 @@ final class PortableImport: LineConsumer {
     func announce(_ hashes: Set<SCRAMHash>, of host: String, then: @escaping @Sendable () -> Void) {
         let announcement = Announcement(host: host, hashes: hashes)
         let (isKnown, isFirst) = state.withLock { state in
-            switch state.announced[announcement] {
-            case nil:
-                state.announced[announcement] = [then]
-                return (false, true)
-            case .some(nil): return (true, false)
-            case .some(.some(let waiting)):
-                state.announced[announcement] = waiting + [then]
-                return (false, false)
-            }
+            if state.announced.contains(announcement) { return (true, false) }
+            state.announcing[announcement, default: []].append(then)
+            return (false, state.announcing[announcement]?.count == 1)
         }
         if isKnown { return then() }
         guard isFirst else { return }
         tellNodes(announcement) { [self] in
             let waiting = state.withLock { state in
-                defer { state.announced[announcement] = .some(nil) }
-                return state.announced[announcement] ?? []
+                state.announced.insert(announcement)
+                return state.announcing.removeValue(forKey: announcement) ?? []
             }
-            for body in waiting ?? [] { body() }
+            for body in waiting { body() }
         }
     }
 

@@ -132,7 +132,8 @@ struct ImportWork: Sendable {
             try messages.archive(stanza, id: id, stamp: stamp, now: core.clock.now, as: record, isThere: there(snapshot))
         case .archive: hasArchive = true
         case .disabled(let reason): disabledReason = reason
-        case .archiveIDs(let key): if mode == .new { messages.fileKey = key } else { messages.fileKey = messages.liveKey == key ? key : nil }
+        case .archiveIDs(let key):
+            if mode == .new { messages.fileKey = key } else { messages.fileKey = messages.liveKey == key ? key : nil }
         case .unknown(let kind): pass(kind)
         }
     }
@@ -160,7 +161,9 @@ struct ImportWork: Sendable {
         guard name.utf8.count <= 1_024 else { throw PortableRefusal("the name of a private element is too long") }
         // As the module keeps it: its default namespace is that of the storage.
         var writer = XMLWriter()
-        guard let element = try? Element.parse(xml, limits: XMLLimits(stanzaBytes: .max, depth: .max, attributes: .max, namespaceDeclarations: .max)),
+        guard
+            let element = try? Element.parse(
+                xml, limits: XMLLimits(stanzaBytes: .max, depth: .max, attributes: .max, namespaceDeclarations: .max)),
             writer.element(element, in: NS.privateStorage, limit: settings.profile.privateBytes),
             privateBytes + writer.bytes.count <= settings.profile.privateBytes
         else { throw PortableRefusal("its private elements are more than profile.private_bytes") }
@@ -213,7 +216,8 @@ struct ImportWork: Sendable {
         }
         // What an account that is there has had already is not owed to it again.
         try messages.owe(
-            stanza, id: id, stamp: stamp, now: core.clock.now, isWorthArchiving: stanza.isWorthArchiving, flags: mode == .new ? .owed : .archived, as: record,
+            stanza, id: id, stamp: stamp, now: core.clock.now, isWorthArchiving: stanza.isWorthArchiving,
+            flags: mode == .new ? .owed : .archived, as: record,
             isThere: there(snapshot))
     }
 

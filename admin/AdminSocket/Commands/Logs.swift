@@ -33,7 +33,8 @@ extension Commands {
         let areas = LogArea.allCases.map(\.rawValue)
         let area = invocation.text("AREA") ?? "all"
         guard area == "all" || areas.contains(area) else {
-            return sink.fail(.invalid, "there is no area \(Words.visible(area)) of the log; the areas are all, \(areas.joined(separator: ", "))")
+            return sink.fail(
+                .invalid, "there is no area \(Words.visible(area)) of the log; the areas are all, \(areas.joined(separator: ", "))")
         }
         let level = invocation.text("LEVEL") ?? ""
         guard level.isEmpty || level == LogQuestion.configured || Settings.Log.levels.contains(level) else {

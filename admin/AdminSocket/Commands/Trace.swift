@@ -239,6 +239,7 @@ private final class TraceRun: @unchecked Sendable {
 
     /// Nobody listens any more.
     private func stop() {
+        guard !isOver else { return }
         isOver = true
         endEverywhere()
     }

@@ -1,14 +1,21 @@
 import AdminLanguage
 import Authentication
 import ServerCore
+import Settings
 import Stanzas
 import Synchronization
 
 extension Commands {
     /// A command whose lines come through the returned consumer; `room` is called when it has room again.
     func lines(of invocation: Invocation, _ sink: ReplySink, room: @escaping @Sendable () -> Void) -> any LineConsumer {
-        guard invocation.command.name != "import xep0227" else { return portableImport(invocation, sink, room: room) }
-        return UserImport(commands: self, keys: invocation.flag("keys"), sink: sink, room: room)
+        switch invocation.command.name {
+        case "import xep0227": portableImport(invocation, sink, room: room)
+        case "vcard set":
+            TextInput(bound: core.settings.profile.vCardBytes + TextInput.slack, sink) { setVCard(invocation, $0, sink) }
+        case "message send": TextInput(bound: Announcement.bound, sink) { sendMessage(invocation, $0, sink) }
+        case "message broadcast": TextInput(bound: Announcement.bound, sink) { broadcast(invocation, $0, sink) }
+        default: UserImport(commands: self, keys: invocation.flag("keys"), sink: sink, room: room)
+        }
     }
 }
 
