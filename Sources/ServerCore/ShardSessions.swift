@@ -88,6 +88,9 @@ extension Shard {
         flushInboxes()
         choreRound &+= 1
         if choreRound % 40 == 0 {
+            for session in sessions.values {
+                session.rate.sample(loop.now, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut)
+            }
             let now = core.clock.now
             for account in accounts.values where account.spent.hasDue(now: now) { account.flushInbox() }
         }
