@@ -58,7 +58,8 @@ extension Shard {
     /// that comes again.
     public func settle(_ done: @escaping @Sendable () -> Void) {
         flushInboxes()
-        settled = (settled ?? []) + [done]
+        // Not for what others ask of it meanwhile: a keeper that is used has no moment without a commit under way.
+        settled.append((askedThrough, done))
         endTick()
     }
 
