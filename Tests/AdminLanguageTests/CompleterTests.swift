@@ -105,8 +105,8 @@ import Testing
 
 /// Tables on terminals that are too narrow for them.
 @Suite struct FittingTests {
-    private func text(_ lines: [ReplyLine], width: Int) -> String {
-        var renderer = TextRenderer(width: width)
+    private func text(_ lines: [ReplyLine], width: Int, dispensable: [String] = []) -> String {
+        var renderer = TextRenderer(width: width, dispensable: dispensable)
         return lines.reduce(into: "") { $0 += renderer.take($1).out }
     }
 
@@ -121,6 +121,47 @@ import Testing
                 JID                  NODE      BYTES
                 juliet.ca…g/balcony  a     123456789
                 r@a/y                b             7
+
+                """)
+    }
+
+    @Test func dispensableColumnsGoFirst() {
+        #expect(
+            text(table + [.ok("")], width: 46, dispensable: ["node", "bytes"]) == """
+                JID                                     BYTES
+                juliet.capulet@example.org/balcony  123456789
+                r@a/y                                       7
+
+                """)
+        #expect(
+            text(table + [.ok("")], width: 30, dispensable: ["node", "bytes"]) == """
+                JID
+                juliet.capulet@…le.org/balcony
+                r@a/y
+
+                """)
+    }
+
+    @Test func dispensableColumnsAreThoseOfTheCommandsTables() {
+        // A narrow terminal must not lose what a row is about.
+        for command in CommandTable.all { #expect(!command.dispensable.contains("jid") && !command.dispensable.contains("node")) }
+    }
+
+    @Test func sentencesGoOnBelowAndNamesLoseTheirMiddle() {
+        let findings: [ReplyLine] = [
+            .table(name: "findings", columns: ["subject", "says", "mend"]),
+            .row(["/etc/martlet/tls/example.org.crt", "it ends in three days", "renew it, then reload the configuration"]),
+            .row(["machine", "its clock is right", .none]),
+            .ok(""),
+        ]
+        #expect(
+            text(findings, width: 46) == """
+                SUBJECT         SAYS            MEND
+                /etc/ma…rg.crt  it ends in      renew it, then
+                                three days      reload the
+                                                configuration
+                machine         its clock is    -
+                                right
 
                 """)
     }

@@ -184,7 +184,7 @@ import Testing
         (["store", "backup", "here"], ["store", "backup", "/home/here"]),
         (["store", "backup", "--detach", "a/b"], ["store", "backup", "--detach", "/home/a/b"]),
         (["store", "backup", "/there"], ["store", "backup", "/there"]),
-        (["store", "restore", "./b", "--to", "c", "--yes"], ["store", "restore", "/home/./b", "--to", "/home/c", "--yes"]),
+        (["store", "restore", "./b", "--to", "c", "--yes"], ["store", "restore", "/home/b", "--to", "/home/c", "--yes"]),
         (["store", "restore", "--to=c", "b"], ["store", "restore", "--to=/home/c", "/home/b"]),
         (
             ["user", "restore", "a@b", "--what", "roster", "--from", "x"],

@@ -106,6 +106,8 @@ public struct AdminCommand: Sendable {
     public var isEndless = false
     /// Whether it is about this machine and a configuration, so that no node is asked: `martletd` does it as a program.
     public var isOfMachine = false
+    /// Columns of its tables that a terminal too narrow for all goes without, the first first.
+    public var dispensable: [String] = []
     /// Whether it exists only where a `[debug]` setting allows it.
     public var isDebug = false
     /// One sentence.

@@ -23,7 +23,11 @@ extension CommandTable {
         var resolved = Array(words.prefix(parsed.path.count))
         var place = 0
         var isValue: AdminCommand.Option?
-        func path(_ text: String) -> String { text.isEmpty || text == "-" || text.hasPrefix("/") ? text : directory + "/" + text }
+        func path(_ text: String) -> String {
+            guard !text.isEmpty, text != "-", !text.hasPrefix("/") else { return text }
+            // As it will be named in answers: without the "./" of shells.
+            return text.hasPrefix("./") && text.utf8.count > 2 ? directory + text.dropFirst() : directory + "/" + text
+        }
         for word in words.dropFirst(parsed.path.count) {
             if let option = isValue {
                 resolved.append(option.kind.isPath ? path(word) : word)

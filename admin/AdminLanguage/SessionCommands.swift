@@ -38,8 +38,10 @@ extension CommandTable {
                 limit,
             ],
             effect: .reads,
+            dispensable: ["cipher", "mechanism", "since", "sm", "rate", "tls", "address", "in", "out"],
             summary: "List the sessions of the whole cluster.",
             details: [
+                "A terminal shows the columns that fit; --json has all of them.",
                 "in and out count stanzas, rate is both together a second over the last minute; waiting counts stanzas that wait for the socket, for an acknowledgement, or for an inactive client; queue is bytes that the socket has not taken.",
                 "Every loop looks at some hundred sessions at a time, so that stanzas pass in between.",
                 "Nodes that do not answer within 2 seconds are named, and the exit status is 3.",
@@ -55,7 +57,7 @@ extension CommandTable {
             summary: "Show everything about one session.",
             details: [
                 "h_in is what the client was told to be handled, h_out what it acknowledged (XEP-0198). memory_bytes is an estimate: objects and socket by what they were measured to take, what waits by its size.",
-                "client is what the client calls itself at login (XEP-0388) or in its answer to disco#info (XEP-0115).",
+                "software is what the client calls itself at login (XEP-0388) or in its answer to disco#info (XEP-0115).",
             ],
             examples: ["session show juliet@example.org/balcony"]),
         AdminCommand(
@@ -86,6 +88,10 @@ extension CommandTable {
             .value("sessions", "N", .integer(0...100), "Show the N busiest sessions; \(defaultTopSessions) when not given."),
         ],
         effect: .reads,
+        dispensable: [
+            "bus_queued_bytes", "queued_bytes", "role", "bus_p99_ms", "unacked", "unhandled", "memory_mib", "handled_p50_ms", "lag_p50_ms",
+            "idle",
+        ],
         summary: "Show at a glance how busy the cluster is: rates, queues, latencies, loops, commits, sessions.",
         details: [
             "On a terminal it is drawn anew every few seconds until q is pressed.",

@@ -46,6 +46,7 @@ extension CommandTable {
             examples: ["store backup", "store backup /var/backups/martlet", "store backup --status", "store backup --abort"]),
         AdminCommand(
             path: ["store", "backups"], arguments: [directory], effect: .reads,
+            dispensable: ["volume", "server", "commit", "epoch"],
             summary: "List the backups in a folder, oldest first.",
             details: ["What is shown is what their manifests say; store verify compares a backup with its manifest."],
             examples: ["store backups", "--json store backups /var/backups/martlet"]),

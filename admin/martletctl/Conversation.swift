@@ -52,7 +52,8 @@ struct Conversation: ~Copyable {
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
         }
-        if let invocation = try? CommandTable.parse(line), let file = invocation.text("FILE") {
+        let invocation = try? CommandTable.parse(line)
+        if let invocation, let file = invocation.text("FILE") {
             switch invocation.command.name {
             case "import xep0227": feed = try ImportFeed(file, host: invocation.option("host"), input: input)
             case "export xep0227": export = try ExportFile(file)
@@ -65,7 +66,7 @@ struct Conversation: ~Copyable {
         self.mode = mode
         self.signals = signals
         self.changes = changes
-        text = TextRenderer(width: display.width)
+        text = TextRenderer(width: display.width, dispensable: invocation?.command.dispensable ?? [])
         timeout = Int64(options.timeout) * 1000
         outgoing = Array(line.utf8) + [UInt8(ascii: "\n")]
     }
