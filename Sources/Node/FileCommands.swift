@@ -78,6 +78,7 @@ public struct FileCommands {
             return Self.fail(.usage, "say where to, with --to and the directory of the cluster ([node] directory)")
         }
         if let reason = FileOwner.become(ownerOf: directory) { return Self.fail(.refused, reason) }
+        if let reason = FileOwner.refusal(reading: invocation.text("BACKUP") ?? "", for: directory) { return Self.fail(.refused, reason) }
         let restore: Restore
         do throws(StoreFailure) {
             restore = try Restore(invocation.text("BACKUP") ?? "", to: directory, progress: Self.shown(ProgressPace()))
@@ -109,7 +110,7 @@ public struct FileCommands {
         if let replaced = restore.replaced {
             let difference = restore.copy.manifest.volume == replaced.volume ? "the same volume" : "another volume, \(replaced.volume)"
             reply.warning(
-                "it replaces the store in \(directory), which is \(difference): \(replaced.accounts) accounts, \(replaced.rows) rows, \(replaced.bytes) bytes, written last \(DateTime(microseconds: replaced.modified - replaced.modified % 1_000_000))"
+                "it replaces the store in \(directory), which is \(difference): \(replaced.accounts == 1 ? "1 account" : "\(replaced.accounts) accounts"), \(replaced.rows) rows, \(replaced.bytes) bytes, written last \(DateTime(microseconds: replaced.modified - replaced.modified % 1_000_000))"
             )
         } else if let unreadable = restore.unreadable {
             reply.warning("it replaces the store in \(directory), which cannot be read: \(unreadable)")
@@ -131,7 +132,7 @@ public struct FileCommands {
             Self.say { reply in
                 reply.fact("store", .text(outcome.path))
                 reply.fact("aside", ReplyValue(outcome.aside))
-                reply.ok("restored \(outcome.accounts) accounts; start the nodes")
+                reply.ok("restored \(outcome.accounts == 1 ? "1 account" : "\(outcome.accounts) accounts"); start the nodes")
             }
         } catch {
             Self.fail(.failed, Self.sentence(error))

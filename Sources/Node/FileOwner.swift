@@ -15,4 +15,13 @@ enum FileOwner {
         }
         return nil
     }
+
+    /// One sentence when this process, as the user of the cluster, may not read a backup, which for root is a surprise.
+    static func refusal(reading backup: String, for directory: String) -> String? {
+        let files = [backup, backup + "/manifest.json", backup + "/data.mdb"]
+        guard let file = files.first(where: { access($0, R_OK) != 0 && errno == EACCES }) else { return nil }
+        let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "\(geteuid())"
+        return "\(file) cannot be read by the user \(user), as whom this is done for \(directory): "
+            + "put the folder of the backup where that user may read, and make the user its owner (chown -R)"
+    }
 }

@@ -154,7 +154,7 @@ extension ClusterTests {
             // Told what goes, and asked.
             let asked = try ProcessCluster.files(["store", "restore", path, "--to", directory], secret: ["no"])
             #expect(asked.error == .refused)
-            #expect(asked.lines.contains { if case .warning(let text) = $0 { text.contains("1 accounts") } else { false } }, "\(asked)")
+            #expect(asked.lines.contains { if case .warning(let text) = $0 { text.contains("1 account,") } else { false } }, "\(asked)")
             let done = try ProcessCluster.files(["store", "restore", path, "--to", directory], secret: ["yes"])
             guard case .text(let aside)? = done.fact("aside") else { throw ProcessFailure("\(done)") }
             #expect(access(aside + "/data.mdb", F_OK) == 0)

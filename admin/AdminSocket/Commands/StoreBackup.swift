@@ -131,7 +131,7 @@ extension Commands {
                             ReplyValue(manifest.commit), .text(manifest.server), .text(manifest.volume))
                     }
                     for (name, reason) in broken { reply.warning("\(directory)/\(name) is no whole backup: \(reason)") }
-                    reply.ok("\(whole.count) backups in \(directory)")
+                    reply.ok(whole.count == 1 ? "1 backup in \(directory)" : "\(whole.count) backups in \(directory)")
                 }
             } catch {
                 sink.fail(.failed, "\(error)")

@@ -83,7 +83,7 @@ extension Commands {
                 reply.warning("\(listing.damaged) account records are damaged and left out; see the log of the keeper")
             }
         }
-        var sentence = "\(listing.found.count) accounts"
+        var sentence = listing.found.count == 1 ? "1 account" : "\(listing.found.count) accounts"
         if listing.isCut, let last = listing.found.last { sentence += "; more follow, go on with --after \(last.jid)" }
         endScatter(silent, sink, ok: sentence)
     }
