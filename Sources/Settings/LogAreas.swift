@@ -8,7 +8,7 @@ public enum LogArea: String, Sendable, CaseIterable {
         case .node: "the process: start, stop, who keeps the store, what was read again"
         case .store: "whether the store takes writes, and accounts that cannot be counted"
         case .bus: "other nodes that come and go, the links to them, silent nodes that are killed"
-        case .c2s: "clients: listeners, certificates, TLS and login failures at debug"
+        case .c2s: "clients: listeners, certificates, logins that failed; at debug lost connections and TLS that failed"
         case .components: "components that connect, and those that give a wrong secret"
         case .backup: "backups, by whom they were asked for, and what became of them"
         case .admin: "commands of administrators that change something"
