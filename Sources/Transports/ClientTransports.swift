@@ -135,7 +135,7 @@ public final class ClientTransports: Sendable {
 
     /// Stops listening and turns new streams away; sessions that stand are left to their shards.
     ///
-    /// - Parameter redirect: where clients should go instead (`see-other-host`, RFC 6120 §4.9.3.19); nil: `system-shutdown`.
+    /// - Parameter redirect: where clients should go instead (`see-other-host`, RFC 6120 §4.9.3.19); nil: their sockets are closed.
     public func stopListening(redirect: String? = nil) async {
         service.drain(redirect.map(Draining.redirect) ?? .shutdown)
         await stopListeners()

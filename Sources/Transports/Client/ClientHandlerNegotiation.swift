@@ -22,6 +22,7 @@ extension ClientHandler {
     func open(_ header: StreamHeader) {
         switch stream.header(header, draining: clients.service.draining) {
         case .ignore: break
+        case .refuse(let closing) where closing.error?.condition == .systemShutdown: letGo()
         case .refuse(let closing): finish(closing)
         case .open(let response, let offer):
             var channelBindings: [String] = []

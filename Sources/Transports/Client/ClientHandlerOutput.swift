@@ -46,6 +46,16 @@ extension ClientHandler: ClientConnection {
         context.eventLoop.assumeIsolated().execute { self.abandon() }
     }
 
+    /// The socket of a stream without a resource goes, without a word, because the node leaves: whoever was about to resume a session sees
+    /// a lost connection and no error, and tries another node.
+    func letGo() {
+        guard let context, !isDeaf else { return }
+        isDeaf = true
+        dropExchange()
+        // Not in the midst of a tick.
+        context.eventLoop.assumeIsolated().execute { self.abandon() }
+    }
+
     /// Goes on where it had to wait: tells the session what the kernel has, and works off what was read.
     func carryOn() {
         if !toldSession { tellWritten() }

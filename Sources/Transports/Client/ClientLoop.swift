@@ -134,11 +134,13 @@ final class ClientLoop: @unchecked Sendable {
 
     // MARK: The end
 
-    /// Closes every connection with `system-shutdown`; `done` is called when all are gone, or after `patience`.
+    /// Closes every connection that has a resource with `system-shutdown`, and lets go of the others; `done` is called when all are gone,
+    /// or after `patience`.
     func closeAll(patience: TimeAmount, done: @escaping @Sendable () -> Void) {
         guard connections > 0 else { return done() }
         whenEmpty = done
-        for handler in hurried.items + settled.items { handler.close(StreamError(.systemShutdown)) }
+        for handler in hurried.items where !handler.stream.isClosing { handler.letGo() }
+        for handler in settled.items { handler.close(StreamError(.systemShutdown)) }
         shard.endTick()
         loop.eventLoop.assumeIsolated().scheduleTask(in: patience) { [self] in
             for handler in hurried.items + settled.items { handler.abandon() }
