@@ -21,7 +21,7 @@ public enum Help {
             lines += row(shortUsage(command), command.summary, column: column, width: width)
         }
         lines.append("")
-        lines.append("help COMMAND… shows everything about one of them.")
+        lines += CellWidth.wrapped("help COMMAND… shows everything about one of them.", cells: width ?? 100)
         return lines
     }
 
@@ -35,7 +35,7 @@ public enum Help {
         let first = term + String(repeating: " ", count: max(0, column - term.count) + 2)
         guard let width, first.count + meaning.count > width else { return [first + meaning] }
         guard width - column - 2 >= 24 else {
-            return [term] + CellWidth.wrapped(meaning, cells: width - 8).map { "        " + $0 }
+            return CellWidth.wrapped(term, cells: width) + CellWidth.wrapped(meaning, cells: width - 8).map { "        " + $0 }
         }
         let parts = CellWidth.wrapped(meaning, cells: width - column - 2)
         return [first + parts[0]] + parts.dropFirst().map { lead + $0 }
