@@ -19,6 +19,7 @@ public enum XEPTable {
         Row(xep: XEP(160, "1.0.1", "Best Practices for Handling Offline Messages"), place: "core"),
         Row(xep: XEP(198, "1.6.3", "Stream Management"), place: "core"),
         Row(xep: XEP(203, "2.0", "Delayed Delivery"), place: "core"),
+        Row(xep: XEP(227, "1.1", "Portable Import/Export Format for XMPP-IM Servers"), place: "administration"),
         Row(xep: XEP(334, "1.0.0", "Message Processing Hints (storage)"), place: "core"),
         Row(xep: XEP(368, "1.1.0", "SRV records for XMPP over TLS (direct TLS)"), place: "streams"),
         Row(xep: XEP(386, "1.1.0", "Bind 2"), place: "streams"),

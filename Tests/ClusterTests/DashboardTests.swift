@@ -22,10 +22,11 @@ extension ClusterTests {
                 script: [
                     .init(table: "store", line: "quota_mib = 2048"), .init(table: "backup", line: "every_hours = 24"),
                 ],
-                prepare: { directory in
+                prepare: { cluster in
+                    let directory = cluster.prefix(upTo: cluster.lastIndex(of: "/") ?? cluster.endIndex)
                     let make =
                         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=capulet.lit"
-                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/../host.key -out \(directory)/../host.crt 2>/dev/null"
+                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/host.key -out \(directory)/host.crt 2>/dev/null"
                     guard system("umask 077; \(make)") == 0 else { throw ProcessFailure("openssl made no certificate") }
                 })
             let load = try Load(cluster)

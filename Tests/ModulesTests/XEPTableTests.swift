@@ -12,6 +12,7 @@ import Testing
         203: "Tests/Scripts/6121-offline.xmpp",
         334: "Tests/Scripts/6121-offline.xmpp",
         297: "Tests/Scripts/0280-carbons.xmpp",
+        227: "Tests/ClusterTests/MovingTests.swift",
         78: "Tests/TransportsTests/NonSASLTests.swift",
         138: "Tests/TransportsTests/CompressionTests.swift",
         // A script begins with a bound session; these are over by then.

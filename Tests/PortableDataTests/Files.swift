@@ -8,7 +8,8 @@ enum Corpus {
         path: "Corpus/xep0227")
 
     static let names = [
-        "prosody/u1@capulet.lit.xml", "prosody/u3@capulet.lit.xml", "ejabberd/20261121-182639.xml", "ejabberd/20261121-182639_capulet_lit.xml",
+        "prosody/u1@capulet.lit.xml", "prosody/u3@capulet.lit.xml", "ejabberd/20261121-182639.xml",
+        "ejabberd/20261121-182639_capulet_lit.xml",
     ]
 
     static func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: folder.appending(path: name))) }
@@ -55,6 +56,8 @@ func users(_ events: [PortableReader.Event]) throws -> [FileUser] {
         case .user(_, let xml): users.append(FileUser(user: try PortableUser(xml, host: host)))
         case .part(_, let place, let xml):
             let last = users.count - 1
+            // A file of things alone is of no account.
+            if last < 0 { continue }
             do throws(PortableRefusal) {
                 users[last].items.append(try PortableItem(Array(xml.utf8), at: place, of: users[last].user.jid))
             } catch {

@@ -100,7 +100,8 @@ import Testing
         func sentence(_ text: String) -> String { read(text).fault?.sentence ?? "none" }
         let head = "<server-data xmlns='urn:xmpp:pie:0'>"
         #expect(sentence("<!DOCTYPE server-data [<!ENTITY a 'b'>]>" + head + "</server-data>").hasPrefix("it has a document type"))
-        #expect(sentence("<!DOCTYPE server-data SYSTEM 'http://127.0.0.1/x'>" + head + "</server-data>").hasPrefix("it has a document type"))
+        #expect(
+            sentence("<!DOCTYPE server-data SYSTEM 'http://127.0.0.1/x'>" + head + "</server-data>").hasPrefix("it has a document type"))
         #expect(sentence(head + "<host jid='a'><user name='b' password='&secret;'/></host></server-data>").hasPrefix("it uses an entity"))
         #expect(!sentence(head + "<host jid='a'><user name='b' password='&secret;'/></host></server-data>").contains("secret"))
         #expect(sentence(head + "<host jid='a'></server-data>").hasPrefix("an element is closed"))

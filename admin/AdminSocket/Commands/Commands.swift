@@ -9,7 +9,7 @@ struct Commands: Sendable {
     var core: Core { context.core }
 
     func run(_ invocation: Invocation, secret: String, _ sink: ReplySink) {
-        if invocation.command.effect == .writes {
+        if invocation.changes {
             context.log.notice(
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }

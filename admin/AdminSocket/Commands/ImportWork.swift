@@ -225,7 +225,11 @@ struct ImportWork: Sendable {
 
     /// What is ready for the home, and when nothing more comes, all of it.
     mutating func letters(all: Bool, in snapshot: any Snapshot) -> [ImportLetter] {
-        if let key = messages.takeKey(isNew: mode == .new) { ready.append(ImportLetter(.archived, 0, .archiveKey(key))) }
+        if let key = messages.takeKey(isNew: mode == .new) {
+            var letter = ImportLetter(.archived, 0, .archiveKey(key))
+            letter.isCountedByHome = false
+            ready.append(letter)
+        }
         if all {
             if !hasArchive, archives { messages.archiveOwed() }
             rosterLetters(in: snapshot)
