@@ -78,9 +78,8 @@ let package = Package(
         room(
             "AdminSocket",
             [
-                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream",
-                nio,
-                nioPosix, log,
+                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "Telemetry",
+                "XMLStream", nio, nioPosix, log,
             ],
             path: "admin/AdminSocket"),
         room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),

@@ -19,6 +19,8 @@ final class PortableState {
         var kind: String
         var writer = XMLWriter()
         var open: [(name: String, namespace: String)] = []
+        /// Where the start tag ends that was written last.
+        var start = 0
         var isTooLarge = false
         var isUnbound = false
     }
@@ -186,7 +188,19 @@ final class PortableState {
             part?.writer.attribute((prefixes[item.namespace] ?? "") + item.name, item.value)
         }
         part?.writer.raw(">")
+        let end = part?.writer.bytes.count ?? 0
+        part?.start = end
         bound()
+    }
+
+    /// What is empty is written as one tag, so that it comes out as it went in.
+    private func close(_ name: String) {
+        guard let part, part.writer.bytes.count == part.start else {
+            self.part?.writer.end(name)
+            return
+        }
+        self.part?.writer.bytes.removeLast()
+        self.part?.writer.raw("/>")
     }
 
     private func bound() {
@@ -203,7 +217,7 @@ final class PortableState {
         }
         guard part != nil else { return endFrame() }
         guard let closing = part?.open.popLast() else { return }
-        if part?.isTooLarge == false { part?.writer.end(closing.name) }
+        if part?.isTooLarge == false { close(closing.name) }
         bound()
         guard let whole = part, whole.open.isEmpty else { return }
         part = nil

@@ -83,7 +83,10 @@ import Testing
         ("session list --limit many", #""many" is no --limit (word 4, column 22): write a number from 1 to 1000000"#),
         ("session list --limit", "--limit needs a value after it (word 3, column 14): write --limit N"),
         ("session list --limt 3", #""session list" has no option --limt (word 3, column 14): did you mean --limit?"#),
-        ("session list --colour", #""session list" has no option --colour (word 3, column 14): it has --user, --node, --host, --limit"#),
+        (
+            "session list --colour",
+            #""session list" has no option --colour (word 3, column 14): it has --user, --match, --domain, --node, --address, --tls, --no-tls, --client, --idle, --queue, --state, --sort, --after, --limit"#
+        ),
         ("status --all", #""status" has no option --all (word 2, column 8): it takes no options"#),
         ("session list --limit 1 --limit 2", "--limit stands twice (word 5, column 24): keep one"),
         ("user import --keys=yes", "--keys takes no value (word 3, column 13): write --keys alone"),

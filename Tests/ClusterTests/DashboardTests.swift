@@ -47,6 +47,14 @@ extension ClusterTests {
             for (name, expression) in alerts { if try server.results(of: expression) > 0 { firing.append(name) } }
             let rules = try server.get("/api/v1/rules")
             for (name, _) in alerts { #expect(rules.contains("\"name\":\"\(name)\""), "\(name) is not loaded") }
+            // The nodes that the people are connected to stay.
+            try cluster.kill9(0)
+            for name in ["NodeDown", "NodeDied"] {
+                let expression = try #require(alerts.first { $0.name == name }?.expression)
+                let patience = Deadline(in: .patient)
+                while try server.results(of: expression) == 0, !patience.isOver { poll(nil, 0, 200) }
+                #expect(try server.results(of: expression) > 0, "\(name) does not hold although a node was killed")
+            }
             print("dashboard: \(dashboard.count - empty.count) of \(dashboard.count) queries return data;")
             print(
                 "alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))"

@@ -21,8 +21,8 @@ public enum Help {
             lines += row(shortUsage(command), command.summary, column: column, width: width)
         }
         lines.append("")
-        lines += CellWidth.wrapped("help COMMAND… shows everything about one of them.", cells: width ?? 100)
-        return lines
+        let hint = "help COMMAND… shows everything about one of them."
+        return lines + (width.map { CellWidth.wrapped(hint, cells: $0) } ?? [hint])
     }
 
     private static func shortUsage(_ command: AdminCommand) -> String {

@@ -6,6 +6,8 @@ struct Failure: Error {
     var sentence: String
     /// The node had been asked by then: what was asked for may be under way.
     var wasAsked = false
+    /// The person did not wait for the answer.
+    var isInterrupt = false
 
     init(_ status: ExitStatus, _ sentence: String) {
         self.status = status

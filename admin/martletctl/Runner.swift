@@ -24,7 +24,9 @@ struct Runner {
             return try Watch(options.words.dropFirst()).run(self, options)
         case "connect"?, "quit"?, "exit"?:
             throw Failure(.usage, "\(options.words[0]) is for the console: write martletctl alone to be in it")
-        default: return try ask(options)
+        default:
+            if !isScript, let watched = Top.watched(options, display) { return try Watch(watched[...]).run(self, options) }
+            return try ask(options)
         }
     }
 
@@ -64,7 +66,9 @@ struct Runner {
             case .interrupted:
                 if !isAboutFiles { link.drop() }
                 if display.isLeft || invocation?.command.isEndless == true { return .success }
-                throw Failure(.failure, changes ? "interrupted: what was asked for may or may not be done" : "interrupted")
+                var failure = Failure(.failure, changes ? "interrupted: what was asked for may or may not be done" : "interrupted")
+                failure.isInterrupt = true
+                throw failure
             }
         } catch {
             // The rest of the answer may come, and would be taken for that to the next request.

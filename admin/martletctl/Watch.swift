@@ -62,18 +62,21 @@ struct Watch {
             if runner.signals == nil, let ending = signals.ending { Signals.die(of: ending) }
         }
         while true {
-            draw(round(inner, options), runner.link)
+            // An interrupt may come while a node is asked: it is meant for all of this.
+            guard let text = round(inner, options) else { return .success }
+            draw(text, runner.link)
             let next = monotonicMilliseconds() + Int64(seconds) * 1000
             if leaves(next, signals) || signals.ending != nil { return .success }
         }
     }
 
-    /// One answer, or why there is none.
-    private func round(_ runner: Runner, _ options: Options) -> String {
+    /// One answer, or why there is none; nil: the person has seen enough.
+    private func round(_ runner: Runner, _ options: Options) -> String? {
         do throws(Failure) {
             _ = try runner.run(options.with(words))
             return runner.display.held
         } catch {
+            if error.isInterrupt { return nil }
             return runner.display.held + "martletctl: \(Words.visible(error.sentence))\n"
         }
     }

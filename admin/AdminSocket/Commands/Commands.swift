@@ -49,6 +49,7 @@ struct Commands: Sendable {
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
+        case "top": top(invocation, sink)
         case "trace": trace(invocation, sink)
         case "component list": listComponents(sink)
         case "component kick": kickComponent(invocation, sink)

@@ -171,7 +171,7 @@ private final class PortableExport: Sendable {
             if let card { state.writer.vCard(card) }
             if !elements.isEmpty { state.writer.privateElements(elements) }
             if let blocked = account.items[.blocked]?.keys, !blocked.isEmpty { state.writer.blocked(blocked.sorted()) }
-            state.writer.beginOffline()
+            state.writer.beginOffline(key: record.archiveKey)
             state.rest = Rest(jid: jid, rows: rows, key: record.archiveKey, owed: account.owed[...], last: archiveEnd)
         }
     }
@@ -251,7 +251,7 @@ private final class PortableExport: Sendable {
         }
         guard rest.owed.isEmpty else { return }
         writer.endOffline()
-        writer.beginArchive(key: rest.key)
+        writer.beginArchive()
         rest.isInArchive = true
     }
 
