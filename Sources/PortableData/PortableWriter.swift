@@ -113,13 +113,13 @@ public struct PortableWriter {
         stanza.write(into: &xml.bytes, xmlns: NS.client)
     }
 
-    /// §4.11.
-    ///
-    /// - Parameter key: what its ids were made with, so that an import into this server keeps them.
-    public mutating func beginArchive(key: UInt64) {
+    /// What the ids of archived messages were made with, so that an import into this server keeps them: ahead of all messages.
+    public mutating func archiveIDs(key: UInt64) {
         xml.empty("archive-ids", xmlns: Portable.own, ("key", String(key, radix: 16)))
-        xml.start("archive", xmlns: Portable.archive)
     }
+
+    /// §4.11.
+    public mutating func beginArchive() { xml.start("archive", xmlns: Portable.archive) }
 
     public mutating func endArchive() { xml.end("archive") }
 
