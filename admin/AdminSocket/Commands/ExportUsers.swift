@@ -146,8 +146,8 @@ private final class PortableExport: Sendable {
             let local = jid.local
         else { return }
         let record = account.account
-        guard record.disabledReason != ImportJob.mark else {
-            return sink.write { $0.warning("\(jid) is left out: \(ImportJob.mark)") }
+        if let reason = record.disabledReason, [ImportJob.mark, ImportJob.shut].contains(reason) {
+            return sink.write { $0.warning("\(jid) is left out: \(reason)") }
         }
         let rows = AccountRows(partition: core.identity.partition(of: text), number: record.number, identity: core.identity)
         let card = try rows.item(.vcard, "", in: snapshot)
@@ -171,7 +171,8 @@ private final class PortableExport: Sendable {
             if let card { state.writer.vCard(card) }
             if !elements.isEmpty { state.writer.privateElements(elements) }
             if let blocked = account.items[.blocked]?.keys, !blocked.isEmpty { state.writer.blocked(blocked.sorted()) }
-            state.writer.beginOffline(key: record.archiveKey)
+            state.writer.archiveIDs(key: record.archiveKey)
+            state.writer.beginOffline()
             state.rest = Rest(jid: jid, rows: rows, key: record.archiveKey, owed: account.owed[...], last: archiveEnd)
         }
     }
