@@ -51,6 +51,7 @@ let package = Package(
         room("Settings", []),
         room("Telemetry", ["CShims"]),
         room("AdminLanguage", [], path: "admin/AdminLanguage"),
+        room("Console", ["AdminLanguage"], path: "admin/Console"),
         // Floor 1: pure machines, credentials, the shape of what is kept.
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
@@ -77,9 +78,8 @@ let package = Package(
         room(
             "AdminSocket",
             [
-                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "XMLStream",
-                nio,
-                nioPosix, log,
+                "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "Telemetry",
+                "XMLStream", nio, nioPosix, log,
             ],
             path: "admin/AdminSocket"),
         room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
@@ -94,13 +94,14 @@ let package = Package(
             ]),
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
-            name: "martletctl", dependencies: ["AdminLanguage", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
+            name: "martletctl", dependencies: ["AdminLanguage", "Console", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
         suite("SettingsTests", ["Settings"]),
         suite("TelemetryTests", ["Telemetry"]),
         suite("AdminLanguageTests", ["AdminLanguage"]),
+        suite("ConsoleTests", ["Console", "TestKit"]),
         suite("MartletctlTests", ["martletctl"]),
         suite("PortableDataTests", ["PortableData", "Stanzas", "XMLStream"]),
         suite("StreamLogicTests", ["StreamLogic", "Stanzas", "XMLStream"]),
@@ -120,7 +121,7 @@ let package = Package(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),

@@ -109,18 +109,7 @@ private final class AdminProbe {
 
     init(_ path: String, milliseconds: Int64) throws(ProbeFailure) {
         self.milliseconds = milliseconds
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard descriptor >= 0 else { throw ProbeFailure("cannot be asked (\(String(cString: strerror(errno))))") }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw ProbeFailure("has a socket whose path is too long")
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
-        }
-        guard result == 0 else { throw ProbeFailure("does not answer on its admin socket (\(String(cString: strerror(errno))))") }
+        descriptor = try UnixSocket.connect(path)
         guard Greeting(try line()) != nil else { throw ProbeFailure("does not speak the admin language") }
     }
 

@@ -7,12 +7,14 @@ public struct DNSCheck {
     private let settings: Settings
     private let resolver: Resolver
     private var findings: [CheckFinding] = []
+    /// Nobody answered: further questions would only take as long again.
+    private var isSilent = false
 
     /// Whom to ask could not be understood, or there is no way to ask.
     public struct Unusable: Error { public let sentence: String }
 
     /// - Parameter server: whom to ask, "address" or "address:port"; nil: as the machine is configured.
-    public init(_ settings: Settings, resolver server: String?, milliseconds: Int32 = 3_000) throws(Unusable) {
+    public init(_ settings: Settings, resolver server: String?, milliseconds: Int32 = 2_000) throws(Unusable) {
         self.settings = settings
         do throws(Resolver.Failure) {
             resolver = try Resolver(server: server, milliseconds: milliseconds)
@@ -27,6 +29,7 @@ public struct DNSCheck {
     /// Looks at one domain, or at all hosts of the configuration.
     public mutating func run(_ domain: String? = nil) -> [CheckFinding] {
         findings = []
+        isSilent = false
         for domain in domain.map({ [$0] }) ?? settings.hosts.map(\.domain) { check(domain) }
         return findings
     }
@@ -51,8 +54,8 @@ public struct DNSCheck {
                 mend: "for the outside, listen on 0.0.0.0:5222 and [::]:5222 (listen.c2s)")
         }
         checkClients(domain, name)
-        checkDirect(domain, name)
-        checkServers(domain, name)
+        if !isSilent { checkDirect(domain, name) }
+        if !isSilent { checkServers(domain, name) }
     }
 
     // MARK: Clients
@@ -172,6 +175,7 @@ public struct DNSCheck {
         switch failure {
         case .none: return none
         case .failed(let why):
+            isSilent = true
             add(question, .mend, "the DNS gives no answer: \(why)", mend: "look at /etc/resolv.conf and at the name servers of the domain")
             return nil
         }

@@ -22,6 +22,10 @@ public struct PortCheck {
         if let component = settings.components.first {
             for text in settings.listen.component { checkComponents(text, component.domain) }
         }
+        for text in settings.listen.http { checkMonitoring(text) }
+        for (node, addresses) in settings.listen.httpOfNode.sorted(by: { $0.key < $1.key }) {
+            for text in addresses { checkMonitoring(text, node: node) }
+        }
         return findings
     }
 
@@ -33,17 +37,21 @@ public struct PortCheck {
     private mutating func go(
         _ text: String, node: String? = nil, _ body: (Probe) throws(ProbeFailure) -> (CheckFinding.State, String, String)
     ) {
-        guard let address = ListenAddress(text) else {
-            return add(text, .mend, "it is no address", mend: "write 127.0.0.1:5222 or [::1]:5222")
-        }
         do throws(ProbeFailure) {
-            let (state, says, mend) = try body(try Probe(address, milliseconds: milliseconds))
+            let (state, says, mend) = try body(try connect(text))
             add(text, state, says, mend: mend)
         } catch {
             add(
                 text, .mend, "it \(error.says)",
                 mend: node.map { "start node \($0)" } ?? "start the nodes (martletctl node list), and see what uses the port: ss -ltnp")
         }
+    }
+
+    /// "address:port", or "unix:" and a path.
+    private func connect(_ text: String) throws(ProbeFailure) -> Probe {
+        if text.hasPrefix("unix:") { return try Probe(path: String(text.dropFirst(5)), milliseconds: milliseconds) }
+        guard let address = ListenAddress(text) else { throw ProbeFailure("is no address") }
+        return try Probe(address, milliseconds: milliseconds)
     }
 
     private mutating func checkClients(_ text: String, node: String? = nil) {
@@ -89,6 +97,19 @@ public struct PortCheck {
                 throw ProbeFailure("refuses the component \(domain)")
             }
             return (.good, "it takes components", "")
+        }
+    }
+
+    private mutating func checkMonitoring(_ text: String, node: String? = nil) {
+        go(text, node: node) { (probe) throws(ProbeFailure) in
+            try probe.send("GET /readyz HTTP/1.0\r\n\r\n")
+            let answer = try probe.receive(until: "\r\n\r\n")
+            guard answer.hasPrefix("HTTP/1.") else { throw ProbeFailure("speaks no HTTP") }
+            let code = answer.split(separator: " ", maxSplits: 2).dropFirst().first ?? ""
+            guard code == "200" else {
+                return (.mend, "it says that the node is not ready (status \(code))", "ask it why: martletctl status, and /readyz itself")
+            }
+            return (.good, "it says that the node is ready", "")
         }
     }
 }

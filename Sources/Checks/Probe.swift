@@ -46,6 +46,12 @@ final class Probe {
         if failure != 0 { throw ProbeFailure("does not answer (\(Self.reason(failure)))") }
     }
 
+    /// Connects to a Unix socket.
+    init(path: String, milliseconds: Int64) throws(ProbeFailure) {
+        deadline = Self.now() + milliseconds
+        descriptor = try UnixSocket.connect(path)
+    }
+
     deinit {
         if let tls { SSL_free(tls) }
         if let context { SSL_CTX_free(context) }
@@ -182,6 +188,30 @@ final class Probe {
         try send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
         guard try receive(until: "<proceed", "<failure").contains("<proceed") else { throw ProbeFailure("refuses STARTTLS for \(domain)") }
         return try secure(name, alpn: nil)
+    }
+}
+
+/// Sockets in the file system.
+enum UnixSocket {
+    static func connect(_ path: String) throws(ProbeFailure) -> Int32 {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw ProbeFailure("cannot be asked (\(String(cString: strerror(errno))))") }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let fits = path.utf8.count < MemoryLayout.size(ofValue: address.sun_path)
+        if fits { withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) } }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                fits ? Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) : -1
+            }
+        }
+        guard fits, result == 0 else {
+            let reason =
+                fits ? "does not answer on its socket (\(String(cString: strerror(errno))))" : "has a socket whose path is too long"
+            close(descriptor)
+            throw ProbeFailure(reason)
+        }
+        return descriptor
     }
 }
 

@@ -85,18 +85,20 @@ struct CheckCommands {
         _ invocation: Invocation, _ settings: Settings, _ domain: String?
     ) throws(Refusal) -> [() -> [CheckFinding]] {
         let name = invocation.command.path.last ?? ""
+        // One domain after the other, so that something is said in between.
+        let domains = domain.map { [$0] } ?? settings.hosts.map(\.domain)
         var checks: [() -> [CheckFinding]] = []
         if name == "dns" || name == "all" {
             do throws(DNSCheck.Unusable) {
                 var check = try DNSCheck(settings, resolver: invocation.option("resolver"))
-                checks.append { check.run(domain) }
+                for domain in domains { checks.append { check.run(domain) } }
             } catch {
                 throw Refusal(code: .invalid, sentence: error.sentence)
             }
         }
         if name == "certificates" || name == "all" {
             var check = CertificateCheck(settings, anchors: invocation.option("ca"))
-            checks.append { check.run(domain) }
+            for domain in domains { checks.append { check.run(domain) } }
         }
         if name == "ports" || name == "all" {
             var check = PortCheck(settings)

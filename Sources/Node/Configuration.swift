@@ -121,6 +121,10 @@ final class Configuration: ConfigurationDesk {
         var facts: [(key: String, value: ReplyValue)] = [("node", .text(core.nodeName))]
         switch step {
         case .prepare(let run):
+            guard !isBusy(run) else {
+                facts.append(("busy", .flag(true)))
+                break
+            }
             do {
                 facts += try prepare(run)
             } catch {
@@ -132,12 +136,12 @@ final class Configuration: ConfigurationDesk {
         return NodeFacts(facts)
     }
 
+    /// Whether another run was prepared and is not over.
+    private func isBusy(_ run: UInt64) -> Bool {
+        prepared.withLock { prepared in prepared.map { $0.run != run && $0.at + Self.patience > .now } ?? false }
+    }
+
     private func prepare(_ run: UInt64) throws -> [(key: String, value: ReplyValue)] {
-        let isBusy = prepared.withLock { prepared in
-            guard let other = prepared, other.run != run else { return false }
-            return other.at + Self.patience > .now
-        }
-        guard !isBusy else { throw StartFailure("another reload is under way; try again in a moment") }
         let (loaded, warnings) = try source.load()
         let changes = core.settings.differences(to: loaded)
         let settings = core.settings.taking(liveOf: loaded)
@@ -208,10 +212,11 @@ final class Configuration: ConfigurationDesk {
     func reload(attempt: Int = 1, done: @escaping @Sendable () -> Void) {
         Reload.run(core: core, isDry: false) { [self] outcome in
             switch outcome {
-            case .refused(let sentences) where attempt < Self.attempts && sentences.allSatisfy { $0.contains("another reload") }:
+            case .busy where attempt < Self.attempts:
                 guard let loop = core.shards.first?.loop else { return done() }
                 _ = loop.schedule(after: .milliseconds(Int64.random(in: 200...1_500))) { self.reload(attempt: attempt + 1, done: done) }
                 return
+            case .busy: log.notice("the configuration is not reloaded from here: other reloads are under way")
             case .refused(let sentences):
                 log.error(
                     "the configuration is not reloaded, on any node",

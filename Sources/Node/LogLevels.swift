@@ -54,7 +54,7 @@ final class LogLevels: Sendable {
         }
         var facts = NodeFacts([("node", .text(node))])
         for area in LogArea.allCases {
-            facts.facts.append((area.rawValue, .text(cell(area.rawValue).level.rawValue)))
+            facts.facts.append(("level." + area.rawValue, .text(cell(area.rawValue).level.rawValue)))
             facts.facts.append(("configured." + area.rawValue, .text(settings.level(of: area))))
         }
         return facts

@@ -273,10 +273,14 @@ public final class Node: Sendable {
         let backups = backups
         let configuration = configuration
         let queue = DispatchQueue(label: "configuration")
+        let (watching, core) = (watching, core)
         shards.first?.enter { shard in
             shard.laterAnswerer = { bytes, answer in
-                guard case .configuration(let step)? = NodeQuestion(bytes) else { return false }
-                queue.async { answer(configuration.answer(step).bytes) }
+                switch NodeQuestion(bytes) {
+                case .configuration(let step)?: queue.async { answer(configuration.answer(step).bytes) }
+                case .load?: watching.measure { answer(NodeLoad(node: core.nodeName, incarnation: core.node, $0).bytes) }
+                default: return false
+                }
                 return true
             }
         }
@@ -306,7 +310,7 @@ public final class Node: Sendable {
                         core.clock.advance(seconds: seconds)
                         for other in core.shards { other.enter { $0.skipTime(seconds: seconds) } }
                     // Answered later.
-                    case .configuration: break
+                    case .configuration, .load: break
                     case .log(let question): return levels.answer(question, node: name).bytes
                     case .accountComes(let host, let keys):
                         if let account = try? JID(host) { census.changed(.create(credentials: keys), account) }

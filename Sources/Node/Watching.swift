@@ -1,3 +1,4 @@
+import AdminSocket
 import Bus
 import Dispatch
 import LMDBStore
@@ -66,6 +67,16 @@ final class Watching: Sendable {
         loops.stop()
         let listener = self.listener.withLock { $0.take() }
         await listener?.stop()
+    }
+
+    /// What `top` shows, as numbers; `done` is called on another thread.
+    func measure(_ done: @escaping @Sendable (Measurements) -> Void) {
+        standing.refresh { [self] in
+            queue.async { [self] in
+                store.refresh()
+                done(registry.measure(NodeLoad.families))
+            }
+        }
     }
 
     /// All metrics as text. Who asks while they are gathered gets what is gathered next, together with all others who asked.

@@ -40,6 +40,7 @@ public final class PortableReader {
     }
 
     private let state: PortableState
+    private var hasRead = false
     private let context: xmlParserCtxtPtr?
 
     /// - Parameters:
@@ -65,6 +66,7 @@ public final class PortableReader {
     public func read(_ bytes: UnsafeRawBufferPointer) throws(PortableFault) -> [Event] {
         guard let context, let count = Int32(exactly: bytes.count) else { throw PortableFault(line: 0, "there is not enough memory") }
         guard count > 0 else { return [] }
+        hasRead = true
         _ = xmlParseChunk(context, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), count, 0)
         return try take()
     }
@@ -73,6 +75,8 @@ public final class PortableReader {
     /// - Throws: `PortableFault` when it is not whole.
     public func finish() throws(PortableFault) -> [Event] {
         guard let context else { throw PortableFault(line: 0, "there is not enough memory") }
+        // What the parser says of it depends on what it saw before.
+        guard hasRead else { throw PortableFault(line: 1, "it is empty, or not XML") }
         if state.fault == nil { _ = xmlParseChunk(context, nil, 0, 1) }
         return try take()
     }

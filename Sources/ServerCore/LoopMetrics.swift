@@ -29,6 +29,8 @@ public final class LoopMetrics: Sendable {
     let acknowledgementsIn = LoopCounter()
     let acknowledgementsOut = LoopCounter()
     let archivedMessages = LoopCounter()
+    let keptMessages = LoopCounter()
+    let stampsAhead = LoopCounter()
     let carbons = LoopCounter()
     /// By raw value of `StanzaError.Condition`.
     private let bounces: [LoopCounter]
@@ -93,6 +95,13 @@ extension CoreMetrics {
         try registry.tally("martlet_archive_messages_total", help: "Messages written to archives, once an account.") {
             loops.sum { $0.archivedMessages.value }
         }
+        try registry.tally("martlet_inbox_messages_total", help: "Messages kept for their recipients, until a session acknowledges them.") {
+            loops.sum { $0.keptMessages.value }
+        }
+        try registry.tally(
+            "martlet_stamps_ahead_total",
+            help: "Messages whose stamp had to be more than five seconds ahead of the clock, so that their order stays: it was set back."
+        ) { loops.sum { $0.stampsAhead.value } }
         try registry.tally("martlet_acknowledgements_received_total", help: "Acknowledgements from clients (XEP-0198).") {
             loops.sum { $0.acknowledgementsIn.value }
         }

@@ -67,8 +67,8 @@ public final class Shard: @unchecked Sendable {
     private var outstanding = 0
     /// A commit failed and the lane refuses everything until the last answer is in.
     private var laneIsShut = false
-    /// Waiting for everything to be durable.
-    var settled: [@Sendable () -> Void]?
+    /// Waiting for a batch, and those before it, to be durable.
+    var settled: [(batch: UInt64, done: @Sendable () -> Void)] = []
     /// Accounts with output behind a batch, in the order of their batches.
     var gated: Deque<(batch: UInt64, account: Account)> = []
     var nextSessionID: UInt64
@@ -136,9 +136,12 @@ public final class Shard: @unchecked Sendable {
             flushSessions()
         }
         inTick = false
-        if let waiting = settled, isSettled {
-            settled = nil
-            for done in waiting { done() }
+        if !settled.isEmpty {
+            // Mail that asked for nothing made no batch.
+            for index in settled.indices { settled[index].batch = min(settled[index].batch, openBatch - 1) }
+            let over = settled.filter { $0.batch <= durableBatch }
+            settled.removeAll { $0.batch <= durableBatch }
+            for waiting in over { waiting.done() }
         }
     }
 
@@ -193,8 +196,8 @@ public final class Shard: @unchecked Sendable {
         for account in touched { account.dropAfterFailedCommit() }
     }
 
-    /// Whether nothing that this shard asked for is still on its way to the disk.
-    var isSettled: Bool { outstanding == 0 && effects.isEmpty && ownMail.isEmpty }
+    /// The last batch of all that was asked for until now.
+    var askedThrough: UInt64 { effects.isEmpty && ownMail.isEmpty ? openBatch - 1 : openBatch }
 
     private func postMail() {
         guard !mailroom.isEmpty else { return }

@@ -58,7 +58,8 @@ extension Shard {
     /// that comes again.
     public func settle(_ done: @escaping @Sendable () -> Void) {
         flushInboxes()
-        settled = (settled ?? []) + [done]
+        // Not for what others ask of it meanwhile: a keeper that is used has no moment without a commit under way.
+        settled.append((askedThrough, done))
         endTick()
     }
 
@@ -88,6 +89,9 @@ extension Shard {
         flushInboxes()
         choreRound &+= 1
         if choreRound % 40 == 0 {
+            for session in sessions.values {
+                session.rate.sample(loop.now, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut)
+            }
             let now = core.clock.now
             for account in accounts.values where account.spent.hasDue(now: now) { account.flushInbox() }
         }

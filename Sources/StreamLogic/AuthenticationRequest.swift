@@ -11,6 +11,12 @@ public struct UserAgent: Equatable, Sendable {
     /// The most bytes of a description that are kept.
     public static let textBytes = 128
 
+    /// Both in one; nil where it says neither.
+    public var name: String? {
+        let parts = [software, device].compactMap { $0 }
+        return parts.isEmpty ? nil : parts.joined(separator: ", ")
+    }
+
     public init(id: String? = nil, software: String? = nil, device: String? = nil) {
         self.id = id
         self.software = software

@@ -20,7 +20,7 @@ public struct Distribution: Sendable, Equatable {
     }
 
     /// Buckets up to 2⁶³; values above it are counted in the last one.
-    static let bucketCount = 64
+    public static let bucketCount = 64
 
     /// By bucket.
     public private(set) var counts: [UInt64]
@@ -30,8 +30,9 @@ public struct Distribution: Sendable, Equatable {
     /// Nothing observed.
     public init() { self.init(counts: [UInt64](repeating: 0, count: Self.bucketCount), sum: 0) }
 
-    init(counts: [UInt64], sum: UInt64) {
-        self.counts = counts
+    /// - Parameter counts: by bucket; missing ones are empty, and more than there are buckets are left out.
+    public init(counts: [UInt64], sum: UInt64) {
+        self.counts = counts.prefix(Self.bucketCount) + [UInt64](repeating: 0, count: max(0, Self.bucketCount - counts.count))
         self.sum = sum
     }
 

@@ -62,7 +62,8 @@ struct Martletd: AsyncParsableCommand {
         }
         var settings: Settings
         do {
-            let (loaded, warnings) = try Settings.load(file: config)
+            // By its whole path, as it is read again: what it names relative to itself is then named alike.
+            let (loaded, warnings) = try Settings.load(file: Self.absolute(config))
             settings = loaded
             for warning in warnings { complain("\(warning)") }
         } catch {

@@ -54,7 +54,7 @@ import Testing
         #expect(completer("session list --node ").source == .node)
         let equals = completer("session list --node=b")
         #expect(equals.source == .node && equals.lead == "--node=" && equals.prefix == "b")
-        #expect(completer("user list ").fixed.contains("--host"))
+        #expect(completer("invite list ").fixed.contains("--host"))
         #expect(completer("user show -- --").source == .account)
     }
 

@@ -40,8 +40,9 @@ extension ClusterTests {
             let config = cluster.configuration
 
             let ports = try check("ports", "--config", config)
-            #expect(ports.answer.error == nil && ports.findings.count == 4, "\(ports.findings)")
+            #expect(ports.answer.error == nil && ports.findings.count == 6, "\(ports.findings)")
             #expect(ports.findings.count { $0.says.contains("behind STARTTLS") } == 3)
+            #expect(ports.findings.count { $0.says.contains("is ready") } == 2)
             let good = try check("certificates", domain, "--config", config, "--ca", authority.anchor)
             #expect(
                 good.answer.error == nil && good.findings.count { $0.says.contains("the certificate in the file") } == 3, "\(good.findings)"

@@ -55,7 +55,7 @@ extension ClusterTests {
                 #expect(sentences.contains { $0.hasPrefix("node \(name): ") && $0.contains("profile.private_bytes: 3 is out of range") })
             }
             #expect(try admin.ask(["config", "check"]).error == .invalid)
-            for node in 0..<3 { #expect(try value(["profile.private_items"], node, cluster) == .text("1000")) }
+            for node in 0..<3 { #expect(try value(["profile.private_items"], node, cluster) == .text("100")) }
 
             // A good one: first looked at, then in force on all, with a host more.
             let better = "[profile]\nprivate_items = 7\n[[host]]\ndomain = \"verona.lit\"\nrequire_tls = false\n"
@@ -64,7 +64,7 @@ extension ClusterTests {
             #expect(changes(try admin.demand("config", "diff")) == expected)
             let dry = try admin.demand("config", "reload", "--dry-run")
             #expect(changes(dry) == expected)
-            #expect(try value(["profile.private_items"], 2, cluster) == .text("1000"))
+            #expect(try value(["profile.private_items"], 2, cluster) == .text("100"))
             let done = try admin.demand("config", "reload")
             #expect(changes(done) == expected)
             #expect(done.sentence.hasSuffix("; 1 key needs cluster restart"))
@@ -81,8 +81,8 @@ extension ClusterTests {
             #expect(mercutio.end == "host-gone")
             try romeo.ping("still here")
             let deadline = Deadline(in: .seconds(30))
-            while try value(["profile.private_items"], 1, cluster) != .text("1000"), !deadline.isOver { poll(nil, 0, 20) }
-            #expect(try value(["profile.private_items"], 1, cluster) == .text("1000"))
+            while try value(["profile.private_items"], 1, cluster) != .text("100"), !deadline.isOver { poll(nil, 0, 20) }
+            #expect(try value(["profile.private_items"], 1, cluster) == .text("100"))
             #expect(throws: ProcessFailure.self) {
                 try XMPPClient(port: cluster.ports[1], domain: "verona.lit", user: "mercutio", resource: "square")
             }

@@ -22,10 +22,11 @@ extension ClusterTests {
                 script: [
                     .init(table: "store", line: "quota_mib = 2048"), .init(table: "backup", line: "every_hours = 24"),
                 ],
-                prepare: { directory in
+                prepare: { cluster in
+                    let directory = cluster.prefix(upTo: cluster.lastIndex(of: "/") ?? cluster.endIndex)
                     let make =
                         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj /CN=capulet.lit"
-                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/../host.key -out \(directory)/../host.crt 2>/dev/null"
+                        + " -addext subjectAltName=DNS:capulet.lit -keyout \(directory)/host.key -out \(directory)/host.crt 2>/dev/null"
                     guard system("umask 077; \(make)") == 0 else { throw ProcessFailure("openssl made no certificate") }
                 })
             let load = try Load(cluster)
@@ -46,6 +47,14 @@ extension ClusterTests {
             for (name, expression) in alerts { if try server.results(of: expression) > 0 { firing.append(name) } }
             let rules = try server.get("/api/v1/rules")
             for (name, _) in alerts { #expect(rules.contains("\"name\":\"\(name)\""), "\(name) is not loaded") }
+            // The nodes that the people are connected to stay.
+            try cluster.kill9(0)
+            for name in ["NodeDown", "NodeDied"] {
+                let expression = try #require(alerts.first { $0.name == name }?.expression)
+                let patience = Deadline(in: .patient)
+                while try server.results(of: expression) == 0, !patience.isOver { poll(nil, 0, 200) }
+                #expect(try server.results(of: expression) > 0, "\(name) does not hold although a node was killed")
+            }
             print("dashboard: \(dashboard.count - empty.count) of \(dashboard.count) queries return data;")
             print(
                 "alarms: \(alerts.count) expressions evaluated, these hold now: \(firing.isEmpty ? "none" : firing.joined(separator: ", "))"

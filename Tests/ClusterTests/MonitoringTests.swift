@@ -67,6 +67,8 @@ extension ClusterTests {
             #expect(try #require(ofKeeper.value("martlet_commits_total")) > 0)
             #expect(try #require(ofKeeper.value("martlet_commit_seconds_count")) > 0)
             #expect(try #require(ofKeeper.value("martlet_archive_messages_total")) >= 10)
+            #expect(ofKeeper.value("martlet_inbox_messages_total") == 5)
+            #expect(ofKeeper.value("martlet_stamps_ahead_total") == 0)
             try showsAllThatAlarmsAndDashboardAskFor(ofKeeper.families)
             try isReadByPrometheus(ofKeeper.body, cluster)
             try changesLevelsOfTheLog(cluster)

@@ -17,7 +17,9 @@ import Testing
             guard !alarms.isEmpty else { continue }
             let last = alarms.count - 1
             if let range = line.firstRange(of: "expr: '") { alarms[last].expression = String(line[range.upperBound...].dropLast()) }
-            if let range = line.firstRange(of: "severity: ") { alarms[last].severity = String(line[range.upperBound...].prefix { $0.isLetter }) }
+            if let range = line.firstRange(of: "severity: ") {
+                alarms[last].severity = String(line[range.upperBound...].prefix { $0.isLetter })
+            }
         }
         return alarms
     }

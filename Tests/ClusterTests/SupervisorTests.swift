@@ -32,7 +32,7 @@ extension ClusterTests {
 
             cluster.signal(other, SIGTERM)
             let stopping = try socket.receive { $0.contains("STOPPING=1") }
-            #expect(stopping.contains("EXTEND_TIMEOUT_USEC=70000000"))
+            #expect(stopping.contains("EXTEND_TIMEOUT_USEC=120000000"))
             #expect(try cluster.waitForEnd(other) == 0)
             // Nothing behind it takes it back.
             socket.receiveRest()

@@ -71,7 +71,8 @@ enum Chat {
 
     /// Logs in and reads everything that is owed, up to a message of another account that is sent last.
     static func drain(
-        _ user: String, password: String = XMPPClient.password, on node: Int, of cluster: ProcessCluster, within patience: Duration = .patient
+        _ user: String, password: String = XMPPClient.password, on node: Int, of cluster: ProcessCluster,
+        within patience: Duration = .patient
     ) throws -> [Letter] {
         let last = "last-\(UInt32.random(in: 0...UInt32.max))"
         let marker = try cluster.connect("marker", resource: nil, node: node)

@@ -91,6 +91,100 @@ extension ClusterTests {
             #expect(refused.contains { $0["station"] == "completed" && $0["detail"]?.hasPrefix("refused: service-unavailable") == true })
             #expect(refused.contains { $0["station"] == "sent" && $0["type"] == "error" })
             #expect(trace.sentence.hasPrefix("2 stanzas, "))
+
+            try refusals(cluster, trace.admin)
+            try fourAtOnce(cluster, romeo)
+            try lists(cluster)
+            try shows(cluster)
+            try ends(cluster)
+        }
+
+        private func refusals(_ cluster: ProcessCluster, _ admin: ProcessAdmin) throws {
+            for (words, code, part) in [
+                ([], .usage, "say what to trace"), (["--kind", "stanza"], .invalid, "stanza is no kind of stanza"),
+                (["--node", "zebra"], .notFound, "no node zebra answered"),
+                (["--domain", "x", "--seconds", "0"], .usage, "is no --seconds"),
+                (["a@b@c"], .invalid, "a@b@c is not a JID"), (["--domain", "x", "--file", "/x"], .usage, "--file is for martletctl"),
+            ] as [([String], ReplyCode, String)] {
+                let answer = try admin.ask(["trace"] + words)
+                #expect(answer.error == code && answer.sentence.contains(part), "\(words): \(answer.sentence)")
+            }
+        }
+
+        /// The fifth is refused; one whose reader is gone makes room, and one ends by its time.
+        private func fourAtOnce(_ cluster: ProcessCluster, _ client: XMPPClient) throws {
+            var traces = try (0..<4).map { try Trace(cluster, on: $0 % 3, "--domain", cluster.domain, "--seconds", $0 == 0 ? "1" : "600") }
+            // Its second is over before the others are looked at.
+            _ = try traces[0].rest()
+            #expect(traces[0].sentence.hasSuffix("ended after 1 s"))
+            traces[0] = try Trace(cluster, on: 0, "--kind", "iq")
+            let admin = try cluster.admin(1)
+            #expect(try admin.ask(["trace", "--domain", cluster.domain]).error == .refused)
+            traces.removeLast()
+            let deadline = Deadline(in: .patient)
+            while true {
+                try admin.begin(words: ["trace", "--domain", cluster.domain, "--count", "1"])
+                if case .fact = try admin.next() { break }
+                guard !deadline.isOver else { throw ProcessFailure("a trace whose reader is gone does not end") }
+            }
+            try client.ping("traced")
+            while case let line = try admin.next(), !line.isEnd {}
+        }
+
+        private func lists(_ cluster: ProcessCluster) throws {
+            let admin = try cluster.admin(0)
+            func jids(_ words: String...) throws -> [ReplyValue?] { try admin.ask(["session", "list"] + words).rows.map { $0["jid"] } }
+            let (romeo, juliet) = (ReplyValue.text("romeo@\(cluster.domain)/orchard"), ReplyValue.text("juliet@\(cluster.domain)/balcony"))
+            #expect(try jids() == [juliet, romeo])
+            #expect(try jids("--node", "b") == [romeo])
+            #expect(try jids("romeo@\(cluster.domain)") == [romeo])
+            #expect(try jids("--match", "*/balcony") == [juliet])
+            #expect(try jids("--after", "juliet@\(cluster.domain)/balcony") == [romeo])
+            #expect(try jids("--tls").isEmpty)
+            #expect(try jids("--no-tls", "--address", "127.", "--state", "attached", "--domain", cluster.domain).count == 2)
+            #expect(try jids("--sort", "rate").count == 2)
+            #expect(try jids("--idle", "1h").isEmpty)
+            #expect(try jids("--queue", "1000").isEmpty)
+            let page = try admin.demand("session", "list", "--limit", "1")
+            #expect(page.rows.count == 1 && page.sentence == "1 of 2 sessions; the next page: --after juliet@\(cluster.domain)/balcony")
+            for (words, code) in [
+                (["--domain", "elsewhere.lit"], .invalid), (["--node", "zebra"], .notFound), (["--tls", "--no-tls"], .usage),
+                (["--sort", "idle", "--after", "a@b/c"], .usage), (["--sort", "x"], .usage), (["a@b", "--user", "a@b"], .usage),
+            ] as [([String], ReplyCode)] {
+                #expect(try admin.ask(["session", "list"] + words).error == code, "\(words)")
+            }
+            let show = try admin.demand("session", "show", "juliet@\(cluster.domain)/balcony")
+            #expect(show.fact("node") == .text("c") && show.fact("presence") == .text("available") && show.fact("priority") == .integer(0))
+            #expect(show.fact("reading") == .flag(true) && show.fact("sm") == .text("off"))
+            for key in ["rate_in", "rate_out", "memory_bytes", "waiting", "unhandled_bytes", "held_bytes", "idle_seconds"] {
+                #expect(show.fact(key) != nil, "\(key)")
+            }
+            #expect(try admin.ask(["session", "show", "juliet@\(cluster.domain)/garden"]).error == .notFound)
+        }
+
+        private func shows(_ cluster: ProcessCluster) throws {
+            let top = try cluster.admin(2).demand("top", "--once", "--seconds", "1", "--sessions", "1")
+            #expect(top.fact("nodes") == .integer(3) && top.fact("sessions") == .integer(2) && top.fact("seconds") == .integer(1))
+            let names = top.lines.compactMap { if case .table(let name, _) = $0 { name } else { nil } }
+            #expect(names == ["kinds", "nodes", "loops", "sessions"])
+            #expect(top.rows.compactMap { $0["kind"] } == ["message", "presence", "iq"].map { .text($0) })
+            #expect(top.rows.filter { $0["role"] != nil }.map { $0["node"] } == ["a", "b", "c"].map { .text($0) })
+            #expect(top.rows.count { $0["thread"] == .text("loop 1") } == 3)
+            #expect(top.rows.count { $0["thread"] == .text("committer") } == 1)
+            #expect(top.rows.count { $0["waiting"] != nil } == 1)
+            for key in ["in_per_s", "commits_per_s", "store_used_mib", "keeper"] { #expect(top.fact(key) != nil, "\(key)") }
+        }
+
+        private func ends(_ cluster: ProcessCluster) throws {
+            let admin = try cluster.admin(1)
+            #expect(try admin.ask(["session", "kick"]).error == .usage)
+            #expect(try admin.ask(["session", "kick", "--idle", "1h", "--yes"]).error == .notFound)
+            let counted = try admin.ask(["session", "kick", "--domain", cluster.domain])
+            #expect(counted.error == .refused && counted.sentence.hasPrefix("2 sessions would be ended"))
+            #expect(try admin.demand("session", "kick", "--node", "c", "--yes").sentence == "1 session ended")
+            #expect(
+                try admin.demand("session", "kick", "--address", "127.0.0.1", "--reason", "enough", "--yes").sentence == "1 session ended")
+            #expect(try admin.demand("session", "list").rows.isEmpty)
         }
     }
 }

@@ -102,8 +102,8 @@ struct Run: Equatable {
         self.status = status
     }
 
-    /// Runs the program that was built beside this test. `input` must fit a socket's buffer, 64 KiB.
-    init(_ arguments: [String], input: String = "", environment: [String] = []) throws {
+    /// Runs the program that was built beside this test, or another one. `input` must fit a socket's buffer, 64 KiB.
+    init(_ arguments: [String], program: String? = nil, input: String = "", environment: [String] = []) throws {
         var ends = [[Int32]](repeating: [-1, -1], count: 3)
         for index in ends.indices {
             // Sockets, because no pipe can be made closed to the children of other tests from its first moment.
@@ -116,7 +116,7 @@ struct Run: Equatable {
         posix_spawn_file_actions_adddup2(&actions, ends[0][0], 0)
         posix_spawn_file_actions_adddup2(&actions, ends[1][1], 1)
         posix_spawn_file_actions_adddup2(&actions, ends[2][1], 2)
-        let program = try Run.program()
+        let program = try program ?? Run.folder() + "/martletctl"
         var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] = environment.map { strdup($0) } + [nil]
         defer { for pointer in words + variables { free(pointer) } }
@@ -150,14 +150,13 @@ struct Run: Equatable {
     }
 
     /// The product directory is the one this test was started from.
-    private static func program() throws -> String {
+    static func folder() throws -> String {
         var path = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &path, path.count - 1)
         try #require(count > 0)
         let own = String(decoding: path[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let directory = try #require(own.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(own[..<$0]) })
-        let program = directory + "/martletctl"
-        try #require(access(program, X_OK) == 0, "\(program) is not built")
-        return program
+        try #require(access(directory + "/martletctl", X_OK) == 0, "\(directory)/martletctl is not built")
+        return directory
     }
 }

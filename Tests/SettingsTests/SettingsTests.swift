@@ -169,7 +169,7 @@ import Testing
                 "2: sessions.location: \"here:there\" is not a host, with a port or without, as \"xmpp1.example.org:5222\" or \"[2001:db8::1]:5222\""
             ]
         ),
-        ("[log]\nlevels = { bsu = \"debug\" }", ["2: log.levels.bsu: is not known: did you mean \"bus\"?"]),
+        ("[log]\nlevels = { stroe = \"debug\" }", ["2: log.levels.stroe: is not known: did you mean \"store\"?"]),
         (
             "[log.levels]\nbus = \"loud\"",
             [

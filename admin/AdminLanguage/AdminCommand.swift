@@ -45,7 +45,7 @@ public struct AdminCommand: Sendable {
         public var kind: Kind
         /// One sentence for the help page.
         public var summary: String
-        /// Whether it may be left out; only the last argument may.
+        /// Whether it may be left out; then all behind it may, too.
         public var isOptional = false
         /// Whether it may stand several times; only the last argument may.
         public var repeats = false
@@ -61,9 +61,11 @@ public struct AdminCommand: Sendable {
         public var kind: Kind
         /// One sentence for the help page.
         public var summary: String
+        /// Whether it makes a command that reads one that changes something.
+        public var changes = false
 
-        static func flag(_ name: String, _ summary: String) -> Option {
-            Option(name: name, placeholder: nil, kind: .text, summary: summary)
+        static func flag(_ name: String, _ summary: String, changes: Bool = false) -> Option {
+            Option(name: name, placeholder: nil, kind: .text, summary: summary, changes: changes)
         }
 
         static func value(_ name: String, _ placeholder: String, _ kind: Kind, _ summary: String) -> Option {
@@ -169,6 +171,9 @@ public struct Invocation: Sendable {
 
     /// Whether this is about files, and not for a node.
     public var isAboutFiles: Bool { command.isOfMachine || (command.filesArgument.map { text($0) != nil } ?? false) }
+
+    /// Whether it changes something, because its command does or one of the options that were given.
+    public var changes: Bool { command.effect == .writes || command.options.contains { $0.changes && options[$0.name] != nil } }
 
     private static func text(_ value: Value) -> String? {
         switch value {

@@ -4,7 +4,7 @@ public enum CommandTable {
     public static let all: [AdminCommand] = [
         users, [userRestore], accountData,
         invitations,
-        sessions, [trace],
+        sessions,
         components, reports,
         nodes, nodeLife, configuration,
         store, moving,
@@ -143,33 +143,6 @@ public enum CommandTable {
             effect: .writes,
             summary: "Take an invitation back.",
             examples: ["invite revoke k4zq2f"]),
-    ]
-
-    private static let sessions: [AdminCommand] = [
-        AdminCommand(
-            path: ["session", "list"],
-            options: [
-                .value("user", "JID", .bareJID, "Only sessions of this account."),
-                .value("node", "NODE", .node, "Only sessions whose socket is on this node."),
-                .value("host", "HOST", .host, "Only sessions of this host."),
-                limit,
-            ],
-            effect: .reads,
-            summary: "List the sessions of the whole cluster.",
-            details: ["Nodes that do not answer within 2 seconds are named, and the exit status is 3."],
-            examples: ["session list", "session list --node b --limit 20", "--json session list --user juliet@example.org"]),
-        AdminCommand(
-            path: ["session", "show"],
-            arguments: [.init(name: "FULLJID", kind: .fullJID, summary: "The session, as user@host/resource.")], effect: .reads,
-            summary: "Show everything about one session.",
-            examples: ["session show juliet@example.org/balcony"]),
-        AdminCommand(
-            path: ["session", "kick"],
-            arguments: [.init(name: "JID", kind: .anyJID, summary: "One session, or with a bare JID all sessions of the account.")],
-            options: [.value("reason", "TEXT", .text, "Told to the client in the stream error.")],
-            effect: .writes,
-            summary: "End a session with a stream error; its client may log in again.",
-            examples: ["session kick juliet@example.org/balcony", "session kick romeo@example.org --reason 'please update'"]),
     ]
 
     private static let components: [AdminCommand] = [

@@ -52,7 +52,7 @@ public enum CompletionSource: String, Sendable, CaseIterable {
         case .component: self = .component
         case .backup: self = .backup
         case .path: self = .file
-        case .text, .integer, .duration, .commandWord, .choice, .choices, .address: return nil
+        case .text, .integer, .duration, .commandWord, .choice, .choices: return nil
         }
     }
 }

@@ -101,7 +101,7 @@ extension CommandTable {
                 .init(
                     name: "BACKUP", kind: .backup, summary: "The folder of a backup; the running store when not given.", isOptional: true)
             ],
-            options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.")],
+            options: [.flag("repair", "Remove what certainly belongs to nobody: rows of accounts that are not there.", changes: true)],
             effect: .reads, filesArgument: "BACKUP",
             summary: "Check every row of the running store, or of a backup, and what must hold between them.",
             details: [

@@ -160,7 +160,7 @@ public enum Words {
 
     /// Whether a scalar may not stand in a line as itself: controls, line and paragraph separators, and the marks that turn
     /// the direction of text round, with which a line could be shown as something it is not.
-    static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+    public static func isHidden(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.value {
         case 0x00...0x1F, 0x7F...0x9F, 0x2028, 0x2029, 0x061C, 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069, 0xFEFF: true
         default: false

@@ -65,6 +65,8 @@ public enum NodeQuestion: Sendable, Equatable {
     case log(LogQuestion)
     /// An account comes that logs in with keys of these shapes: nobody is offered what it has none for. The keys belong to no password.
     case accountComes(host: String, keys: [UInt8])
+    /// What it counted and measured so far: `NodeLoad`.
+    case load
 
     public var bytes: [UInt8] {
         switch self {
@@ -75,6 +77,7 @@ public enum NodeQuestion: Sendable, Equatable {
         case .log(let question): [76] + question.bytes
         case .accountComes(let host, let keys):
             [80] + withUnsafeBytes(of: UInt16(truncatingIfNeeded: host.utf8.count).bigEndian, Array.init) + Array(host.utf8) + keys
+        case .load: [88]
         case .restart: [68]
         case .drain: [69]
         case .undrain: [70]
@@ -98,6 +101,7 @@ public enum NodeQuestion: Sendable, Equatable {
             let length = Int(bytes[1]) << 8 | Int(bytes[2])
             guard bytes.count >= 3 + length, let host = String(validating: bytes[3..<3 + length], as: UTF8.self) else { return nil }
             self = .accountComes(host: host, keys: Array(bytes[(3 + length)...]))
+        case 88: self = .load
         case 68: self = .restart
         case 69: self = .drain
         case 70: self = .undrain

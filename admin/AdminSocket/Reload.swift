@@ -9,6 +9,8 @@ public struct Reload: Sendable {
     public enum Outcome: Sendable {
         /// Nothing was changed anywhere, and why.
         case refused([String])
+        /// Nothing was changed anywhere, since another reload is under way.
+        case busy
         /// What was, or with a dry run would be, put in force; certificates and secrets were read again besides.
         case done(changes: [SettingsChange], warnings: [String])
         /// Some nodes did not say that they have it.
@@ -48,6 +50,9 @@ public struct Reload: Sendable {
             for answer in answers {
                 let name = answer.text("node") ?? "?"
                 for case ("refused", .text(let sentence)) in answer.facts { refusals.append("node \(name): \(sentence)") }
+            }
+            guard !answers.contains(where: { $0["busy"] == .flag(true) }) else {
+                return ask(.configuration(.drop(run: run))) { _, _ in done(.busy) }
             }
             if refusals.isEmpty, silent > 0 || answers.count != names.count {
                 let answered = Set(answers.compactMap { $0.text("node") })

@@ -9,7 +9,7 @@ func monotonicMilliseconds() -> Int64 {
 }
 
 /// A Unix socket to a node that has greeted.
-struct Connection: ~Copyable {
+final class Connection {
     let descriptor: Int32
     let path: String
     /// The node's name, from its greeting.
@@ -35,7 +35,7 @@ struct Connection: ~Copyable {
         try greet(within: milliseconds)
     }
 
-    private mutating func greet(within milliseconds: Int64) throws(Failure) {
+    private func greet(within milliseconds: Int64) throws(Failure) {
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
         let deadline = monotonicMilliseconds() + milliseconds
         while true {
@@ -66,7 +66,7 @@ struct Connection: ~Copyable {
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     /// Takes what has come; false when the node closed the connection.
-    mutating func receive() throws(Failure) -> Bool {
+    func receive() throws(Failure) -> Bool {
         var chunk = [UInt8](repeating: 0, count: 65_536)
         let count = recv(descriptor, &chunk, chunk.count, 0)
         if count < 0 {
@@ -80,7 +80,7 @@ struct Connection: ~Copyable {
     }
 
     /// The next whole line that was received.
-    mutating func nextLine() throws(Failure) -> String? {
+    func nextLine() throws(Failure) -> String? {
         switch framer.next() {
         case .text(let line)?: return line
         case .tooLong?, .notUTF8?: throw Failure(.noConnection, "\(path): the answer is not in the admin language")

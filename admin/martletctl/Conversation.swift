@@ -1,16 +1,27 @@
 internal import AdminLanguage
 internal import Glibc
 
+/// How a request ended.
+enum Ending {
+    case status(ExitStatus)
+    /// The person wants no more of the reply: the connection cannot be used again.
+    case interrupted
+}
+
 /// One request and its reply. Reads while it writes, so that neither side ever waits for the other with full buffers.
 struct Conversation: ~Copyable {
     /// Bytes waiting to be sent above which standard input is left alone.
     private static let enough = 262_144
 
-    private var connection: Connection
+    private let connection: Connection
+    private let input: Input
+    private let display: Display
+    private let mode: TerminalMode?
+    private let signals: Signals?
+    private let changes: Bool
     private let timeout: Int64
-    private let isJSON: Bool
     private var parser = ReplyParser()
-    private var text = TextRenderer()
+    private var text: TextRenderer
     private var json = JSONRenderer()
     private var live: LiveOutput?
     private var bar = ProgressBar()
@@ -18,7 +29,6 @@ struct Conversation: ~Copyable {
     private var sent = 0
     /// Whether the server takes lines and standard input may have more of them.
     private var isSendingLines = false
-    private var isAtLineStart = true
     private var linesRead: Int64 = 0
     /// Whether all lines of standard input have been read: then their number is the total.
     private var hasAllLines = false
@@ -28,23 +38,35 @@ struct Conversation: ~Copyable {
     /// Where the prose of an export goes.
     private var export: ExportFile?
 
-    init(_ connection: consuming Connection, options: Options) throws(Failure) {
+    /// - Parameters:
+    ///   - changes: whether the request changes the server: then its reply is waited for also when nobody looks.
+    ///   - mode: the terminal, when it is not in the state in which a line can be typed.
+    ///   - signals: where an interrupt comes; nil: it ends the program.
+    init(
+        _ connection: Connection, options: Options, changes: Bool, input: Input, display: Display, mode: TerminalMode?,
+        signals: Signals?
+    ) throws(Failure) {
         live = try LiveOutput(options)
-        let words = CommandTable.resolvingPaths(live?.words ?? options.words, in: Self.workingDirectory)
-        let line = Words.line(words)
+        let resolved = CommandTable.resolvingPaths(live?.words ?? options.words, in: Self.workingDirectory)
+        let line = Words.line(resolved)
         guard line.utf8.count <= Words.longestRequest else {
             throw Failure(.usage, "the command is longer than \(Words.longestRequest) bytes: shorten it")
         }
         if let invocation = try? CommandTable.parse(line), let file = invocation.text("FILE") {
             switch invocation.command.name {
-            case "import xep0227": feed = try ImportFeed(file, host: invocation.option("host"))
+            case "import xep0227": feed = try ImportFeed(file, host: invocation.option("host"), input: input)
             case "export xep0227": export = try ExportFile(file)
             default: break
             }
         }
         self.connection = connection
+        self.input = input
+        self.display = display
+        self.mode = mode
+        self.signals = signals
+        self.changes = changes
+        text = TextRenderer(width: display.width)
         timeout = Int64(options.timeout) * 1000
-        isJSON = options.json
         outgoing = Array(line.utf8) + [UInt8(ascii: "\n")]
     }
 
@@ -55,13 +77,18 @@ struct Conversation: ~Copyable {
     }
 
     /// Sends the request and shows the reply, to its end.
-    mutating func run() throws(Failure) -> ExitStatus {
+    mutating func run() throws(Failure) -> Ending {
         do throws(Failure) {
             while true {
                 while let line = try connection.nextLine() {
-                    if let status = try take(line) { return status }
+                    if let status = try take(line) { return .status(status) }
+                    if display.isLeft, !changes { return .interrupted }
                 }
-                try wait()
+                if try wait() {
+                    bar.clear()
+                    export?.drop()
+                    return .interrupted
+                }
             }
         } catch {
             bar.clear()
@@ -80,19 +107,27 @@ struct Conversation: ~Copyable {
         }
         switch reply {
         case .progress(let done, let total):
+            guard !display.isHeld else { return nil }
             bar.show(done: done, total: total ?? (hasAllLines ? feed?.users ?? linesRead : nil))
             return nil
         case .prompt(.password):
-            outgoing += try Terminal.password() + [UInt8(ascii: "\n")]
+            outgoing += try Terminal.password(input) + [UInt8(ascii: "\n")]
             lastHeard = monotonicMilliseconds()
             return nil
         case .prompt(.consent):
             bar.clear()
-            outgoing += Array((Terminal.consent() ? "yes" : "no").utf8) + [UInt8(ascii: "\n")]
+            mode?.enter(.lines)
+            defer { mode?.enter(.running) }
+            outgoing += Array((Terminal.consent(input) ? "yes" : "no").utf8) + [UInt8(ascii: "\n")]
             lastHeard = monotonicMilliseconds()
             return nil
         case .prompt(.lines):
             isSendingLines = true
+            if feed == nil, input.isTerminal {
+                input.resume()
+                mode?.enter(.lines)
+                Output.error("Write the lines; one with a dot alone, or ctrl-d, ends them.\n")
+            }
             return nil
         case .prose(let text):
             guard let export else { break }
@@ -103,10 +138,12 @@ struct Conversation: ~Copyable {
         case .fact, .table, .row, .warning: break
         }
         bar.clear()
-        let shown = try live?.take(reply) ?? (isJSON ? json.take(reply) : text.take(reply))
+        var shown = try live?.take(reply) ?? (display.isJSON ? json.take(reply) : text.take(reply))
         // The file may be standard output itself.
-        if !shown.out.isEmpty { if export?.isFile == false { Output.error(shown.out) } else { Output.out(shown.out) } }
-        if !shown.err.isEmpty { Output.error(shown.err) }
+        if export?.isFile == false { shown = Rendered(err: shown.out + shown.err) }
+        display.show(shown)
+        // What a page took to read was not the node's time.
+        lastHeard = monotonicMilliseconds()
         switch reply {
         case .ok: return .success
         case .error(let code, _): return ExitStatus(code)
@@ -114,30 +151,49 @@ struct Conversation: ~Copyable {
         }
     }
 
-    /// Waits until something can be read or sent, and does it.
-    private mutating func wait() throws(Failure) {
+    /// Waits until something can be read or sent, and does it. True: the person interrupted it.
+    private mutating func wait() throws(Failure) -> Bool {
         let wantsInput = isSendingLines && outgoing.count - sent < Conversation.enough
-        if wantsInput, let feed, feed.waitsFor == nil { return try readFiles(feed) }
+        if wantsInput {
+            guard let feed else {
+                try takeLines()
+                return try waitForEvents(reading: isSendingLines ? input.descriptor : -1)
+            }
+            guard let descriptor = feed.waitsFor else {
+                try readFiles(feed)
+                return try waitForEvents(reading: -1, polling: true)
+            }
+            return try waitForEvents(reading: descriptor)
+        }
+        return try waitForEvents(reading: -1)
+    }
+
+    private mutating func waitForEvents(reading descriptor: Int32, polling: Bool = false) throws(Failure) -> Bool {
         var events = [
             pollfd(fd: connection.descriptor, events: Int16(POLLIN) | (sent < outgoing.count ? Int16(POLLOUT) : 0), revents: 0),
-            pollfd(fd: wantsInput ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: signals?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         // While standard input is what is waited for, the node has nothing to answer.
-        let isWaitingForInput = wantsInput && sent == outgoing.count
-        let left = isWaitingForInput ? -1 : max(0, lastHeard + timeout - monotonicMilliseconds())
-        let ready = poll(&events, 2, Int32(clamping: left))
+        let isWaitingForInput = descriptor >= 0 && sent == outgoing.count
+        let left = polling ? 0 : isWaitingForInput ? -1 : max(0, lastHeard + timeout - monotonicMilliseconds())
+        let ready = poll(&events, 3, Int32(clamping: left))
         if ready < 0 {
             guard errno == EINTR else { throw Failure(.failure, "waiting failed (\(String(cString: strerror(errno))))") }
-            return
+            return false
         }
         guard ready > 0 else {
+            if polling { return false }
             throw Failure(
                 .noConnection, "node \(connection.node) has not answered for \(timeout / 1000) s: what was asked for may or may not be done"
             )
         }
+        if events[2].revents != 0, signals?.interrupts() == true { return true }
         if events[0].revents & Int16(POLLOUT) != 0 { try send() }
         if events[1].revents != 0 {
-            if let feed { try readFiles(feed) } else { try readInput() }
+            if let feed { try readFiles(feed) } else { try input.fill() }
+            // The node's patience begins when it has something to answer.
+            lastHeard = monotonicMilliseconds()
         }
         if events[0].revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 {
             lastHeard = monotonicMilliseconds()
@@ -147,6 +203,7 @@ struct Conversation: ~Copyable {
                     "node \(connection.node) closed the connection before its answer was whole: what was asked for may or may not be done")
             }
         }
+        return false
     }
 
     private mutating func send() throws(Failure) {
@@ -168,33 +225,24 @@ struct Conversation: ~Copyable {
         hasAllLines = true
     }
 
-    /// Reads lines from standard input and doubles the dot at their beginnings; at its end sends the lone dot.
-    private mutating func readInput() throws(Failure) {
-        var chunk = [UInt8](repeating: 0, count: 65_536)
-        let count = read(STDIN_FILENO, &chunk, chunk.count)
-        if count < 0 {
-            guard errno == EINTR || errno == EAGAIN else {
-                throw Failure(.failure, "standard input cannot be read (\(String(cString: strerror(errno))))")
+    /// Takes the lines that were read, and doubles the dot at their beginnings; at their end sends the lone dot.
+    private mutating func takeLines() throws(Failure) {
+        while outgoing.count - sent < Conversation.enough {
+            guard let line = input.next() else {
+                if input.isAtEnd { break }
+                return
             }
-            return
+            if input.endsAtDot, line == [UInt8(ascii: ".")] || line == Array(".\r".utf8) { break }
+            if line.first == UInt8(ascii: ".") { outgoing.append(UInt8(ascii: ".")) }
+            outgoing += line
+            outgoing.append(UInt8(ascii: "\n"))
+            linesRead += 1
+            if outgoing.count - sent >= Conversation.enough { return }
         }
-        // The node's patience begins when it has something to answer.
-        lastHeard = monotonicMilliseconds()
-        guard count > 0 else {
-            if !isAtLineStart {
-                outgoing.append(UInt8(ascii: "\n"))
-                linesRead += 1
-            }
-            outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
-            isSendingLines = false
-            hasAllLines = true
-            return
-        }
-        for byte in chunk[..<count] {
-            if isAtLineStart, byte == UInt8(ascii: ".") { outgoing.append(byte) }
-            outgoing.append(byte)
-            isAtLineStart = byte == UInt8(ascii: "\n")
-            if isAtLineStart { linesRead += 1 }
-        }
+        outgoing += [UInt8(ascii: "."), UInt8(ascii: "\n")]
+        isSendingLines = false
+        hasAllLines = true
+        input.resume()
+        if input.isTerminal { mode?.enter(.running) }
     }
 }

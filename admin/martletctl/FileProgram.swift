@@ -15,10 +15,18 @@ enum FileProgram {
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO)
         posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO)
+        // Signals that this program waits for are the other's to die of.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var words: [UnsafeMutablePointer<CChar>?] = [strdup(program), strdup("--files"), nil]
         defer { for word in words { free(word) } }
         var process = pid_t()
-        let result = posix_spawnp(&process, program, &actions, nil, &words, environ)
+        let result = posix_spawnp(&process, program, &actions, &attributes, &words, environ)
         close(ends[1])
         guard result == 0 else {
             close(ends[0])

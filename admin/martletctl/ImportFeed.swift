@@ -36,14 +36,19 @@ final class ImportFeed {
     /// - Parameters:
     ///   - path: absolute, or `-`.
     ///   - host: of a file that is a lone user.
-    init(_ path: String, host: String?) throws(Failure) {
+    ///   - input: what `-` stands for.
+    init(_ path: String, host: String?, input: Input) throws(Failure) {
         self.host = host
         guard path != "-" else {
-            inputDescriptor = STDIN_FILENO
+            guard !input.endsAtDot else {
+                throw Failure(
+                    .usage, "- is standard input, where the commands come from here: name a file, or write < FILE behind the command")
+            }
+            inputDescriptor = input.descriptor
             folder = nil
             isFolder = false
             waiting = []
-            stack = [OpenFile(path: "standard input", descriptor: STDIN_FILENO, reader: PortableReader())]
+            stack = [OpenFile(path: "standard input", descriptor: input.descriptor, reader: PortableReader())]
             return
         }
         inputDescriptor = nil
@@ -66,7 +71,7 @@ final class ImportFeed {
         waiting = names.map { real + "/" + $0 }[...]
     }
 
-    deinit { for file in stack where file.descriptor != STDIN_FILENO { close(file.descriptor) } }
+    deinit { for file in stack where file.descriptor != inputDescriptor { close(file.descriptor) } }
 
     /// What to wait for before `more` is asked; nil: it never waits.
     var waitsFor: Int32? { inputDescriptor }
@@ -165,7 +170,7 @@ final class ImportFeed {
             put(.broken(line: fault.line, reason: fault.sentence), &lines)
         }
         let file = stack.removeLast()
-        if file.descriptor != STDIN_FILENO { close(file.descriptor) }
+        if file.descriptor != inputDescriptor { close(file.descriptor) }
         if let outer = stack.last { put(.file(outer.path), &lines) }
     }
 

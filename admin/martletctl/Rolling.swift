@@ -13,28 +13,31 @@ struct Rolling {
     private static let greeting: Int64 = 5_000
 
     private let options: Options
+    private let signals: Signals?
     /// The folder of the sockets.
     private let folder: String
     private var done: [String] = []
 
-    static func run(_ options: Options) throws(Failure) -> ExitStatus {
+    /// - Parameter signals: where an interrupt comes; nil: it ends the program.
+    static func run(_ options: Options, _ signals: Signals?) throws(Failure) -> ExitStatus {
         let path = try Search.connect(options).path
         guard let slash = path.lastIndex(of: "/") else {
             throw Failure(.usage, "\(path) says nothing of the other nodes: name the directory of the cluster with --directory")
         }
-        var rolling = Rolling(options: options, folder: String(path[...slash]))
+        var rolling = Rolling(options: options, signals: signals, folder: String(path[...slash]))
         return try rolling.run(through: path)
     }
 
-    private init(options: Options, folder: String) {
+    private init(options: Options, signals: Signals?, folder: String) {
         self.options = options
+        self.signals = signals
         self.folder = folder
     }
 
     private func socket(_ name: String) -> String { "\(folder)admin-\(name).sock" }
 
     private mutating func run(through path: String) throws(Failure) -> ExitStatus {
-        let status = try Self.ask(["status"], at: path, options)
+        let status = try ask(["status"], at: path)
         guard case .ok? = status.last else {
             throw Failure(.failure, "no node is restarted, since not all is well: \(Self.sentence(status)); see status and node list")
         }
@@ -62,7 +65,7 @@ struct Rolling {
     }
 
     private func list(at path: String) throws(Failure) -> [Node] {
-        let reply = try Self.ask(["node", "list"], at: path, options)
+        let reply = try ask(["node", "list"], at: path)
         guard case .ok? = reply.last else { throw Failure(.failure, "no node is restarted: \(Self.sentence(reply))") }
         var columns: [String] = []
         var nodes: [Node] = []
@@ -83,7 +86,7 @@ struct Rolling {
         for other in others {
             let reply: [ReplyLine]
             do throws(Failure) {
-                reply = try Self.ask(["node", "restart", name], at: socket(other), options)
+                reply = try ask(["node", "restart", name], at: socket(other))
             } catch {
                 last = error
                 // One that went silent in the midst of it may have told the node: it is not told twice.
@@ -99,14 +102,13 @@ struct Rolling {
     /// Nobody else can be asked: it is told, and then looked for until it serves.
     private func restartAlone(_ name: String) throws(Failure) {
         let before = try incarnation(of: name)
-        let reply = try Self.ask(["node", "restart", name], at: socket(name), options)
+        let reply = try ask(["node", "restart", name], at: socket(name))
         guard case .ok? = reply.last else { throw Failure(.failure, Self.sentence(reply)) }
         let deadline = monotonicMilliseconds() + Self.alonePatience
         while monotonicMilliseconds() < deadline {
             poll(nil, 0, 200)
             // The process id stays; the moment it was started at does not.
-            if let now = try? incarnation(of: name), now != before, case .ok? = (try? Self.ask(["status"], at: socket(name), options))?.last
-            {
+            if let now = try? incarnation(of: name), now != before, case .ok? = (try? ask(["status"], at: socket(name)))?.last {
                 return
             }
         }
@@ -114,15 +116,15 @@ struct Rolling {
     }
 
     private func incarnation(of name: String) throws(Failure) -> ReplyValue {
-        for case .fact("incarnation", let value) in try Self.ask(["node", "show", name], at: socket(name), options) { return value }
+        for case .fact("incarnation", let value) in try ask(["node", "show", name], at: socket(name)) { return value }
         throw Failure(.failure, "node \(name) does not say who it is")
     }
 
     // MARK: Asking
 
     /// One request to its end, shown to nobody.
-    private static func ask(_ words: [String], at path: String, _ options: Options) throws(Failure) -> [ReplyLine] {
-        var connection = try Connection(path, greetingWithin: min(greeting, Int64(options.timeout) * 1000))
+    private func ask(_ words: [String], at path: String) throws(Failure) -> [ReplyLine] {
+        let connection = try Connection(path, greetingWithin: min(Self.greeting, Int64(options.timeout) * 1000))
         var rest = Array((Words.line(words) + "\n").utf8)[...]
         var lines: [ReplyLine] = []
         var parser = ReplyParser()
@@ -140,7 +142,12 @@ struct Rolling {
                 var waiting = pollfd(fd: connection.descriptor, events: Int16(rest.isEmpty ? POLLIN : POLLIN | POLLOUT), revents: 0)
                 let left = lastHeard + Int64(options.timeout) * 1000 - monotonicMilliseconds()
                 guard left > 0 else { throw Failure(.noConnection, "\(path): no answer in \(options.timeout) s") }
-                guard poll(&waiting, 1, Int32(clamping: left)) > 0, waiting.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 else {
+                if signals?.interrupts() == true {
+                    throw Failure(.failure, "interrupted: what was begun goes on; see node list")
+                }
+                guard poll(&waiting, 1, Int32(clamping: signals == nil ? left : min(left, 200))) > 0,
+                    waiting.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0
+                else {
                     continue
                 }
                 lastHeard = monotonicMilliseconds()

@@ -8,8 +8,14 @@ enum Search {
     private static let patience: Int64 = 2000
 
     /// The socket asked for, or of a directory the first that greets.
-    static func connect(_ options: Options) throws(Failure) -> Connection {
-        let (sockets, place) = try candidates(options)
+    ///
+    /// - Parameter first: the socket that answered last; the others beside it are tried then too.
+    static func connect(_ options: Options, first: String? = nil) throws(Failure) -> Connection {
+        var (sockets, place) = try candidates(options)
+        if let first {
+            if let directory = cluster(of: first), let beside = try? Search.sockets(of: directory) { (sockets, place) = beside }
+            sockets = [first] + sockets.filter { $0 != first }
+        }
         var failures: [String] = []
         for (index, socket) in sockets.enumerated() {
             do {
@@ -22,6 +28,14 @@ enum Search {
         }
         let sentence = failures.count == 1 ? failures[0] : "no node answers in \(place): " + failures.joined(separator: "; ")
         throw Failure(.noConnection, sentence)
+    }
+
+    /// The directory of the cluster to which a socket belongs, by its path.
+    static func cluster(of socket: String) -> String? {
+        guard let slash = socket.lastIndex(of: "/") else { return nil }
+        let run = socket[..<slash]
+        guard run.hasSuffix("/run") else { return nil }
+        return String(run.dropLast(4))
     }
 
     private static func candidates(_ options: Options) throws(Failure) -> (sockets: [String], place: String) {

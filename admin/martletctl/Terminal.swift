@@ -4,8 +4,13 @@ internal import Glibc
 /// The person's side: asking for a password, and showing progress.
 enum Terminal {
     /// A password: asked for twice on a terminal, without showing it; else the first line of standard input.
-    static func password() throws(Failure) -> [UInt8] {
-        guard isatty(STDIN_FILENO) == 1 else { return try firstLine() }
+    static func password(_ input: Input) throws(Failure) -> [UInt8] {
+        guard input.isTerminal else {
+            guard var line = try input.line() else { throw noPassword }
+            if line.last == UInt8(ascii: "\r") { line.removeLast() }
+            guard !line.isEmpty, line.count <= Words.longestRequest else { throw noPassword }
+            return line
+        }
         let first = try hidden("Password: ")
         guard !first.isEmpty else { throw Failure(.usage, "the password is empty: nothing was done") }
         guard try hidden("Once more: ") == first else { throw Failure(.failure, "the two passwords differ: nothing was done") }
@@ -13,28 +18,14 @@ enum Terminal {
     }
 
     /// Whether the person says yes. Where standard input is no terminal nobody is asked: a script says `--yes`.
-    static func consent() -> Bool {
-        guard isatty(STDIN_FILENO) == 1 else { return false }
+    static func consent(_ input: Input) -> Bool {
+        guard input.isTerminal else { return false }
         Output.error("Go on? Write yes: ")
-        return (try? firstLine()) == Array("yes".utf8)
+        return (try? input.line()) == Array("yes".utf8)
     }
 
-    private static func firstLine() throws(Failure) -> [UInt8] {
-        var line: [UInt8] = []
-        var byte: UInt8 = 0
-        while line.count <= Words.longestRequest {
-            // Byte by byte, so that what stands behind the line is left to whoever reads next.
-            let count = read(STDIN_FILENO, &byte, 1)
-            if count < 0, errno == EINTR { continue }
-            guard count == 1, byte != UInt8(ascii: "\n") else { break }
-            line.append(byte)
-        }
-        if line.last == UInt8(ascii: "\r") { line.removeLast() }
-        guard !line.isEmpty, line.count <= Words.longestRequest else {
-            throw Failure(.usage, "standard input does not begin with a line that is a password: nothing was done")
-        }
-        return line
-    }
+    private static let noPassword = Failure(
+        .usage, "standard input does not begin with a line that is a password: nothing was done")
 
     /// A line typed without being shown. The terminal gives each key at once, so that an interrupt still puts its state back.
     private static func hidden(_ prompt: String) throws(Failure) -> [UInt8] {

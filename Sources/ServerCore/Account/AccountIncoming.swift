@@ -219,6 +219,7 @@ extension Account {
     private func keep(_ stanza: inout Stanza, _ ticket: Ticket?, origin: UInt64, sessions: Int) -> UInt64 {
         let isArchived = belongsInArchive(stanza, peer: stanza.from)
         guard let kept = write(stanza, isArchived ? [.owed, .archived] : .owed, peer: stanza.from, ticket, origin: origin) else { return 0 }
+        shard.metrics.keptMessages.increment()
         trace(.kept, stanza, "by \(jid), owed as \(kept.sequence)")
         if isArchived { trace(.archived, stanza, "by \(jid) as \(archiveIDs.id(kept.sequence))") }
         inbox.add(OwedMessage(kept.sequence, bytes: kept.bytes, isArchived: isArchived), sessions: sessions, origin: Origin(ticket))
@@ -226,12 +227,17 @@ extension Account {
         return kept.sequence
     }
 
+    /// Microseconds by which a stamp may be ahead of the clock before that is counted: then the clock was set back.
+    private static let toleratedHaste: Int64 = 5_000_000
+
     /// Writes a message's one record. Returns its number and the size of its row; nil when there is no account.
     func write(
         _ stanza: Stanza, _ flags: MessageRecord.Flags, peer: JID?, _ ticket: Ticket?, origin: UInt64, waits: Bool = true
     ) -> (sequence: UInt64, bytes: Int)? {
         guard let rows else { return nil }
-        let stamp = max(core.clock.now, Int64(bitPattern: lastMessage) &+ 1)
+        let now = core.clock.now
+        let stamp = max(now, Int64(bitPattern: lastMessage) &+ 1)
+        if stamp &- now > Self.toleratedHaste { shard.metrics.stampsAhead.increment() }
         let message = UInt64(bitPattern: stamp)
         lastMessage = message
         var encoded: [UInt8] = []

@@ -54,14 +54,18 @@ extension Account {
         if note.isDetached, !wasDetached { resource.detachedSince = shard.loop.now }
         guard note.isWaiting, !wasWaiting else { return }
         let bound = core.settings.sessions.detachedPerAccount
-        while resources.count(where: \.isWaiting) > bound, let oldest = oldestDetached { endSession(oldest, .expired) }
+        while resources.count(where: \.isWaiting) > bound, let oldest = oldestDetached, oldest.isWaiting {
+            endSession(oldest, .expired)
+        }
         // What its client did not acknowledge waits, and nobody was told.
         leftUnread(resource)
     }
 
-    /// The session that waits longest for its client.
+    /// The session that waits longest for its client; one whose client is expected only where there is no other.
     var oldestDetached: Resource? {
-        resources.filter { $0.isWaiting && $0.move == nil }.min { $0.detachedSince < $1.detachedSince }
+        resources.filter { $0.isDetached && $0.move == nil }.min {
+            ($0.isWaiting ? 0 : 1, $0.detachedSince) < ($1.isWaiting ? 0 : 1, $1.detachedSince)
+        }
     }
 
     func resume(_ request: ResumeRequest) {

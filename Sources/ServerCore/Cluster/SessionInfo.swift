@@ -1,4 +1,5 @@
-public import Stanzas
+import Stanzas
+import XMLStream
 
 /// One session as the administrator sees it.
 public struct SessionInfo: Sendable, Equatable {
@@ -23,62 +24,52 @@ public struct SessionInfo: Sendable, Equatable {
     public var held: Int
     /// Milliseconds since the client last sent a stanza.
     public var idleMilliseconds: UInt64
+    /// Stanzas that wait for socket, acknowledgement or an inactive client.
+    public var waiting: Int
+    /// Stanzas a second from and to the client, over the last minute.
+    public var perSecondIn: Float
+    public var perSecondOut: Float
+    /// Whether its socket is read; not while too much is unhandled, or it sends too fast.
+    public var isReading: Bool
+    public var unhandledBytes: Int
+    public var heldBytes: Int
+    /// Bytes that the session takes of the memory of its node, estimated.
+    public var memory: Int
+    /// Whether it gets copies of messages (XEP-0280).
+    public var hasCarbons: Bool
+    /// What the client calls itself, and the installation it is (XEP-0388); nil where it does not say.
+    public var client: String?
+    public var device: String?
+    /// What its presence says; nil while it is not available, or was not asked for.
+    public var presence: Presence?
     /// Stream management; nil: off.
     public var management: Management?
+
+    /// The presence of a session, in short.
+    public struct Presence: Sendable, Equatable {
+        /// "available" where it says no more.
+        public var show: String
+        public var priority: Int8
+        /// `node#ver` of its capabilities (XEP-0115); empty where it announces none.
+        public var capabilities: String
+    }
 
     /// How stream management stands (XEP-0198).
     public struct Management: Sendable, Equatable {
         public var isResumable: Bool
         /// Seconds for which the session has waited for its client; nil while it has a socket.
         public var detachedSeconds: UInt64?
-        /// Stanzas that the client has not acknowledged.
+        /// Seconds for which it will still wait; nil while it has a socket.
+        public var secondsLeft: UInt64?
+        /// Seconds for which it would wait.
+        public var seconds: Int
+        /// Stanzas that the client has not acknowledged, and their bytes.
         public var unacked: Int
+        public var unackedBytes: Int
         /// Stanzas from the client that are handled, as it counts.
         public var handled: UInt32
         /// Stanzas to the client that it acknowledged.
         public var acknowledged: UInt32
-    }
-}
-
-/// Which sessions a question is about.
-public struct SessionFilter: Sendable, Equatable {
-    /// Bare or full JID.
-    public var jid: JID?
-    public var host: String?
-    /// Name of a node.
-    public var node: String?
-    public init(jid: JID? = nil, host: String? = nil, node: String? = nil) {
-        self.jid = jid
-        self.host = host
-        self.node = node
-    }
-
-    private static let kind: UInt8 = 1
-
-    /// The question, for `Shard.ask`.
-    public var question: [UInt8] {
-        var writer = ByteWriter()
-        writer.uint8(Self.kind)
-        writer.string(jid?.description ?? "")
-        writer.string(host ?? "")
-        writer.string(node ?? "")
-        return writer.bytes
-    }
-
-    init?(_ question: [UInt8]) {
-        var reader = ByteReader(question)
-        guard (try? reader.uint8()) == Self.kind, let jid = try? reader.string(), let host = try? reader.string(),
-            let node = try? reader.string()
-        else {
-            return nil
-        }
-        self.init(jid: jid.isEmpty ? nil : try? JID(jid), host: host.isEmpty ? nil : host, node: node.isEmpty ? nil : node)
-    }
-
-    func matches(_ session: Session) -> Bool {
-        if let jid, session.fullJID != jid, session.account != jid { return false }
-        if let host, session.account.domain != host { return false }
-        return true
     }
 }
 
@@ -106,12 +97,33 @@ extension SessionInfo {
         writer.uint8(isActive ? 1 : 0)
         writer.count(held)
         writer.uint64(idleMilliseconds)
+        writer.count(waiting)
+        writer.uint32(perSecondIn.bitPattern)
+        writer.uint32(perSecondOut.bitPattern)
+        writer.bool(isReading)
+        writer.count(unhandledBytes)
+        writer.count(heldBytes)
+        writer.count(memory)
+        writer.bool(hasCarbons)
+        writer.optional(client)
+        writer.optional(device)
+        writer.bool(presence != nil)
+        if let presence {
+            writer.string(presence.show)
+            writer.uint8(UInt8(bitPattern: presence.priority))
+            writer.string(presence.capabilities)
+        }
         writer.bool(management != nil)
         guard let management else { return }
         writer.bool(management.isResumable)
         writer.bool(management.detachedSeconds != nil)
-        if let seconds = management.detachedSeconds { writer.uint64(seconds) }
+        if let seconds = management.detachedSeconds {
+            writer.uint64(seconds)
+            writer.uint64(management.secondsLeft ?? 0)
+        }
+        writer.count(management.seconds)
         writer.count(management.unacked)
+        writer.count(management.unackedBytes)
         writer.uint32(management.handled)
         writer.uint32(management.acknowledged)
     }
@@ -143,52 +155,60 @@ extension SessionInfo {
         isActive = try reader.uint8() != 0
         held = try reader.count()
         idleMilliseconds = try reader.uint64()
+        waiting = try reader.count()
+        perSecondIn = Float(bitPattern: try reader.uint32())
+        perSecondOut = Float(bitPattern: try reader.uint32())
+        isReading = try reader.bool()
+        unhandledBytes = try reader.count()
+        heldBytes = try reader.count()
+        memory = try reader.count()
+        hasCarbons = try reader.bool()
+        client = try reader.optional()
+        device = try reader.optional()
+        if try reader.bool() {
+            presence = Presence(
+                show: try reader.string(), priority: Int8(bitPattern: try reader.uint8()), capabilities: try reader.string())
+        }
         guard try reader.bool() else { return }
+        let isResumable = try reader.bool()
+        let isDetached = try reader.bool()
         management = Management(
-            isResumable: try reader.bool(), detachedSeconds: try reader.bool() ? try reader.uint64() : nil, unacked: try reader.count(),
-            handled: try reader.uint32(), acknowledged: try reader.uint32())
-    }
-
-    /// The sessions in one part of an answer.
-    public static func decode(_ part: [UInt8]) throws(CodecError) -> [SessionInfo] {
-        var reader = ByteReader(part)
-        var all: [SessionInfo] = []
-        while !reader.isAtEnd { all.append(try SessionInfo(from: &reader)) }
-        return all
+            isResumable: isResumable, detachedSeconds: isDetached ? try reader.uint64() : nil,
+            secondsLeft: isDetached ? try reader.uint64() : nil, seconds: try reader.count(), unacked: try reader.count(),
+            unackedBytes: try reader.count(), handled: try reader.uint32(), acknowledged: try reader.uint32())
     }
 }
 
-extension Shard {
-    /// Answers a question about this shard, in parts that fit a frame.
-    func answers(to question: [UInt8]) -> [(part: [UInt8], last: Bool)] {
-        if let components = componentAnswers(to: question) { return components }
-        guard let filter = SessionFilter(question) else { return [(answerer?(question) ?? [], true)] }
-        guard filter.node == nil || filter.node == core.nodeName else { return [([], true)] }
-        var parts: [(part: [UInt8], last: Bool)] = []
-        var writer = ByteWriter()
-        for session in allSessions where session.bind != nil && session.ended == nil && filter.matches(session) {
-            info(of: session).encode(into: &writer)
-            if writer.bytes.count > 131_072 {
-                parts.append((writer.bytes, false))
-                writer = ByteWriter()
-            }
-        }
-        parts.append((writer.bytes, true))
-        return parts
-    }
-
-    private func info(of session: Session) -> SessionInfo {
-        SessionInfo(
-            jid: session.fullJID.description, node: core.node, nodeName: core.nodeName, loop: address.loop, facts: session.facts,
-            since: session.since, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut, unhandled: session.unhandled,
-            queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil, isActive: session.isActive,
-            held: session.stanzasHeld,
-            idleMilliseconds: loop.now.milliseconds(since: session.lastActivity),
+extension SessionInfo {
+    /// - Parameter isDetailed: with what its presence says, which has to be read for it.
+    init(_ session: Session, isDetailed: Bool) {
+        let shard = session.shard
+        let now = shard.loop.now
+        let (perSecondIn, perSecondOut) = session.rates
+        self.init(
+            jid: session.fullJID.description, node: shard.core.node, nodeName: shard.core.nodeName, loop: shard.address.loop,
+            facts: session.facts, since: session.since, stanzasIn: session.stanzasIn, stanzasOut: session.stanzasOut,
+            unhandled: session.unhandled, queuedBytes: session.bytesWaiting, isAvailable: session.presence.available != nil,
+            isActive: session.isActive, held: session.stanzasHeld, idleMilliseconds: session.idleMilliseconds,
+            waiting: session.stanzasUnderWay, perSecondIn: perSecondIn, perSecondOut: perSecondOut, isReading: session.reading,
+            unhandledBytes: session.inbound.bytes, heldBytes: session.clientState.bytes, memory: session.memoryEstimate,
+            hasCarbons: session.flags & Resource.Flags.carbons.rawValue != 0, client: session.terms.client, device: session.terms.device,
+            presence: isDetailed ? session.presence.available.map(Presence.init) : nil,
             management: session.management.map { management in
-                SessionInfo.Management(
+                Management(
                     isResumable: management.id != nil,
-                    detachedSeconds: session.detachedSince.map { loop.now.milliseconds(since: $0) / 1000 },
-                    unacked: management.ledger.count, handled: management.handled, acknowledged: management.ledger.acknowledgedThrough)
+                    detachedSeconds: session.detachedSince.map { now.milliseconds(since: $0) / 1000 },
+                    secondsLeft: session.detachedUntil.map { $0.milliseconds(since: now) / 1000 }, seconds: management.seconds,
+                    unacked: management.ledger.count, unackedBytes: management.ledger.bytes, handled: management.handled,
+                    acknowledged: management.ledger.acknowledgedThrough)
             })
+    }
+}
+
+extension SessionInfo.Presence {
+    init(_ presence: Stanza) {
+        let shown = presence.payload.facts.first(.show).flatMap { presence.payload.element(of: $0)?.text }
+        let capabilities = CapabilityAnnouncement(presence).map { "\($0.node)#\($0.ver)" }
+        self.init(show: shown ?? "available", priority: Account.priority(of: presence), capabilities: capabilities ?? "")
     }
 }

@@ -86,7 +86,7 @@ extension Turn {
     /// this loop.
     public func sessions(_ filter: SessionFilter, then: @escaping (_ sessions: [SessionInfo], _ silentNodes: Int) -> Void) {
         var found: [SessionInfo] = []
-        account.shard.ask(filter.question, part: { found += (try? SessionInfo.decode($0)) ?? [] }, done: { then(found, $0.count) })
+        account.shard.ask(filter.question, part: { found += (try? SessionPart($0))?.sessions ?? [] }, done: { then(found, $0.count) })
     }
 
     /// Sends one stanza to many local accounts: one letter for each loop that is home to some of them.

@@ -63,12 +63,12 @@ public struct ComponentInfo: Sendable, Equatable {
 
 extension Shard {
     /// The components that are connected here, when that is the question.
-    func componentAnswers(to question: [UInt8]) -> [(part: [UInt8], last: Bool)]? {
+    func componentAnswer(to question: [UInt8]) -> [UInt8]? {
         guard question == ComponentInfo.question else { return nil }
         var writer = ByteWriter()
         for session in componentSessions.values where session.isBound {
             ComponentInfo(session, nodeName: core.nodeName).encode(into: &writer)
         }
-        return [(writer.bytes, true)]
+        return writer.bytes
     }
 }

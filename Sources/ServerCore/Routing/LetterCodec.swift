@@ -315,7 +315,8 @@ enum LetterCodec {
         case .resume:
             return .resume(
                 ResumeRequest(
-                    account: try r.jid(), previd: try r.string(), session: try r.session(), sheltered: try r.bool() ? try r.session() : nil))
+                    account: try r.jid(), previd: try r.string(), session: try r.session(), sheltered: try r.bool() ? try r.session() : nil)
+            )
         case .moved:
             return .moved(
                 account: try r.jid(), from: try r.session(), to: try r.session(), state: try r.bool() ? try SessionState(&r) : nil)

@@ -13,8 +13,14 @@ public struct BindTerms: Sendable, Equatable {
     /// (XEP-0386 §3.2). Means nothing on a host that does not archive.
     public var readsArchive: Bool
 
-    public init(device: String? = nil, replacesDevice: Bool = false, carbons: Bool = false, readsArchive: Bool = false) {
+    /// What the client and its device call themselves (XEP-0388 §2.3), for the administrator.
+    public var client: String?
+
+    public init(
+        device: String? = nil, replacesDevice: Bool = false, carbons: Bool = false, readsArchive: Bool = false, client: String? = nil
+    ) {
         self.device = device
+        self.client = client
         self.replacesDevice = replacesDevice
         self.carbons = carbons
         self.readsArchive = readsArchive
@@ -29,12 +35,14 @@ extension ByteWriter {
         bool(terms.replacesDevice)
         bool(terms.carbons)
         bool(terms.readsArchive)
+        optional(terms.client)
     }
 }
 
 extension ByteReader {
     mutating func terms() throws(CodecError) -> BindTerms {
-        BindTerms(device: try optional(), replacesDevice: try bool(), carbons: try bool(), readsArchive: try bool())
+        BindTerms(
+            device: try optional(), replacesDevice: try bool(), carbons: try bool(), readsArchive: try bool(), client: try optional())
     }
 }
 

@@ -70,6 +70,7 @@ public final class Session {
     public internal(set) var stanzasIn: UInt64 = 0
     public internal(set) var stanzasOut: UInt64 = 0
     public internal(set) var lastActivity: MonotonicTime
+    var rate: SessionRate
     /// What a new home must know of the client's presence.
     var presence = PresenceMemory()
     /// Bits of `Resource.Flags`: what the home must know.
@@ -102,6 +103,7 @@ public final class Session {
         bindCompletion = completion
         since = shard.core.clock.now
         lastActivity = shard.loop.now
+        rate = SessionRate(at: lastActivity)
         out.reserveCapacity(512)
     }
 
@@ -119,6 +121,7 @@ public final class Session {
         terms = state.terms
         lastFacts = facts
         lastActivity = shard.loop.now
+        rate = SessionRate(at: lastActivity, stanzasIn: state.stanzasIn, stanzasOut: state.stanzasOut)
         stanzasIn = state.stanzasIn
         stanzasOut = state.stanzasOut
         deliveredThrough = state.deliveredThrough

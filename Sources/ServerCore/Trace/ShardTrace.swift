@@ -21,14 +21,15 @@ extension Shard {
         ask(TraceOrder.ending(order.id), part: { _ in }, done: { _ in })
     }
 
-    /// Answers a question of another shard, at once or over many turns.
+    /// Answers a question that the node itself does not: at once, or over many turns.
     func answer(_ question: [UInt8], id: UInt64, to asker: ShardAddress) {
         if let order = TraceOrder(question) { return beginTrace(order, question: id, asker) }
         if let over = TraceOrder.ended(by: question) {
             tracer?.end { trace, _ in trace == over }
             return post(.answer(id: id, part: [], last: true), to: asker)
         }
-        for (part, last) in answers(to: question) { post(.answer(id: id, part: part, last: last), to: asker) }
+        if let filter = SessionFilter(question) { return scanSessions(filter, question: id, asker: asker) }
+        post(.answer(id: id, part: componentAnswer(to: question) ?? answerer?(question) ?? [], last: true), to: asker)
     }
 
     private func beginTrace(_ order: TraceOrder, question: UInt64, _ asker: ShardAddress) {

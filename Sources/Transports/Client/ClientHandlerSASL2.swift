@@ -179,7 +179,8 @@ extension ClientHandler {
 
     private func bindInline(_ account: JID) {
         guard let wish = stream.request?.bind else { return complete(.unbound) }
-        let terms = BindTerms(device: device, replacesDevice: true, carbons: wish.carbons, readsArchive: true)
+        let terms = BindTerms(
+            device: device, replacesDevice: true, carbons: wish.carbons, readsArchive: true, client: stream.request?.agent?.name)
         let resource = clients.shard.resource(account: account, tag: wish.tag, device: device)
         session = clients.shard.bind(account: account, resource: resource, terms: terms, connection: self) { [self] result in
             switch result {

@@ -9,7 +9,7 @@ struct Commands: Sendable {
     var core: Core { context.core }
 
     func run(_ invocation: Invocation, secret: String, _ sink: ReplySink) {
-        if invocation.command.effect == .writes {
+        if invocation.changes {
             context.log.notice(
                 "admin command", metadata: ["command": "\(invocation.command.name)", "jid": "\(invocation.text("JID") ?? "")"])
         }
@@ -49,6 +49,7 @@ struct Commands: Sendable {
         case "session list": listSessions(invocation, sink)
         case "session show": showSession(invocation, sink)
         case "session kick": kick(invocation, sink)
+        case "top": top(invocation, sink)
         case "trace": trace(invocation, sink)
         case "component list": listComponents(sink)
         case "component kick": kickComponent(invocation, sink)

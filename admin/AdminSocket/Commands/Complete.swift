@@ -52,7 +52,7 @@ extension Commands {
         let filter = SessionFilter(jid: bare.flatMap { try? JID($0) })
         shard.enter { shard in
             shard.ask(
-                filter.question, part: { part in words.add(((try? SessionInfo.decode(part)) ?? []).lazy.map(\.jid)) },
+                filter.question, part: { part in words.add(((try? SessionPart(part))?.sessions ?? []).lazy.map(\.jid)) },
                 done: { silent in end(words, silent, sink) })
         }
     }

@@ -50,6 +50,7 @@ extension Commands {
         Reload.run(core: core, isDry: isDry) { outcome in
             switch outcome {
             case .refused(let sentences): Self.refuse(sentences, "nothing was changed, on any node", sink)
+            case .busy: sink.fail(.refused, "nothing was changed: another reload is under way; try again in a moment")
             case .done(let changes, let warnings):
                 let count = changes.count { $0.effect == .live }
                 sink.end { reply in

@@ -52,7 +52,7 @@ extension Commands {
                 for facts in nodes {
                     for shown in LogArea.allCases where area == "all" || shown.rawValue == area {
                         reply.row(
-                            facts["node"], .text(shown.rawValue), facts[shown.rawValue], facts["configured." + shown.rawValue],
+                            facts["node"], .text(shown.rawValue), facts["level." + shown.rawValue], facts["configured." + shown.rawValue],
                             .text(shown.says))
                     }
                 }

@@ -211,7 +211,7 @@ private final class TraceRun: @unchecked Sendable {
     private func endSoon() {
         guard !isEnding else { return }
         isEnding = true
-        loop.scheduleTask(in: Self.patience) { self.finish("as many as were asked for") }
+        loop.scheduleTask(in: Self.patience) { self.finish("by its count") }
     }
 
     private func allEnded(_ id: UInt64, _ silent: Set<UInt64>) {
@@ -226,7 +226,7 @@ private final class TraceRun: @unchecked Sendable {
         show(merge.takeAll())
         isOver = true
         endEverywhere()
-        let sentence = "\(total) stanzas, \(stations) stations; ended \(reason)"
+        let sentence = "\(total == 1 ? "1 stanza" : "\(total) stanzas"), \(stations) stations; ended \(reason)"
         sink.end { reply in
             if let complaint = complaint() { reply.warning(complaint) }
             if silent.isEmpty {
@@ -239,6 +239,7 @@ private final class TraceRun: @unchecked Sendable {
 
     /// Nobody listens any more.
     private func stop() {
+        guard !isOver else { return }
         isOver = true
         endEverywhere()
     }
