@@ -21,8 +21,6 @@ final class PortableState {
         var open: [(name: String, namespace: String)] = []
         var isTooLarge = false
         var isUnbound = false
-        /// Whether the tag written last still lacks its end.
-        var isInTag = false
     }
 
     private let expecting: PortableReader.Root
@@ -175,7 +173,6 @@ final class PortableState {
         let outer = part?.open.last?.namespace ?? "jabber:client"
         part?.open.append((name, namespace))
         guard part?.isTooLarge == false else { return }
-        endTag()
         part?.writer.raw("<")
         part?.writer.raw(name)
         if namespace != outer { part?.writer.attribute("xmlns", namespace) }
@@ -188,21 +185,25 @@ final class PortableState {
             }
             part?.writer.attribute((prefixes[item.namespace] ?? "") + item.name, item.value)
         }
-        part?.isInTag = true
+        part?.writer.raw(">")
+        let end = part?.writer.bytes.count ?? 0
+        part?.start = end
         bound()
     }
 
-    /// Something follows inside the element that was opened last.
-    private func endTag() {
-        guard part?.isInTag == true else { return }
-        part?.writer.raw(">")
-        part?.isInTag = false
+    /// What is empty is written as one tag, so that it comes out as it went in.
+    private func close(_ name: String) {
+        guard let part, part.writer.bytes.count == part.start else {
+            self.part?.writer.end(name)
+            return
+        }
+        self.part?.writer.bytes.removeLast()
+        self.part?.writer.raw("/>")
     }
 
     private func bound() {
         guard let size = part?.writer.bytes.count, size > Portable.partBytes else { return }
         part?.isTooLarge = true
-        part?.isInTag = false
         part?.writer = XMLWriter()
     }
 
@@ -214,12 +215,7 @@ final class PortableState {
         }
         guard part != nil else { return endFrame() }
         guard let closing = part?.open.popLast() else { return }
-        if part?.isInTag == true {
-            part?.writer.raw("/>")
-            part?.isInTag = false
-        } else if part?.isTooLarge == false {
-            part?.writer.end(closing.name)
-        }
+        if part?.isTooLarge == false { close(closing.name) }
         bound()
         guard let whole = part, whole.open.isEmpty else { return }
         part = nil
@@ -240,7 +236,6 @@ final class PortableState {
 
     fileprivate func text(_ bytes: UnsafeBufferPointer<UInt8>) {
         guard fault == nil, skipped == 0, part?.isTooLarge == false else { return }
-        endTag()
         part?.writer.text(String(decoding: bytes, as: UTF8.self))
         bound()
     }

@@ -113,11 +113,6 @@ public struct PortableWriter {
         stanza.write(into: &xml.bytes, xmlns: NS.client)
     }
 
-    /// What the ids of archived messages were made with, so that an import into this server keeps them: ahead of all messages.
-    public mutating func archiveIDs(key: UInt64) {
-        xml.empty("archive-ids", xmlns: Portable.own, ("key", String(key, radix: 16)))
-    }
-
     /// §4.11.
     public mutating func beginArchive() { xml.start("archive", xmlns: Portable.archive) }
 

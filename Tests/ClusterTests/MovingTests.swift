@@ -99,9 +99,12 @@ extension ClusterTests {
             #expect(back.status == 0 && back.text.contains("the import made 3 accounts"), "\(back)")
             let second = cluster.directory + "/second.xml"
             #expect(try cluster.ctl(["export", "xep0227", second, "--host", "capulet.lit"]).status == 0)
-            let after = try Self.lines(String(contentsOfFile: second, encoding: .utf8))
-            for (before, after) in zip(Self.lines(first), after) { #expect(before == after) }
-            #expect(after.count == Self.lines(first).count)
+            let (before, after) = (Self.lines(first), try Self.lines(String(contentsOfFile: second, encoding: .utf8)))
+            for (line, other) in zip(before, after) {
+                let same = zip(line, other).prefix { $0 == $1 }.count
+                #expect(line == other, "from \(same) on: \(line.dropFirst(same).prefix(200)) against \(other.dropFirst(same).prefix(200))")
+            }
+            #expect(before.count == after.count)
             let one = try cluster.ctl(["export", "xep0227", "-", "--user", "juliet@capulet.lit"])
             #expect(one.text.contains("<user name='juliet'>") && !one.text.contains("name='romeo'"))
 

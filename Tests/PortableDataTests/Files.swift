@@ -55,8 +55,6 @@ func users(_ events: [PortableReader.Event]) throws -> [FileUser] {
         case .host(_, let jid): host = jid
         case .user(_, let xml): users.append(FileUser(user: try PortableUser(xml, host: host)))
         case .part(_, let place, let xml):
-            // A file of parts alone.
-            guard !users.isEmpty else { continue }
             let last = users.count - 1
             // A file of things alone is of no account.
             if last < 0 { continue }

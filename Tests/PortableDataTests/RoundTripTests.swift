@@ -68,7 +68,6 @@ import XMLStream
             writer.offline(stanza, stamp: DateTime(microseconds: 1_000_000 + Int64(index)), id: index == 2 ? "00ff" : nil, of: account)
         }
         writer.endOffline()
-        writer.archiveIDs(key: 0xFEDC_BA98_7654_3210)
         writer.beginArchive()
         for (index, stanza) in archived.enumerated() {
             writer.archived(id: "id\(index)", stamp: DateTime(microseconds: 5_000_001 + Int64(index))) {

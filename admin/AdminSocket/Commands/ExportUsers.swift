@@ -171,8 +171,7 @@ private final class PortableExport: Sendable {
             if let card { state.writer.vCard(card) }
             if !elements.isEmpty { state.writer.privateElements(elements) }
             if let blocked = account.items[.blocked]?.keys, !blocked.isEmpty { state.writer.blocked(blocked.sorted()) }
-            state.writer.archiveIDs(key: record.archiveKey)
-            state.writer.beginOffline()
+            state.writer.beginOffline(key: record.archiveKey)
             state.rest = Rest(jid: jid, rows: rows, key: record.archiveKey, owed: account.owed[...], last: archiveEnd)
         }
     }
