@@ -19,6 +19,8 @@ final class PortableState {
         var kind: String
         var writer = XMLWriter()
         var open: [(name: String, namespace: String)] = []
+        /// Where the start tag ends that was written last.
+        var start = 0
         var isTooLarge = false
         var isUnbound = false
     }

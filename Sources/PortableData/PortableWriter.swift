@@ -92,7 +92,13 @@ public struct PortableWriter {
     }
 
     /// §4.5.
-    public mutating func beginOffline() { xml.start("offline-messages") }
+    ///
+    /// - Parameter key: what the ids of archived messages were made with, so that an import into this server keeps them. It comes before
+    ///   all messages, since those that wait may be archived, too.
+    public mutating func beginOffline(key: UInt64) {
+        xml.empty("archive-ids", xmlns: Portable.own, ("key", String(key, radix: 16)))
+        xml.start("offline-messages")
+    }
 
     public mutating func endOffline() { xml.end("offline-messages") }
 

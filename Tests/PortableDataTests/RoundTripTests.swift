@@ -63,7 +63,7 @@ import XMLStream
         writer.request(Stanza(kind: .presence, type: .subscribe, from: try JID("paris@verona.lit"), to: account))
         writer.privateElements([Array("<a xmlns='b:c'>x</a>".utf8), Array("<inherits/>".utf8)])
         writer.blocked(blocked.map(\.description))
-        writer.beginOffline()
+        writer.beginOffline(key: 0xFEDC_BA98_7654_3210)
         for (index, stanza) in offline.enumerated() {
             writer.offline(stanza, stamp: DateTime(microseconds: 1_000_000 + Int64(index)), id: index == 2 ? "00ff" : nil, of: account)
         }
