@@ -1,15 +1,14 @@
 import AdminLanguage
-import Foundation
+import TestKit
 import Testing
 
 /// The rule of the house for commands, kept by looking at the suites themselves.
 @Suite struct CommandTests {
     /// A command that no suite here names is one whose reply nobody has read from a real cluster.
     @Test func everyCommandIsAskedOfARealCluster() throws {
-        let folder = URL(filePath: #filePath).deletingLastPathComponent()
-        let suites = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-            .filter { $0.pathExtension == "swift" && $0.path() != #filePath }
-            .map { try String(contentsOf: $0, encoding: .utf8) }
+        let folder = ProcessMonitoring.repository() + "/Tests/ClusterTests"
+        let suites = try ScriptFolder.list(folder, suffix: ".swift").filter { $0 != "CommandTests.swift" }
+            .map { try ProcessMonitoring.text(of: folder + "/" + $0) }
         #expect(suites.count > 10)
         for command in CommandTable.all {
             let words = command.path
