@@ -37,6 +37,12 @@ extension ClusterTests {
             #expect(try other.ask(["session", "kick", "user0@\(cluster.domain)/here"]).error == .notFound)
             #expect(try other.demand("session", "list").rows.count == 2)
             try clients[1].ping("still here")
+
+            // What the node speaks, a row for each standard a module carries out.
+            let modules = try other.demand("module", "list").rows
+            #expect(
+                modules.contains { $0["module"] == .text("archive") && $0["xep"] == .text("XEP-0313") && $0["title"] != ReplyValue.none })
+            #expect(try other.ask(["module", "list", "more"]).error == .usage)
         }
 
         @Test func sharesOnePortAmongTheNodes() throws {

@@ -113,7 +113,9 @@ extension ClusterTests {
             try terminal.type("sess\tsh\tjuliet@\(cluster.domain)/\t")
             try terminal.wait(for: "a> session show \"juliet@\(cluster.domain)/on the balcony\"")
             try terminal.type("\r")
-            try terminal.wait(for: "queue_bytes")
+            try terminal.wait(for: "--more--")
+            try terminal.type("q")
+            try terminal.wait("the prompt") { $0.line == "cluster/a>" }
             try terminal.type("user show ro\t\t")
             try terminal.wait("both candidates") {
                 $0.lines.contains { $0.hasPrefix("romeo@\(cluster.domain)") && $0.contains("rosaline@\(cluster.domain)") }

@@ -1,5 +1,5 @@
 import AdminLanguage
-import Foundation
+import Glibc
 import TestKit
 import Testing
 import XMLStream
@@ -7,9 +7,7 @@ import XMLStream
 extension ClusterTests {
     /// Accounts in and out as files of XEP-0227, by the program people use.
     @Suite(.serialized) struct MovingTests {
-        private static let corpus = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(
-            path: "Corpus/xep0227"
-        ).path
+        private static let corpus = ProcessMonitoring.repository() + "/Tests/Corpus/xep0227"
 
         private static let file = """
             <?xml version='1.0'?>
@@ -47,7 +45,7 @@ extension ClusterTests {
             let cluster = try ProcessCluster(nodes: 3, settings: "archive = true\n[[host]]\ndomain = \"old.lit\"\nrequire_tls = false")
             try cluster.addAccounts(["marker"])
             let file = cluster.directory + "/verona.xml"
-            try Self.file.write(toFile: file, atomically: true, encoding: .utf8)
+            try cluster.write(Self.file, to: file)
 
             // Nothing is changed by looking.
             let dry = try cluster.ctl(["import", "xep0227", file, "--dry-run"])
@@ -90,16 +88,16 @@ extension ClusterTests {
             let out = cluster.directory + "/out.xml"
             let again1 = try cluster.ctl(["export", "xep0227", out, "--host", "capulet.lit"])
             #expect(again1.status == 0 && again1.text.contains("accounts  3"), "\(again1)")
-            let status = try FileManager.default.attributesOfItem(atPath: out)
-            #expect((status[.posixPermissions] as? Int) == 0o600)
+            var status = stat()
+            #expect(stat(out, &status) == 0 && status.st_mode & 0o777 == 0o600)
             #expect(try cluster.ctl(["export", "xep0227", out]).status == 1)
-            let first = try String(contentsOfFile: out, encoding: .utf8)
+            let first = try ProcessMonitoring.text(of: out)
             for name in ["juliet", "romeo", "marker"] { try cluster.admin(0).demand("user", "delete", "\(name)@capulet.lit") }
             let back = try cluster.ctl(["import", "xep0227", out])
             #expect(back.status == 0 && back.text.contains("the import made 3 accounts"), "\(back)")
             let second = cluster.directory + "/second.xml"
             #expect(try cluster.ctl(["export", "xep0227", second, "--host", "capulet.lit"]).status == 0)
-            let (before, after) = (Self.lines(first), try Self.lines(String(contentsOfFile: second, encoding: .utf8)))
+            let (before, after) = (Self.lines(first), try Self.lines(ProcessMonitoring.text(of: second)))
             for (line, other) in zip(before, after) {
                 let same = zip(line, other).prefix { $0 == $1 }.count
                 #expect(line == other, "from \(same) on: \(line.dropFirst(same).prefix(200)) against \(other.dropFirst(same).prefix(200))")
@@ -137,26 +135,25 @@ extension ClusterTests {
             #expect(try cluster.ctl(["import", "xep0227", "/nowhere.xml"]).status == 2)
 
             // A file that breaks off leaves an account that is shut, and a second import finishes it.
-            let whole = Self.file.replacingOccurrences(of: "capulet.lit", with: "old.lit")
-            let end = try #require(whole.range(of: "<pubsub"))
+            let whole = Self.file.replacing("capulet.lit", with: "old.lit")
+            let end = try #require(whole.firstRange(of: "<pubsub"))
             let broken = cluster.directory + "/broken.xml"
-            try String(whole[..<end.lowerBound]).write(toFile: broken, atomically: true, encoding: .utf8)
+            try cluster.write(String(whole[..<end.lowerBound]), to: broken)
             let half = try cluster.ctl(["import", "xep0227", broken])
             #expect(half.status == 3 && half.text.contains("the file breaks off in it"), "\(half)")
             #expect(try admin.demand("user", "show", "juliet@old.lit").fact("state") == .text("disabled"))
-            try whole.write(toFile: broken, atomically: true, encoding: .utf8)
+            try cluster.write(whole, to: broken)
             let rest = try cluster.ctl(["import", "xep0227", broken, "--host", "old.lit"])
             #expect(rest.text.contains("the import made 2 accounts"), "\(rest)")
             #expect(try admin.demand("user", "show", "juliet@old.lit").fact("state") == .text("enabled"))
             #expect(try admin.demand("user", "show", "juliet@old.lit").fact("messages_owed") == .integer(2))
 
             // Entities and what lies outside are never looked at.
-            try "<!DOCTYPE a [<!ENTITY b SYSTEM '/etc/passwd'>]><server-data xmlns='urn:xmpp:pie:0'/>".write(
-                toFile: broken, atomically: true, encoding: .utf8)
+            try cluster.write("<!DOCTYPE a [<!ENTITY b SYSTEM '/etc/passwd'>]><server-data xmlns='urn:xmpp:pie:0'/>", to: broken)
             #expect(try cluster.ctl(["import", "xep0227", broken]).text.contains("it has a document type"))
-            try
-                "<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='../../../etc/passwd'/></server-data>"
-                .write(toFile: broken, atomically: true, encoding: .utf8)
+            let outside = "<xi:include href='../../../etc/passwd'/>"
+            try cluster.write(
+                "<server-data xmlns='urn:xmpp:pie:0' xmlns:xi='http://www.w3.org/2001/XInclude'>\(outside)</server-data>", to: broken)
             #expect(try cluster.ctl(["import", "xep0227", broken]).text.contains("an include names a file that is not there"))
         }
     }

@@ -85,7 +85,7 @@ import Testing
             """
         // Where standard input is a socket bash takes itself for one that was called from another machine, and reads a file of its user.
         let run = try Run(["--norc", "-c", script, "bash", try Run.folder()], program: "/bin/bash")
-        #expect(run == Run(out: "show\n--node\nman man-martletd\nroster\n", status: 0))
+        #expect(run == Run(out: "show\n--node --no-tls\nman man-martletd\nroster\n", status: 0))
     }
 
     @Test(.enabled(if: access("/usr/bin/man", X_OK) == 0, "man is not installed"), arguments: ["man", "man-martletd"])

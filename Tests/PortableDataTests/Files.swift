@@ -1,18 +1,26 @@
-import Foundation
+import Glibc
 import PortableData
 import Stanzas
 
 /// The files of `Tests/Corpus/xep0227`.
 enum Corpus {
-    static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(
-        path: "Corpus/xep0227")
+    struct Unreadable: Error { var path: String }
+
+    static let folder = String(#filePath.dropLast("PortableDataTests/Files.swift".count)) + "Corpus/xep0227/"
 
     static let names = [
         "prosody/u1@capulet.lit.xml", "prosody/u3@capulet.lit.xml", "ejabberd/20261121-182639.xml",
         "ejabberd/20261121-182639_capulet_lit.xml",
     ]
 
-    static func bytes(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: folder.appending(path: name))) }
+    static func bytes(_ name: String) throws -> [UInt8] {
+        guard let file = fopen(folder + name, "re") else { throw Unreadable(path: folder + name) }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
+        return bytes
+    }
 }
 
 /// Everything a file gives, and the fault that ended it; the bytes come in pieces of the lengths that `next` says.

@@ -289,7 +289,8 @@ public final class ProcessCluster {
     /// The ends of all logs, for a failure.
     public var logTails: String { names.indices.map(logTail).joined(separator: "\n") }
 
-    func write(_ text: String, to path: String) throws {
+    /// Writes a file anew.
+    public func write(_ text: String, to path: String) throws {
         guard let file = fopen(path, "we") else { throw ProcessFailure.system(path) }
         defer { fclose(file) }
         guard fputs(text, file) >= 0 else { throw ProcessFailure.system(path) }

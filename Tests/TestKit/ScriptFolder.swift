@@ -9,7 +9,10 @@ public enum ScriptFolder {
     }
 
     /// File names, sorted.
-    public static let names: [String] = {
+    public static let names: [String] = list(path, suffix: ".xmpp")
+
+    /// The files of a folder that end so, sorted; none where there is no such folder.
+    public static func list(_ path: String, suffix: String) -> [String] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
         var names: [String] = []
@@ -17,10 +20,10 @@ public enum ScriptFolder {
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
-            if name.hasSuffix(".xmpp") { names.append(name) }
+            if name.hasSuffix(suffix) { names.append(name) }
         }
         return names.sorted()
-    }()
+    }
 
     public static func script(_ name: String) throws -> Script {
         guard let file = fopen(path + "/" + name, "r") else { throw Unreadable(description: "cannot read \(path)/\(name)") }

@@ -23,7 +23,7 @@ extension CommandTable {
             details: [
                 "Prosody writes such files with prosody-migrator (its xep0227 storage makes a folder with a file for each user), ejabberd with ejabberdctl export_piefxis DIR (a folder whose files include each other). Give the folder. Files that a file includes are followed inside the folder only; entities are never expanded.",
                 "Carried are SCRAM keys as they are and plain passwords as keys, rosters with both subscriptions and requests not answered yet, vCards, private storage, blocked addresses (also out of a default privacy list), messages not delivered yet, and archives. PEP nodes are not, nor what else the server does not know: each kind is named once with its number.",
-                "What is not taken is a line with the file, the line and the account, and the exit status is then 3. An account that is there stays as it is, unless --merge or --replace is given: so an import that was broken off is simply begun again. An account is open for logins when all of it is there.",
+                "What is not taken is a line with the file, the line and the account, and the exit status is then 3. An account that is there stays as it is, unless --merge or --replace is given: so an import that was broken off is simply begun again. The accounts are opened for logins together, at the end.",
                 "A login is offered only the hashes of which every account of the host has a key: while there are accounts that came with SCRAM-SHA-1 keys alone, the host offers SCRAM-SHA-1.",
                 "Archived messages get ids of this server, the same ones when the file is imported again. Those older than archive.days go within minutes.",
             ],

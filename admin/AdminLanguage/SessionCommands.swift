@@ -94,7 +94,7 @@ extension CommandTable {
         ],
         summary: "Show at a glance how busy the cluster is: rates, queues, latencies, loops, commits, sessions.",
         details: [
-            "On a terminal it is drawn anew every few seconds until q is pressed.",
+            "On a terminal it is drawn anew every two seconds until q is pressed.",
             "Rates are those of the seconds that were measured. Latencies are bounds: half, or all but one in a hundred, took no longer; each is a power of two, of what was measured in these seconds.",
         ],
         examples: ["top", "top --once --seconds 5", "--json top --once"])

@@ -24,7 +24,9 @@ struct Runner {
             return try Watch(options.words.dropFirst()).run(self, options)
         case "connect"?, "quit"?, "exit"?:
             throw Failure(.usage, "\(options.words[0]) is for the console: write martletctl alone to be in it")
-        default: return try ask(options)
+        default:
+            if !isScript, let watched = Top.watched(options, display) { return try Watch(watched[...]).run(self, options) }
+            return try ask(options)
         }
     }
 

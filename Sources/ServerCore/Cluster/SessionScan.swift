@@ -47,7 +47,8 @@ final class SessionScan {
         let rest = best[told...].prefix(Self.tell)
         told += rest.count
         let isLast = told == best.count
-        writer.uint64(isLast ? matching : 0)
+        // Nothing is said where there is nothing.
+        if matching > 0 { writer.uint64(isLast ? matching : 0) }
         for one in rest {
             // It may have ended meanwhile.
             guard let session = shard.sessions[one.id], session.bind != nil, session.ended == nil else { continue }

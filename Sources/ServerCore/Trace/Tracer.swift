@@ -108,17 +108,24 @@ final class Tracer {
     ///   - node: where its socket is.
     func mark(_ stanza: inout Stanza, key: UInt64, seq: UInt32, node: UInt64?) {
         var places: UInt64 = 0
+        var isWanted = false
         for index in running.indices where running[index].order.filter.matches(stanza) {
-            if let wanted = running[index].order.filter.node, wanted != node { continue }
             let bit: UInt64 = 1 << UInt64(running[index].order.place)
-            guard stanza.trace & bit == 0 else { continue }
+            if let wanted = running[index].order.filter.node {
+                guard wanted == node, stanza.trace & bit == 0 else { continue }
+            } else if stanza.trace != 0 {
+                // It was decided where it came from.
+                continue
+            }
+            isWanted = true
             guard running[index].events.count < Self.bound / 2 else {
                 running[index].skipped += 1
                 continue
             }
             places |= bit
         }
-        guard places != 0 else { return }
+        // One that is not followed is marked too, for nobody: what comes later shall not begin in the midst of its way.
+        guard isWanted else { return }
         stanza.trace = (stanza.trace == 0 ? Self.mix(key, seq) : stanza.trace) | places
     }
 

@@ -146,8 +146,8 @@ private final class PortableExport: Sendable {
             let local = jid.local
         else { return }
         let record = account.account
-        guard record.disabledReason != ImportJob.mark else {
-            return sink.write { $0.warning("\(jid) is left out: \(ImportJob.mark)") }
+        if let reason = record.disabledReason, [ImportJob.mark, ImportJob.shut].contains(reason) {
+            return sink.write { $0.warning("\(jid) is left out: \(reason)") }
         }
         let rows = AccountRows(partition: core.identity.partition(of: text), number: record.number, identity: core.identity)
         let card = try rows.item(.vcard, "", in: snapshot)

@@ -5,11 +5,14 @@ import Stanzas
 import Store
 import Synchronization
 
-/// The way of one account into the server: made shut, filled, given its password, opened. What was broken off on the way is shut still,
-/// and the next import begins it again.
+/// The way of one account into the server: made shut, filled, given its password. What was broken off on the way is marked, and the next
+/// import begins it again; what is whole is opened with all others, when all have come.
 final class ImportJob: Sendable {
     /// What a shut account says of itself until all of it is there.
     static let mark = "its import is not finished; import it again"
+    /// What it says when all of it is there, and others are still to come: a login before that would ask contacts that are not there yet,
+    /// and lose its subscriptions to them (RFC 6121 §4.3.2).
+    static let shut = "it waits for the end of its import; import again when that was broken off"
     /// Bytes of lines that are worked on at once.
     private static let batch = 262_144
 
@@ -220,19 +223,15 @@ final class ImportJob: Sendable {
             if owner.terms.isDryRun || credentials == nil && work.mode == .added { return done(credentials) }
             var last: [AccountCommand] = []
             if let credentials, credentials.encode() != work.credentials { last.append(.setCredentials(credentials.encode())) }
-            if work.mode == .new { last.append(work.disabledReason.map { .disable(reason: $0) } ?? .enable) }
+            if work.mode == .new { last.append(.disable(reason: work.disabledReason ?? Self.shut)) }
             guard !last.isEmpty else { return done(credentials) }
-            guard let credentials, !Set(credentials.keys.keys).isSuperset(of: SCRAMHash.allCases) else {
-                return send(last) { [self] _ in done(credentials) }
-            }
-            // Before somebody can log in to it: nobody is offered what it has no key for.
-            let commands = last
-            owner.announce(Set(credentials.keys.keys), of: user.jid.domain) { [self] in send(commands) { [self] _ in done(credentials) } }
+            send(last) { [self] _ in done(credentials) }
         }
     }
 
     private func done(_ credentials: Credentials?) {
         let work = state.withLock { $0.work }
+        if let credentials { owner.remember(Set(credentials.keys.keys), of: user.jid.domain) }
         owner.note { report in
             if work.mode == .new { report.made += 1 } else { report.added += 1 }
             report.reordered += work.reordered

@@ -4,6 +4,7 @@ import Logging
 import PortableData
 import ServerCore
 import Stanzas
+import Store
 import Synchronization
 
 /// `import xep0227`: what `martletctl` read out of the files, line by line.
@@ -41,12 +42,12 @@ final class PortableImport: LineConsumer {
         var isFinishing = false
         var isOver = false
         var wasFull = false
-        /// What the nodes were told.
-        var announced: Set<Announcement> = []
-        /// Who waits until they were.
-        var announcing: [Announcement: [@Sendable () -> Void]] = [:]
+        /// Hosts whose accounts came.
+        var hosts: Set<String> = []
+        var announcements: Set<Announcement> = []
     }
 
+    /// That accounts of a host come which have keys of these hashes alone.
     private struct Announcement: Hashable {
         var host: String
         var hashes: Set<SCRAMHash>
@@ -62,6 +63,8 @@ final class PortableImport: LineConsumer {
 
     /// Accounts in work.
     private static let window = 128
+    /// Accounts that are opened together.
+    private static let page = 500
     /// Bytes of lines that wait for their job.
     private static let waiting = 8 << 20
 
@@ -119,7 +122,7 @@ final class PortableImport: LineConsumer {
             state.isFinishing = true
             return state.jobs == 0
         }
-        if isOver { tell() }
+        if isOver { open() }
     }
 
     func abandon() {
@@ -147,6 +150,7 @@ final class PortableImport: LineConsumer {
                 host = .passedOver
             } else if commands.core.hosts[jid.domain] != nil {
                 host = .served(jid.domain)
+                state.withLock { _ = $0.hosts.insert(jid.domain) }
             } else {
                 host = .refused
                 refuse(line, nil, "\(jid.domain) is not a host of this server, so its users are left out; add it to the configuration")
@@ -196,31 +200,10 @@ final class PortableImport: LineConsumer {
 
     func note(_ body: (inout ImportReport) -> Void) { state.withLock { body(&$0.report) } }
 
-    /// Says to all nodes that accounts come which have keys of these hashes alone, once for each host, and then goes on: each node decides
-    /// by itself what a login is offered, and counts the accounts only now and then.
-    func announce(_ hashes: Set<SCRAMHash>, of host: String, then: @escaping @Sendable () -> Void) {
-        let announcement = Announcement(host: host, hashes: hashes)
-        let (isKnown, isFirst) = state.withLock { state in
-            if state.announced.contains(announcement) { return (true, false) }
-            state.announcing[announcement, default: []].append(then)
-            return (false, state.announcing[announcement]?.count == 1)
-        }
-        if isKnown { return then() }
-        guard isFirst else { return }
-        tellNodes(announcement) { [self] in
-            let waiting = state.withLock { state in
-                state.announced.insert(announcement)
-                return state.announcing.removeValue(forKey: announcement) ?? []
-            }
-            for body in waiting { body() }
-        }
-    }
-
-    private func tellNodes(_ announcement: Announcement, then: @escaping @Sendable () -> Void) {
-        guard let shard = commands.core.shards.first, let keys = ImportJob.nobodysKeys(announcement.hashes) else { return then() }
-        let question = NodeQuestion.accountComes(host: announcement.host, keys: keys.encode())
-        // A node that is silent counts by itself, when it is well again.
-        shard.enter { shard in shard.ask(question.bytes, part: { _ in }, done: { _ in then() }) }
+    /// Accounts of this host come that log in with these hashes.
+    func remember(_ hashes: Set<SCRAMHash>, of host: String) {
+        guard !hashes.isSuperset(of: SCRAMHash.allCases) else { return }
+        state.withLock { _ = $0.announcements.insert(Announcement(host: host, hashes: hashes)) }
     }
 
     /// Lines of this many bytes are done with.
@@ -241,13 +224,58 @@ final class PortableImport: LineConsumer {
         }
         if let progress { sink.write { $0.progress(progress, of: Int?.none) } }
         if hasRoom { room() }
-        if isOver { tell() }
+        if isOver { open() }
     }
 
     private static func takeRoom(_ state: inout State) -> Bool {
         guard state.wasFull, state.jobs <= window / 2, state.bytes <= waiting / 2 else { return false }
         state.wasFull = false
         return true
+    }
+
+    // MARK: Opening
+
+    /// All accounts are there: they are opened, those too that an import before this one left shut.
+    private func open() {
+        let (hosts, announcements) = state.withLock { ($0.hosts.sorted(), Array($0.announcements)) }
+        guard !terms.isDryRun else { return tell() }
+        announce(announcements[...]) { [self] in open(hosts[...], after: nil) }
+    }
+
+    /// Says to all nodes which hashes the accounts lack, before somebody logs in to one: each node decides by itself what is offered, and
+    /// counts the accounts only now and then. One that is silent counts by itself when it is well again.
+    private func announce(_ rest: ArraySlice<Announcement>, then: @escaping @Sendable () -> Void) {
+        guard let first = rest.first else { return then() }
+        guard let shard = commands.core.shards.first, let keys = ImportJob.nobodysKeys(first.hashes) else { return then() }
+        let question = NodeQuestion.accountComes(host: first.host, keys: keys.encode())
+        shard.enter { shard in
+            shard.ask(question.bytes, part: { _ in }, done: { _ in self.announce(rest.dropFirst(), then: then) })
+        }
+    }
+
+    private func open(_ hosts: ArraySlice<String>, after: Key?) {
+        guard let host = hosts.first else { return tell() }
+        commands.core.readers.read { [self] snapshot in
+            do throws(StoreFailure) {
+                let page = try AccountRecord.page(
+                    ofHost: host, after: after, limit: Self.page, in: snapshot, identity: commands.core.identity)
+                let shut = page.accounts.filter { $0.disabledReason == ImportJob.shut }.compactMap { try? JID($0.jid) }
+                let waiting = Countdown(shut.count)
+                let next: @Sendable () -> Void = { [self] in
+                    if let key = page.next { open(hosts, after: key) } else { open(hosts.dropFirst(), after: nil) }
+                }
+                guard !shut.isEmpty else { return next() }
+                for jid in shut {
+                    commands.send(.enable, to: jid) { [self] result in
+                        if case .failed(let why) = result { refuse(0, jid, "it is whole and still shut: \(why)") }
+                        if waiting.isOver() { next() }
+                    }
+                }
+            } catch {
+                refuse(0, nil, "the accounts of \(host) are whole and still shut: \(error)")
+                open(hosts.dropFirst(), after: nil)
+            }
+        }
     }
 
     private func tell() {
@@ -257,5 +285,19 @@ final class PortableImport: LineConsumer {
         }
         guard !wasOver else { return }
         sink.end { report.write(into: &$0, isDryRun: terms.isDryRun, isMerging: terms.adds) }
+    }
+}
+
+/// Counts to the last of several answers.
+private final class Countdown: Sendable {
+    private let left: Mutex<Int>
+
+    init(_ count: Int) { left = Mutex(count) }
+
+    func isOver() -> Bool {
+        left.withLock { left in
+            left -= 1
+            return left == 0
+        }
     }
 }
