@@ -32,7 +32,7 @@ public final class MonitoringListener: Sendable {
             do {
                 channels.append(try await listen(address, group, pages, limits, census))
                 if case .unix(let path) = address { paths.append(path) }
-                log.info("monitoring is served", metadata: ["address": "\(channels.last?.localAddress?.description ?? "\(address)")"])
+                log.info("monitoring is served", metadata: ["address": "\(text(channels.last?.localAddress) ?? "\(address)")"])
             } catch {
                 log.error(
                     "monitoring is not served",
@@ -40,6 +40,12 @@ public final class MonitoringListener: Sendable {
             }
         }
         return MonitoringListener(channels: channels, paths: paths)
+    }
+
+    /// As the configuration writes it, with the port the kernel chose; nil where it is none of TCP.
+    private static func text(_ bound: SocketAddress?) -> String? {
+        guard let host = bound?.ipAddress, let port = bound?.port else { return nil }
+        return host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 
     /// The TCP ports that are listened on, in the order of their addresses.
