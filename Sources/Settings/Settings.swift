@@ -297,9 +297,9 @@ public struct Settings: Sendable, Equatable {
         /// Days for which they are kept; 0: for ever.
         public var keepDays = 0
         /// MiB by which the store may grow while it is copied.
-        public var growthMiB = 1_024
+        public var growthMiB = 8_192
         /// MiB a second written at most; 0: no bound.
-        public var mibPerSecond = 0
+        public var mibPerSecond = 80
         public init() {}
     }
 

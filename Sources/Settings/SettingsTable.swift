@@ -320,7 +320,7 @@ public enum SettingsTable {
         ),
         .integer(
             "backup.mib_per_second", \.backup.mibPerSecond, 0...1_048_576, "MiB a second", live: true,
-            "How fast a copy is written at most; 0: as fast as it goes."),
+            "How fast a copy is written at most; 0: as fast as it goes, which a busy server feels."),
     ]
 
     private static let cluster: [Setting<Settings>] = [
