@@ -31,7 +31,7 @@ struct NodeReport: Sendable {
             ("sessions", ReplyValue(core.metrics.sessions.value)),
             ("started", .text(DateTime(microseconds: started - started % 1_000_000).description)),
             ("clock", .text(DateTime(microseconds: core.clock.now).description)),
-            ("memory_mib", ReplyValue(ProcessMetrics.residentBytes >> 20)),
+            ("memory_mib", ReplyValue(ProcessMetrics.ownBytes >> 20)),
             ("version", .text(core.software.version)),
             ("stanzas_in", ReplyValue(core.metrics.stanzasReceived)),
             ("stanzas_out", ReplyValue(core.metrics.stanzasSent)),

@@ -29,8 +29,9 @@ public enum ProcessMetrics {
         try one("martlet_clock_error_seconds", "By how much the machine's clock may be wrong, as the kernel estimates it.") { clock?.error }
     }
 
-    /// Resident memory in bytes; 0 when it cannot be read.
-    public static var residentBytes: UInt64 { memory(1).map { UInt64($0) } ?? 0 }
+    /// Memory of the process's own in bytes, without pages of the store's file, which the kernel takes back at will; 0 when it cannot
+    /// be read.
+    public static var ownBytes: UInt64 { ownMemory.map { UInt64($0) } ?? 0 }
 
     /// Seconds of processor time of this process.
     public static var cpuSeconds: Double? {
