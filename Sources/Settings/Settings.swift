@@ -124,6 +124,8 @@ public struct Settings: Sendable, Equatable {
         public var scramWithoutTLS = true
         /// Whether clients may log in without SASL, under TLS (XEP-0078).
         public var nonSASL = false
+        /// Whether the -PLUS forms of SCRAM are offered (RFC 5802 §6).
+        public var channelBinding = true
         /// Whether the challenge of SCRAM says what was offered (XEP-0474).
         public var downgradeProtection = true
         /// Days for which a token is good (XEP-0484); 0: no tokens.

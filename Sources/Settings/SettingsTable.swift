@@ -109,6 +109,10 @@ public enum SettingsTable {
             "Whether clients that know no SASL may log in (XEP-0078, obsolete since 2008), under TLS and while PLAIN is among the mechanisms: they send the password itself. There is no digest, since passwords are not kept in a form that would do for it."
         ),
         .flag(
+            "authentication.channel_binding", \.authentication.channelBinding, live: true,
+            "Whether logins are offered that are bound to the TLS connection (the -PLUS forms of SCRAM), so that nobody in between can pass them on. Some old clients say that they could, cannot, and are refused, as slixmpp and poezio of Debian 12: for them it can be left out."
+        ),
+        .flag(
             "authentication.downgrade_protection", \.authentication.downgradeProtection, live: true,
             "Whether SCRAM tells the client what was offered, so that it notices when somebody in between took the better mechanisms out (XEP-0474). Without it libsasl2 conducts SCRAM; with it the server does so itself."
         ),

@@ -337,6 +337,19 @@ struct SASL2Tests {
         }
     }
 
+    /// `channel_binding = false`: no -PLUS, and a client that could and sees none is no victim of anybody.
+    @Test func bindingCanBeLeftOut() async throws {
+        for isOffered in [true, false] {
+            try await withServer {
+                $0.authentication.channelBinding = isOffered
+            } _: { server in
+                let (client, features) = try TestClient.secure(server)
+                #expect(features.contains("-PLUS</mechanism>") == isOffered && features.contains("<channel-binding") == isOffered)
+                #expect(try client.scram("juliet", flag: "y") == (isOffered ? "not-authorized" : nil))
+            }
+        }
+    }
+
     @Test func somethingElseMeanwhileDisconnects() async throws {
         try await withServer { server in
             let (client, _) = try TestClient.secure(server)

@@ -305,8 +305,10 @@ final class TestClient {
     }
 
     /// SCRAM-SHA-256, with tls-exporter where the stream has TLS; answers nil, or the condition of the failure.
-    func scram(_ user: String, password: String = TestServer.password, plus: Bool = false, binding: [UInt8]? = nil) throws -> String? {
-        let header = plus ? "p=tls-exporter,," : "n,,"
+    func scram(
+        _ user: String, password: String = TestServer.password, plus: Bool = false, flag: String = "n", binding: [UInt8]? = nil
+    ) throws -> String? {
+        let header = plus ? "p=tls-exporter,," : "\(flag),,"
         let first = "n=\(user),r=clientnonce"
         send(
             "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256\(plus ? "-PLUS" : "")'>\(base64(Array((header + first).utf8)))</auth>"

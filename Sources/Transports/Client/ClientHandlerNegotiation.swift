@@ -46,7 +46,7 @@ extension ClientHandler {
             stream.tokenMechanisms = TokenMechanism.offered(bindings.types, unbound: authentication.unboundTokens).map(\.rawValue)
         }
         stream.mechanisms = clients.service.sasl.mechanisms(
-            encrypted: stream.isSecure, bindings: bindings.types,
+            encrypted: stream.isSecure, bindings: authentication.channelBinding ? bindings.types : [],
             policy: MechanismPolicy(
                 mechanisms: authentication.mechanisms,
                 hashes: clients.service.census.host(stream.domain ?? "").hashes,
