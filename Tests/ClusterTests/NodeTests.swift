@@ -98,7 +98,7 @@ extension ClusterTests {
             try juliet.ping("here to the end")
         }
 
-        /// Show 4: every node begins anew by one command while people write to each other.
+        /// Every node begins anew by one command while people write to each other.
         @Test func clusterRestartIsNotNoticed() throws {
             let rounds = Rounds.count(1)
             let drill = try ResumeDrill(pairs: rounds > 10 ? 20 : 4)
