@@ -133,7 +133,7 @@ import XMLStream
     /// In any order of things: nobody who resumes hears that it cannot, and nothing is lost or comes twice.
     @Test(arguments: 0..<150) func noClientSeesAnError(_ seed: Int) throws {
         var chance = Chance(seed: UInt64(seed))
-        let stage = try Stage(nodes: 3, loops: 2, people: ["romeo", "juliet"])
+        let stage = try Stage(nodes: 3, loops: 2, people: ["romeo", "juliet"], seed: UInt64(seed))
         let leaving = seed % 2
         var romeo = try managed(stage, "romeo", "orchard", node: 2)
         var juliet = try managed(stage, "juliet", "balcony", node: leaving)
