@@ -47,7 +47,7 @@ public final class Account {
     public let partition: UInt16
     /// Settings of its host; nil when the domain is not served here.
     var host: Settings.Host?
-    unowned let shard: Shard
+    let shard: Shard
 
     var phase = Phase.loading([])
     /// The stored account; nil while absent.
@@ -206,6 +206,16 @@ public final class Account {
         } else {
             run(work)
         }
+    }
+
+    /// As `receive(.submit)`: the way of most.
+    func receive(_ stanza: Stanza, by ticket: Ticket) {
+        if case .loading = phase { receive(.submit(ticket, stanza)) } else { outgoing(stanza, ticket) }
+    }
+
+    /// As `receive(.incoming)`: the way of most.
+    func receive(incoming stanza: Stanza, _ ticket: Ticket?) {
+        if case .loading = phase { receive(.incoming(stanza, ticket)) } else { incoming(stanza, ticket) }
     }
 
     private func run(_ work: Work) {
