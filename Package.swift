@@ -128,6 +128,13 @@ let package = Package(
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
             name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        .executableTarget(
+            name: "martlet-benchmark",
+            dependencies: [
+                "Modules", "ServerCore", "StreamLogic", "Authentication", "LMDBStore", "Store", "BusProtocol", "Stanzas", "XMLStream",
+                "Settings", "Telemetry", "COpenSSL",
+            ],
+            path: "Tests/Benchmarks", exclude: ["thresholds.txt"], swiftSettings: strict),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )
