@@ -23,6 +23,7 @@ public final class Core: Sendable {
     public let software: Software
     public let started: Int64
     public let metrics: CoreMetrics
+    public let random: RandomNumbers
     /// Domain → settings of the host.
     public var hosts: [String: Settings.Host] {
         unsafeAddress { liveHosts.pointer }
@@ -40,7 +41,7 @@ public final class Core: Sendable {
         settings: Settings, live: Replaceable<Settings>? = nil, node: UInt64, nodeName: String, loops: [any Loop], volume: any Volume,
         readers: any StoreReaders,
         bus: any StanzaBus, passwords: any PasswordKeys,
-        clock: WallClock, software: Software, metrics: CoreMetrics
+        clock: WallClock, software: Software, metrics: CoreMetrics, random: RandomNumbers = RandomNumbers()
     ) {
         self.live = live ?? Replaceable(settings)
         self.node = node
@@ -56,6 +57,7 @@ public final class Core: Sendable {
         self.software = software
         self.started = clock.now
         self.metrics = metrics
+        self.random = random
         self.mailboxes = loops.map { _ in Mailbox() }
         let hosts = Self.byDomain(settings.hosts)
         liveHosts = Replaceable(hosts)

@@ -106,8 +106,9 @@ public final class Shard: @unchecked Sendable {
         lane = CommitLane(core.volume)
         metrics = core.metrics.loops.add()
         // Numbers carry the loop, so that they differ within the process, and start at random, so that they tell nothing.
-        nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
-        nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF)
+        var random = core.random
+        nextSessionID = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF, using: &random)
+        nextCommand = UInt64(index) << 48 | UInt64.random(in: 1...0xFFFF_FFFF, using: &random)
         members = [core.node: core.loopCount]
         self.modules = modules
         (table, catalogue) = try Self.makeTable(core, modules)
@@ -273,7 +274,7 @@ public final class Shard: @unchecked Sendable {
             sessions[session]?.bound(answer)
             componentSessions[session]?.bound(answer)
         case .detach(let session, let account, let to, let epoch):
-            if epoch >= placement.epoch { handOver(session, of: account, to: to) }
+            if epoch >= placement.epoch { handOver(session, of: account, to: to, asking: epoch) }
         case .stay(let session, let epoch):
             if epoch >= placement.epoch { sessions[session]?.stay() }
         case .forget(let session):

@@ -10,12 +10,12 @@ final class Stage {
 
     init(
         nodes: Int = 1, loops: Int = 1, people: [String] = ["romeo", "juliet"], modules: [any Module.Type] = [],
-        _ change: (inout Settings) -> Void = { _ in }
+        seed: UInt64 = 1, _ change: (inout Settings) -> Void = { _ in }
     ) throws {
         var settings = Settings()
         settings.hosts = [Settings.Host(domain: "capulet.lit")]
         change(&settings)
-        cluster = try MemoryCluster(nodes: nodes, loops: loops, modules: modules, settings: settings)
+        cluster = try MemoryCluster(nodes: nodes, loops: loops, modules: modules, settings: settings, seed: seed)
         for person in people { try cluster.addAccount(person) }
     }
 

@@ -129,7 +129,7 @@ final class World {
         let nodes = 1 + chance.below(3)
         let loops = 1 + chance.below(2)
         maximumKills = nodes == 1 ? 0 : chance.below(4)
-        cluster = try MemoryCluster(nodes: nodes, loops: loops)
+        cluster = try MemoryCluster(nodes: nodes, loops: loops, seed: seed)
         for user in 0..<users { try cluster.addAccount(name(user)) }
         try befriend()
         log.append("nodes \(nodes) loops \(loops)")

@@ -32,12 +32,17 @@ public final class MemoryCluster {
     private var epoch: UInt64 = 0
     public private(set) var keeper = 0
     private let settings: Settings
+    private let random: RandomNumbers
     private let modules: [any Module.Type]
     private var nextNode: UInt64 = 1
 
+    /// - Parameter seed: of what the core leaves to chance: names, numbers, whose turn it is.
     public init(
-        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings()
+        nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings(),
+        seed: UInt64 = 1
     ) throws {
+        let chance = Mutex(Chance(seed: seed))
+        random = RandomNumbers { chance.withLock { $0.next() } }
         self.domain = domain
         self.modules = modules
         var settings = settings
@@ -81,7 +86,7 @@ public final class MemoryCluster {
         let core = Core(
             settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
             bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: clock,
-            software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()))
+            software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()), random: random)
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
         switchboard.add(node)

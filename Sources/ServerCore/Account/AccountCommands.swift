@@ -56,7 +56,7 @@ extension Account {
     private func create(_ credentials: [UInt8], command: UInt64) {
         let record = AccountRecord(
             jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: credentials, lastCommand: command,
-            archiveKey: .random(in: .min ... .max))
+            archiveKey: core.random.next())
         roster = RosterBook()
         items.removeAll()
         inbox = Inbox()

@@ -87,16 +87,15 @@ extension Account {
             mechanism = used.mechanism
         }
         device.fresh = DeviceRecord.Token(
-            secret: Self.randomSecret(), mechanism: mechanism, issued: now, expires: now &+ Self.microseconds(days: settings.tokenDays))
+            secret: randomSecret(), mechanism: mechanism, issued: now, expires: now &+ Self.microseconds(days: settings.tokenDays))
     }
 
     private static func microseconds(days: Int) -> Int64 { Int64(clamping: days) &* 86_400_000_000 }
 
     /// 256 bits of chance.
-    private static func randomSecret() -> String {
-        var generator = SystemRandomNumberGenerator()
+    private func randomSecret() -> String {
         var bytes = ByteWriter()
-        for _ in 0..<4 { bytes.uint64(generator.next()) }
+        for _ in 0..<4 { bytes.uint64(core.random.next()) }
         return Base64.encode(bytes.bytes)
     }
 

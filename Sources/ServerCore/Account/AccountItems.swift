@@ -10,7 +10,7 @@ extension Account {
     func adoptHost() {
         record = AccountRecord(
             jid: jid.description, number: newAccountNumber(), created: core.clock.now, credentials: [],
-            archiveKey: .random(in: .min ... .max))
+            archiveKey: core.random.next())
         hostIsUnwritten = true
         phase = .live
     }

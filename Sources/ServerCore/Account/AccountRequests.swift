@@ -55,7 +55,7 @@ extension Account {
         guard core.serves(to.domain) else { return then(.error(StanzaError(.remoteServerNotFound))) }
         guard !requests.isFull else { return then(.error(StanzaError(.resourceConstraint, type: .wait))) }
         shard.nextBind += 1
-        let id = "a\(shard.nextBind)-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
+        let id = "a\(shard.nextBind)-\(String(core.random.next(), radix: 36))"
         let (jid, shard) = (jid, shard)
         let timer = shard.loop.schedule(after: patience) {
             shard.enter { shard in shard.accounts[jid]?.requestTimedOut(id, to: to) }

@@ -98,12 +98,12 @@ extension Account {
     private func grantedName(_ wanted: String?) -> String {
         if let wanted, core.settings.sessions.conflict != .rename || !isHeld(wanted) { return wanted }
         var name = ""
-        repeat { name = wanted.map(Self.renamed) ?? Self.randomResource() } while resource(named: name) != nil
+        repeat { name = wanted.map(renamed) ?? randomResource() } while resource(named: name) != nil
         return name
     }
 
     /// Another name that shows where it comes from and stays within the 1,023 bytes of a resourcepart (RFC 7622 §3.4).
-    private static func renamed(_ name: String) -> String {
+    private func renamed(_ name: String) -> String {
         var start = ""
         for character in name {
             guard start.utf8.count + character.utf8.count <= 1_000 else { break }
@@ -112,9 +112,10 @@ extension Account {
         return start + "." + randomResource()
     }
 
-    private static func randomResource() -> String {
+    private func randomResource() -> String {
         let alphabet = Array("abcdefghijklmnopqrstuvwxyz0123456789")
-        return String((0..<16).map { _ in alphabet[Int.random(in: 0..<alphabet.count)] })
+        var random = core.random
+        return String((0..<16).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)] })
     }
 
     // MARK: Departure

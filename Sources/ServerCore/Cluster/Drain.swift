@@ -47,7 +47,8 @@ extension Shard {
         let seconds = max(1, patience.components.seconds * 2 / 3)
         let rate = max(perSecond, all.count / Int(clamping: seconds))
         let perStep = nextShelter == nil ? .max : max(1, rate / 20)
-        drain = Drain(waiting: Deque(all), perStep: perStep, turn: Int.random(in: 0..<1_024)) {
+        // Loops begin at different places, so that one is not asked by all.
+        drain = Drain(waiting: Deque(all), perStep: perStep, turn: Int(core.random.next() % 1_024)) {
             earlier?()
             done()
         }

@@ -57,8 +57,7 @@ extension Shard {
             // A keyed hash: only who knows the key of the volume could try ids.
             number = core.identity.hash128("device\u{0}\(account.bare)\u{0}\(device)")
         } else {
-            var generator = SystemRandomNumberGenerator()
-            number = (generator.next(), generator.next())
+            number = (core.random.next(), core.random.next())
         }
         let name = Self.legible(number)
         // A tag that no resource can have is left out; one that is too long as well.

@@ -33,7 +33,7 @@ extension Session {
         // What the client counts begins behind `<enabled/>`.
         flush()
         let seconds = min(settings.resumeSeconds, maxSeconds.flatMap { $0 > 0 ? $0 : nil } ?? .max)
-        let id = resumable && seconds > 0 ? Self.makeManagementID() : nil
+        let id = resumable && seconds > 0 ? makeManagementID() : nil
         management = Management(id: id, seconds: seconds, inbound: inbound)
         guard let id else {
             noteManagement()
@@ -45,9 +45,9 @@ extension Session {
     }
 
     /// 128 bits of chance: what a client must know to take the session over, and nothing else.
-    private static func makeManagementID() -> String {
-        var generator = SystemRandomNumberGenerator()
-        return [generator.next(), generator.next()].map { number in
+    private func makeManagementID() -> String {
+        let random = shard.core.random
+        return [random.next(), random.next()].map { (number: UInt64) in
             let text = String(number, radix: 16)
             return String(repeating: "0", count: 16 - text.utf8.count) + text
         }.joined()
