@@ -95,6 +95,9 @@ let package = Package(
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
             name: "martletctl", dependencies: ["AdminLanguage", "Console", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
+        .executableTarget(
+            name: "martletload", dependencies: ["Stanzas", "XMLStream", "COpenSSL", arguments, deque, nio, nioPosix], path: "ops/load",
+            exclude: ["README.md", "bench.toml"], swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
@@ -121,7 +124,7 @@ let package = Package(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
