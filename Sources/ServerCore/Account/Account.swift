@@ -330,6 +330,8 @@ public final class Account {
         }
         dropHeldAfterFailedCommit()
         abandonPage()
+        archive.commitFailed()
+        spent.commitFailed()
         wrote = max(wrote, shard.durableBatch)
         reached = shard.durableBatch
         registeredBatch = reached
