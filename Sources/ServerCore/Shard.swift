@@ -274,7 +274,7 @@ public final class Shard: @unchecked Sendable {
             sessions[session]?.bound(answer)
             componentSessions[session]?.bound(answer)
         case .detach(let session, let account, let to, let epoch):
-            if epoch >= placement.epoch { handOver(session, of: account, to: to) }
+            if epoch >= placement.epoch { handOver(session, of: account, to: to, asking: epoch) }
         case .stay(let session, let epoch):
             if epoch >= placement.epoch { sessions[session]?.stay() }
         case .forget(let session):

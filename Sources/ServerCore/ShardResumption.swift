@@ -135,12 +135,12 @@ extension Shard {
     }
 
     /// The home wants a session for a client at another loop.
-    func handOver(_ id: UInt64, of account: JID, to new: SessionRef) {
+    func handOver(_ id: UInt64, of account: JID, to new: SessionRef, asking epoch: UInt64) {
         if let session = sessions[id], session.ended == nil {
-            if session.isResumable { return session.leave(to: new) }
+            if session.isResumable { return session.leave(to: new, asking: epoch) }
             session.end(.replaced)
         }
-        guard let home = placement.home(of: account) else { return }
+        guard let home = placement.home(of: account, asking: epoch) else { return }
         post(.moved(account: account, from: SessionRef(shard: address, id: id), to: new, state: nil), to: home)
     }
 

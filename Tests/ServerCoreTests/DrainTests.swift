@@ -131,7 +131,8 @@ import XMLStream
     }
 
     /// In any order of things: nobody who resumes hears that it cannot, and nothing is lost or comes twice.
-    @Test(arguments: 0..<150) func noClientSeesAnError(_ seed: Int) throws {
+    /// In those above 1,000 a new home's wish for a session comes before the word that it serves.
+    @Test(arguments: Array(0..<150) + [1_172, 1_470, 1_512, 1_554, 2_006, 2_112]) func noClientSeesAnError(_ seed: Int) throws {
         var chance = Chance(seed: UInt64(seed))
         let stage = try Stage(nodes: 3, loops: 2, people: ["romeo", "juliet"], seed: UInt64(seed))
         let leaving = seed % 2

@@ -48,6 +48,11 @@ public struct Placement: Sendable, Equatable {
         return ShardAddress(node: owner.node, loop: partition(of: bare) % owner.loops)
     }
 
+    /// Where an answer goes to what the home of `epoch` asked: that loop serves, though the word that all do may still be on its way.
+    public func home(of bare: JID, asking epoch: UInt64) -> ShardAddress? {
+        owner?.epoch == epoch ? shard(ofPartition: partition(of: bare)) : nil
+    }
+
     /// The current epoch; 0 before the first owner is known.
     public var epoch: UInt64 { owner?.epoch ?? 0 }
 }

@@ -32,6 +32,8 @@ public final class Session {
     var detachTimer: (any LoopTimer)?
     /// Where it is going, once its client came back at another loop.
     var leaving: SessionRef?
+    /// The epoch of the home that wants it there.
+    var leavingEpoch: UInt64 = 0
     /// Its state is on the way there: what happens to it here counts no more.
     var isHandedOver = false
     /// Somebody wants to go on with it here, once what it sent is handled.

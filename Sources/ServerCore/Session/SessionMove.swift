@@ -7,8 +7,9 @@ import Telemetry
 extension Session {
     /// Stops where it is. Once everything is handled, or a moment later, all of it goes to the home. What is not handled then is
     /// submitted again from there, and a request may be carried out twice.
-    func leave(to new: SessionRef) {
+    func leave(to new: SessionRef, asking epoch: UInt64) {
         leaving = new
+        leavingEpoch = epoch
         isHandedOver = false
         if let old = connection {
             if shard.isLeaving {
@@ -27,7 +28,10 @@ extension Session {
     }
 
     func handOver() {
-        guard let new = leaving, !isHandedOver, ended == nil, let home = shard.placement.home(of: account), let state = takeState() else {
+        guard let new = leaving, !isHandedOver, ended == nil,
+            // A home that died does not want it any more; the next one says so.
+            let home = shard.placement.home(of: account, asking: leavingEpoch), let state = takeState()
+        else {
             return
         }
         isHandedOver = true
