@@ -56,7 +56,7 @@ let package = Package(
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
-        room("Store", ["Stanzas"]),
+        room("Store", ["Stanzas", "CShims"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "Stanzas", "CLMDB", "COpenSSL", "CShims"]),

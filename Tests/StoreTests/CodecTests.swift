@@ -1,4 +1,4 @@
-import Store
+@testable import Store
 import Stanzas
 import Testing
 
@@ -181,6 +181,10 @@ import Testing
         #expect(Array("123456789".utf8).withUnsafeBytes { CRC32C.checksum($0) } == 0xE306_9283)
         #expect([UInt8](repeating: 0, count: 32).withUnsafeBytes { CRC32C.checksum($0) } == 0x8A91_36AA)
         let bytes = (0..<100).map { UInt8($0) }
+        // Both ways to make it, at every length around their steps.
+        for count in 0...min(40, bytes.count) {
+            Array(bytes.prefix(count)).withUnsafeBytes { #expect(CRC32C.checksum($0, continuing: 77) == CRC32C.byTables($0, continuing: 77)) }
+        }
         let whole = bytes.withUnsafeBytes { CRC32C.checksum($0) }
         for cut in 0...100 {
             let first = bytes[..<cut].withUnsafeBytes { CRC32C.checksum($0) }
