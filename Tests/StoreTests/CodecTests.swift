@@ -183,7 +183,9 @@ import Testing
         let bytes = (0..<100).map { UInt8($0) }
         // Both ways to make it, at every length around their steps.
         for count in 0...min(40, bytes.count) {
-            Array(bytes.prefix(count)).withUnsafeBytes { #expect(CRC32C.checksum($0, continuing: 77) == CRC32C.byTables($0, continuing: 77)) }
+            Array(bytes.prefix(count)).withUnsafeBytes {
+                #expect(CRC32C.checksum($0, continuing: 77) == CRC32C.byTables($0, continuing: 77))
+            }
         }
         let whole = bytes.withUnsafeBytes { CRC32C.checksum($0) }
         for cut in 0...100 {
