@@ -30,7 +30,8 @@ enum CallKind: Int32, Sendable, CaseIterable {
         case .lmdbCommit: [.error(ENOSPC), .error(EIO), .error(MDB_MAP_FULL)]
         case .connect: [.error(ECONNREFUSED), .error(EAGAIN)]
         case .accept: [.error(ECONNABORTED), .error(EMFILE)]
-        case .receive: [.reset, .short, .error(EAGAIN)]
+        // No EAGAIN: a socket that was said to be readable is, and NIO relies on it.
+        case .receive: [.reset, .short]
         case .send: [.reset, .short, .error(EAGAIN)]
         }
     }

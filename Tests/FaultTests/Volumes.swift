@@ -151,10 +151,12 @@ final class SteadyVolume: Volume {
 
 extension LMDBVolume {
     /// What a walk over every row finds amiss.
-    func findings() throws -> [Finding] {
+    func findings() throws(StoreFailure) -> [Finding] {
         var walk = Verification(identity: identity)
         var findings: [Finding] = []
-        while !walk.isDone { findings += try read { try walk.step(in: $0) } }
+        do {
+            while !walk.isDone { findings += try read { try walk.step(in: $0) } }
+        } catch { throw error as? StoreFailure ?? .io("\(error)") }
         return findings
     }
 }
