@@ -240,7 +240,16 @@ final class Environment: @unchecked Sendable {
             }
         }
         result = mdb_txn_commit(transaction)
+        if result == EIO, !hasRoom { return .failure(.atItsEnd(.noSpace)) }
         return result == MDB_SUCCESS ? .success(()) : .failure(.atItsEnd(StoreFailure(lmdb: result, "committing")))
+    }
+
+    /// liblmdb calls a write that was cut short an input/output error; where the file system has no room for some pages, it was full.
+    private var hasRoom: Bool {
+        var figures = statvfs()
+        guard statvfs(directory, &figures) == 0 else { return true }
+        let (free, overflow) = UInt64(figures.f_bavail).multipliedReportingOverflow(by: UInt64(figures.f_frsize))
+        return overflow || free >= 16 * pageBytes
     }
 
     private func perform(_ operation: Effect, _ transaction: OpaquePointer) -> Int32 {
