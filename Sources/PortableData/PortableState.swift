@@ -27,6 +27,7 @@ final class PortableState {
 
     private let expecting: PortableReader.Root
     private var frames: [Frame] = [.document]
+    private var hasRoot = false
     private var part: Part?
     /// Open elements that nobody looks at.
     private var skipped = 0
@@ -37,6 +38,9 @@ final class PortableState {
     private(set) var fault: PortableFault?
 
     init(expecting root: PortableReader.Root) { expecting = root }
+
+    /// Whether there was a root and it is closed.
+    var isComplete: Bool { hasRoot && frames.count == 1 && part == nil && skipped == 0 }
 
     private var line: Int { context.map { Int(xmlSAX2GetLineNumber($0)) } ?? 0 }
 
@@ -79,6 +83,7 @@ final class PortableState {
         guard let root, expecting == root || expecting == .serverData else {
             return fail("the file is not of XEP-0227: its root is \(Self.kind(name, namespace))")
         }
+        hasRoot = true
         events.append(.root(root, line: line))
         switch root {
         case .serverData: frames.append(.serverData)

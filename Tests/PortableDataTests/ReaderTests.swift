@@ -164,6 +164,14 @@ import Testing
         }
     }
 
+    /// What seems to be in another encoding and is not: libxml2 ends its work there without a word.
+    @Test(
+        arguments: [[0, 0, 0, 0x3C, 0, 0x21, 0x0A, 0x0A, 0xFF, 0xFF, 0, 0x8A], [0xFE, 0xFF, 0xD8, 0], [0xFF, 0xFE, 0x3C, 0]] as [[UInt8]])
+    func whatCannotBeDecodedIsNotTakenForAnEmptyFile(_ bytes: [UInt8]) {
+        let (events, fault) = read(bytes)
+        #expect(events == [] && fault != nil)
+    }
+
     @Test func namesAndPasswords() throws {
         func user(_ attributes: String) throws -> PortableUser {
             try PortableUser("<user xmlns='urn:xmpp:pie:0' \(attributes)/>", host: "capulet.lit")
