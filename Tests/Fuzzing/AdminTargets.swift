@@ -3,8 +3,10 @@ internal import AdminLanguage
 extension FuzzTarget {
     private static let adminWords =
         CommandTable.all.map(\.name) + CommandTable.all.flatMap { $0.options.map { "--" + $0.name } } + [
-            "\"", "\\", "\\n", "\\u{202e}", "\\u{110000}", "\\u{}", " ", "\t", "-", "--", "juliet@example.com", "1d", "2026-11-21T00:00:00Z", "-1",
-            "9223372036854775808", "= ", "# ", "| ", "% ", "! ", ": ", "? password", "ok", "error ", "error not-found ", "true", "false", "1e400",
+            "\"", "\\", "\\n", "\\u{202e}", "\\u{110000}", "\\u{}", " ", "\t", "-", "--", "juliet@example.com", "1d",
+            "2026-11-21T00:00:00Z", "-1",
+            "9223372036854775808", "= ", "# ", "| ", "% ", "! ", ": ", "? password", "ok", "error ", "error not-found ", "true", "false",
+            "1e400",
             "0.1", "-0", "\u{301}", "\u{200F}", "ä", "\n", "\r\n", "\u{0}", "😀", "e\u{301}",
         ]
 
@@ -71,7 +73,8 @@ extension FuzzTarget {
 
     /// `0 | lines of a reply` or `1 | what a reply is made of`.
     static let replies = FuzzTarget(
-        "replies", "Whatever a reply says is one line that says it, one JSON value, and text that a terminal shows as it is", longest: 3_000,
+        "replies", "Whatever a reply says is one line that says it, one JSON value, and text that a terminal shows as it is",
+        longest: 3_000,
         words: adminWords,
         seeds: {
             [
@@ -127,7 +130,8 @@ extension FuzzTarget {
         case 8: return .prompt(Prompt.allCases[choices.below(Prompt.allCases.count)])
         default:
             columns = 0
-            return choices.flag() ? .ok(choices.text()) : .error(ReplyCode.allCases[choices.below(ReplyCode.allCases.count)], choices.text())
+            return choices.flag()
+                ? .ok(choices.text()) : .error(ReplyCode.allCases[choices.below(ReplyCode.allCases.count)], choices.text())
         }
     }
 

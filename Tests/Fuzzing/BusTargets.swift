@@ -30,7 +30,8 @@ extension FuzzTarget {
             let last = Frame(sequence: 4, acknowledged: 1, body: .data(DataFrame(lane: .bulk, part: .last, bytes: [3])))
             let credit = Frame(body: .credit([100, 200, 300]))
             let tails = [
-                Frame(body: .acknowledgement), Frame(acknowledged: 2, body: .ping(5)), Frame(body: .pong(6)), Frame(body: .goodbye(.leaving)),
+                Frame(body: .acknowledgement), Frame(acknowledged: 2, body: .ping(5)), Frame(body: .pong(6)),
+                Frame(body: .goodbye(.leaving)),
             ]
             return [encoded(hello), encoded(hello, whole, first, middle, last), encoded(hello, credit, whole, first, credit)]
                 .map { [0] + $0 } + tails.map { [1] + encoded(hello, credit, $0, whole) }

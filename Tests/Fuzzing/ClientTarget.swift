@@ -2,37 +2,6 @@ internal import Stanzas
 internal import StreamLogic
 internal import XMLStream
 
-enum StreamInputs {
-    static let words = [
-        XMLInputs.header, "</stream:stream>", "<stream:stream", " to='example.com'", " to='open.example'", " from='juliet@example.com'",
-        " version='1.0'", "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>",
-        "AGp1bGlldAByMG0zMG15cjBtMzA=</auth>", "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-1'>biwsbj1qdWxpZXQscj1h</auth>",
-        "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "</response>", "<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
-        "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", "=", "AAAA",
-        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-1'><initial-response>AAAA</initial-response></authenticate>",
-        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'><software>x</software><device>y</device></user-agent><bind xmlns='urn:xmpp:bind:0'><tag>t</tag><enable xmlns='urn:xmpp:sm:3' resume='true' max='9'/><enable xmlns='urn:xmpp:carbons:2'/><inactive xmlns='urn:xmpp:csi:0'/></bind></authenticate>",
-        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='HT-SHA-256-NONE'><fast xmlns='urn:xmpp:fast:0' count='1' invalidate='true'/></authenticate>",
-        "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><upgrade xmlns='urn:xmpp:sasl:upgrade:0'>UPGR-SCRAM-SHA-512</upgrade><request-token xmlns='urn:xmpp:fast:0' mechanism='HT-SHA-256-NONE'/><resume xmlns='urn:xmpp:sm:3' previd='x' h='1'/></authenticate>",
-        "<response xmlns='urn:xmpp:sasl:2'>AAAA</response>", "<abort xmlns='urn:xmpp:sasl:2'/>",
-        "<next xmlns='urn:xmpp:sasl:2' task='UPGR-SCRAM-SHA-512'/>",
-        "<task-data xmlns='urn:xmpp:sasl:2'><hash xmlns='urn:xmpp:scram-upgrade:0'>AAAA</hash></task-data>",
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r</resource></bind></iq>",
-        "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
-        "<iq type='set' id='s'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>",
-        "<iq type='get' id='r'><query xmlns='jabber:iq:register'/></iq>",
-        "<iq type='set' id='p'><preauth xmlns='urn:xmpp:pars:0' token='t'/></iq>",
-        "<iq type='get' id='a'><query xmlns='jabber:iq:auth'/></iq>",
-        "<iq type='set' id='a'><query xmlns='jabber:iq:auth'><username>juliet</username><password>x</password><resource>r</resource></query></iq>",
-        "<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>",
-        "<enable xmlns='urn:xmpp:sm:3' resume='true' max='300'/>", "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>", "<r xmlns='urn:xmpp:sm:3'/>",
-        "<a xmlns='urn:xmpp:sm:3' h='4294967295'/>", "<active xmlns='urn:xmpp:csi:0'/>", "<inactive xmlns='urn:xmpp:csi:0'/>",
-        "<message to='romeo@example.com' type='chat' id='m'><body>x</body></message>", "<presence/>", "<message to='@'/>", "<iq/>",
-        "<message from='juliet@example.com/r'/>", "<message from='romeo@example.com'/>", "<iq type='get' id='1' to='a@b/c'><a xmlns='b'/></iq>",
-        "<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", "<handshake>00</handshake>",
-        "<a xmlns='jabber:server'/>", " ", "\u{0}",
-    ]
-}
-
 /// A client's stream, and everybody behind it: TLS, SASL and the account's home, whose answers are chosen by the input.
 private struct ClientPlay: ~Copyable {
     var stream: ClientStream
@@ -308,94 +277,23 @@ extension FuzzTarget {
             let (tls, bind) = ("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>", StreamInputs.words[25])
             let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGp1bGlldAByMG0zMG15cjBtMzA=</auth>"
             let texts = [
-                XMLInputs.header + tls, XMLInputs.header + XMLInputs.header + auth + XMLInputs.header + bind + "<presence/></stream:stream>",
+                XMLInputs.header + tls,
+                XMLInputs.header + XMLInputs.header + auth + XMLInputs.header + bind + "<presence/></stream:stream>",
                 XMLInputs.header + StreamInputs.words.joined(),
             ]
             // Choices that let the client through: whole reads, success, a grant.
-            let heads: [[UInt8]] = [[UInt8](repeating: 199, count: 30), [UInt8](repeating: 7, count: 30), (0..<30).map { UInt8(truncatingIfNeeded: $0 * 9) }]
+            let heads: [[UInt8]] = [
+                [UInt8](repeating: 199, count: 30), [UInt8](repeating: 7, count: 30), (0..<30).map { UInt8(truncatingIfNeeded: $0 * 9) },
+            ]
             let pieces = StreamInputs.words.map { word in
                 // TLS drops what is read with it: one read a stage.
-                [UInt8](repeating: 255, count: 30) + Array((XMLInputs.header + tls + XMLInputs.header + auth + XMLInputs.header + bind + word).utf8)
+                [UInt8](repeating: 255, count: 30)
+                    + Array((XMLInputs.header + tls + XMLInputs.header + auth + XMLInputs.header + bind + word).utf8)
             }
             return heads.flatMap { head in texts.map { head + Array($0.utf8) } } + pieces
         }
     ) { (input) throws(Breach) in
         var play = ClientPlay(Choices(Array(input.prefix(30))))
         try play.run(Array(input.dropFirst(30)))
-    }
-
-    /// `8 choices | bytes of a component`.
-    static let component = FuzzTarget(
-        "component", "No component speaks before its handshake, nor for another domain, and every answer can be read",
-        words: StreamInputs.words + ["jabber:component:accept", " to='plays.lit'", " from='plays.lit'", " from='a@plays.lit/b'"],
-        seeds: {
-            let header =
-                "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='plays.lit'>"
-            let texts = [
-                header + "<handshake>00</handshake>", header + "<handshake>00</handshake><message from='a@plays.lit' to='b@c'><body>x</body></message>",
-                header + "<handshake>00</handshake><iq type='get' from='plays.lit' to='b@c'/></stream:stream>", header + "<presence/>",
-            ]
-            return texts.map { [255, 3, 255, 3, 255, 3, 255, 3] + Array($0.utf8) }
-        }
-    ) { (input) throws(Breach) in
-        try playComponent(Choices(Array(input.prefix(8))), Array(input.dropFirst(8)))
-    }
-
-    private static func playComponent(_ given: Choices, _ bytes: [UInt8]) throws(Breach) {
-        var choices = given
-        var stream = ComponentStream(domains: ["plays.lit"], serverName: "capulet.lit")
-        var wire = Wire(.component, XMLLimits(stanzaBytes: 3_000, headerBytes: 2_000))
-        var answers = Answers(.component)
-        var (isOver, isGranted, offset) = (false, false, 0)
-        var closing: Closing?
-        while offset < bytes.count, !isOver {
-            let end = min(bytes.count, offset + 1 + choices.below(200) * 3)
-            wire.add(Array(bytes[offset..<end]))
-            offset = end
-            while !isOver, stream.wantsInput, let arrival = try wire.next() {
-                switch arrival {
-                case .fault(let error): closing = stream.failed(error)
-                case .end:
-                    closing = stream.ended()
-                    isOver = true
-                case .header(let header):
-                    switch stream.header(header, draining: choices.below(20) == 19) {
-                    case .open(let from): try answers.take { ComponentWriting.header(from: from, id: "s", into: &$0) }
-                    case .refuse(let end): closing = end
-                    case .ignore: break
-                    }
-                case .element(let element, let source, _):
-                    switch stream.receive(element) {
-                    case .ignore: break
-                    case .fail(let end): closing = end
-                    case .verify:
-                        let isRight = choices.flag()
-                        closing = stream.verified(isRight)
-                        try hold((closing == nil) == isRight, "a wrong secret is taken")
-                        if isRight {
-                            isGranted = stream.granted()
-                            try hold(isGranted, "nobody waits for the grant")
-                            try answers.take { ComponentWriting.handshake(into: &$0) }
-                        }
-                    case .stanza:
-                        try hold(isGranted, "a stanza is taken before the handshake")
-                        switch source.withUnsafeBytes({ stream.stanza(element, source: $0) }) {
-                        case .submit(let stanza): try hold(stanza.from?.domain == "plays.lit" && stanza.to != nil, "a stanza of another is taken")
-                        case .bounce(let bytes): try answers.take { $0.raw(bytes) }
-                        case .fail(let end): closing = end
-                        case .ignore: break
-                        }
-                    }
-                }
-                let isReady = stream.isReady
-                try hold(!isReady || isGranted, "it is ready, and nobody granted it")
-                if let end = closing {
-                    try answers.take { ComponentWriting.closing(end, id: "s", into: &$0) }
-                    isOver = true
-                }
-            }
-        }
-        let wants = stream.wantsInput
-        try hold(isOver || wants, "it waits for something that nobody was asked for")
     }
 }

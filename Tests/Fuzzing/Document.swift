@@ -9,7 +9,9 @@ indirect enum Tree: Equatable {
     init(_ element: Element) {
         self = .element(
             name: "{\(element.namespace)}\(element.local)",
-            attributes: element.attributes.map { "{\($0.namespace)}\($0.local)=\($0.value)" }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) },
+            attributes: element.attributes.map { "{\($0.namespace)}\($0.local)=\($0.value)" }.sorted {
+                $0.utf8.lexicographicallyPrecedes($1.utf8)
+            },
             text: Array(element.text.utf8), children: element.children.map { Tree($0) })
     }
 

@@ -6,11 +6,15 @@ internal import XMLStream
 extension FuzzTarget {
     /// A configuration file.
     static let settings = FuzzTarget(
-        "settings", "A configuration is taken, and its values say it again, or everything wrong with it is named with its line", longest: 4_000,
+        "settings", "A configuration is taken, and its values say it again, or everything wrong with it is named with its line",
+        longest: 4_000,
         words: [
-            "[", "]", "[[", "]]", "[[host]]", "domain = \"example.org\"", "[[component]]", "[limits]", "[listen]", "[node.a]", "=", "\"", "'", "\"\"\"",
-            "'''", "\\u0000", "\\U00110000", "\\", "#", ",", "{", "}", ".", "true", "false", "1", "-1", "0x", "0o7", "0b1", "1_000", "1e5", "nan", "inf",
-            "9223372036854775808", "1979-05-27T07:32:00Z", "07:32:00", "\r\n", "\n", "\u{FEFF}", "\u{0}", "ä", "\u{85}", "127.0.0.1:5222", "[::]:5222",
+            "[", "]", "[[", "]]", "[[host]]", "domain = \"example.org\"", "[[component]]", "[limits]", "[listen]", "[node.a]", "=", "\"",
+            "'", "\"\"\"",
+            "'''", "\\u0000", "\\U00110000", "\\", "#", ",", "{", "}", ".", "true", "false", "1", "-1", "0x", "0o7", "0b1", "1_000", "1e5",
+            "nan", "inf",
+            "9223372036854775808", "1979-05-27T07:32:00Z", "07:32:00", "\r\n", "\n", "\u{FEFF}", "\u{0}", "ä", "\u{85}", "127.0.0.1:5222",
+            "[::]:5222",
             "0.0.0.0:0", "65536", "daily", "03:30",
         ],
         seeds: {
@@ -53,7 +57,8 @@ extension FuzzTarget {
         let count = text.utf8.reduce(1) { $0 + ($1 == 0x0A ? 1 : 0) }
         if let line = problem.line { try hold((1...count).contains(line), "line \(line) of \(count) is named") }
         try hold(
-            !problem.description.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }, "a problem cannot be shown: \(problem.description)")
+            !problem.description.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F },
+            "a problem cannot be shown: \(problem.description)")
     }
 
     /// The values in force as a file.
@@ -85,18 +90,25 @@ extension FuzzTarget {
         words: XMLInputs.words + [
             "<server-data xmlns='urn:xmpp:pie:0'>", "<host jid='capulet.lit'>", "<user name='juliet' password='x'>", "</user>", "</host>",
             "</server-data>", "<query xmlns='jabber:iq:roster'>", "<item jid='a@b' subscription='both' name='n'><group>g</group></item>",
-            "<offline-messages>", "<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'>", "<iter-count>4096</iter-count>",
+            "<offline-messages>", "<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'>",
+            "<iter-count>4096</iter-count>",
             "<salt>AAAA</salt>", "<server-key>", "<stored-key>", "<vCard xmlns='vcard-temp'/>", "<archive xmlns='urn:xmpp:pie:0#mam'>",
-            "<result xmlns='urn:xmpp:mam:2' id='1'>", "<forwarded xmlns='urn:xmpp:forward:0'>", "<delay xmlns='urn:xmpp:delay' stamp='2026-11-21T00:00:00Z'/>",
+            "<result xmlns='urn:xmpp:mam:2' id='1'>", "<forwarded xmlns='urn:xmpp:forward:0'>",
+            "<delay xmlns='urn:xmpp:delay' stamp='2026-11-21T00:00:00Z'/>",
             "<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='a.xml'/>", "<presence from='a@b' type='subscribe'/>",
-            "<query xmlns='jabber:iq:private'>", "<query xmlns='jabber:iq:privacy'>", "<block xmlns='urn:xmpp:blocking'/>", "scram:AAAA,AAAA,AAAA,4096",
+            "<query xmlns='jabber:iq:private'>", "<query xmlns='jabber:iq:privacy'>", "<block xmlns='urn:xmpp:blocking'/>",
+            "scram:AAAA,AAAA,AAAA,4096",
         ],
         seeds: {
             let folder = String(Corpus.folder.dropLast("fuzz".count)) + "xep0227/"
-            let files = ["prosody/u1@capulet.lit.xml", "ejabberd/20261121-182639_capulet_lit.xml"].compactMap { Corpus.bytes(of: folder + $0) }
+            let files = ["prosody/u1@capulet.lit.xml", "ejabberd/20261121-182639_capulet_lit.xml"].compactMap {
+                Corpus.bytes(of: folder + $0)
+            }
             let small =
                 "<server-data xmlns='urn:xmpp:pie:0'><host jid='capulet.lit'><user name='juliet' password='x'><query xmlns='jabber:iq:roster'><item jid='a@b' subscription='both' name='n'><group>g</group></item></query><vCard xmlns='vcard-temp'><FN>J</FN></vCard><offline-messages><message from='a@b' to='juliet@capulet.lit'><body>x</body><delay xmlns='urn:xmpp:delay' stamp='2026-11-21T00:00:00Z'/></message></offline-messages><query xmlns='jabber:iq:private'><a xmlns='urn:a'>b</a></query><presence from='a@b' type='subscribe'/></user></host></server-data>"
-            return files.map { [0] + $0.prefix(5_999) } + [[0] + Array(small.utf8), [2] + Array("<user xmlns='urn:xmpp:pie:0' name='x'/>".utf8)]
+            return files.map { [0] + $0.prefix(5_999) } + [
+                [0] + Array(small.utf8), [2] + Array("<user xmlns='urn:xmpp:pie:0' name='x'/>".utf8),
+            ]
         }
     ) { (input) throws(Breach) in
         var choices = Choices(input)

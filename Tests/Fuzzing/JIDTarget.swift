@@ -7,7 +7,8 @@ extension FuzzTarget {
         words: [
             "@", "/", "a@b", "@b", "/r", "juliet@example.com/balcony", "xn--", "xn--mnchen-3ya.de", "münchen.de", "[::1]", "[fe80::1%eth0]",
             "127.0.0.1", ".", "..", "\u{3002}", "\u{FF0E}", "A", "ſ", "ß", "ẞ", "Σ", "ς", "σ", "İ", "ı", "\u{212B}", "\u{FB01}", "\u{FF21}",
-            "\u{3000}", "\u{A0}", "\u{200D}", "\u{200C}", "\u{301}", "e\u{301}", "\u{5D0}", "\u{627}", "\u{661}", "\u{6F1}", "\u{B7}", "\u{375}",
+            "\u{3000}", "\u{A0}", "\u{200D}", "\u{200C}", "\u{301}", "e\u{301}", "\u{5D0}", "\u{627}", "\u{661}", "\u{6F1}", "\u{B7}",
+            "\u{375}",
             "\u{30FB}", "\u{1F600}", "\u{E000}", "\u{FFFE}", "\u{378}", "\u{AD}", "\u{1E9E}", "\u{2126}", "\u{10FFFF}", " ", "\"", "&", "'",
             ":", "<", ">", "\\20", "\u{0}", "\u{7F}", String(repeating: "a", count: 63), String(repeating: "a", count: 1_023), "-", "--",
         ],
@@ -16,7 +17,8 @@ extension FuzzTarget {
                 "juliet@example.com", "juliet@example.com/balcony", "example.com", "münchen@münchen.de/ü", "a@xn--mnchen-3ya.de",
                 "ſoſ@example.com", "\u{FF2A}uliet@example.com", "א@example.com", "a@[::1]/b", "192.0.2.1/x", "a@b.c./r", "Σ@example.com/ Σ",
                 "\u{5D0}\u{661}@example.com", "a\u{200D}b@c", "\u{915}\u{94D}\u{200D}@c", "l\u{B7}l@c", "\u{30A2}\u{30FB}@c",
-                String(repeating: "a", count: 1_023) + "@" + String(repeating: "b.", count: 120) + "c/" + String(repeating: "d", count: 1_023),
+                String(repeating: "a", count: 1_023) + "@" + String(repeating: "b.", count: 120) + "c/"
+                    + String(repeating: "d", count: 1_023),
             ].map { Array($0.utf8) }
         }
     ) { (input) throws(Breach) in

@@ -119,7 +119,10 @@ extension FuzzTarget {
     /// `0 | bytes of a manifest` or `1 | values of one`.
     static let manifest = FuzzTarget(
         "manifest", "A manifest comes back as it was written; anything else is refused in a sentence",
-        words: ["{", "}", "\"", "\\u0000", "\\", ":", ",", "\"format\": 1", "\"check\": \"", "\n", "1", "18446744073709551615", "2026-11-21T00:00:00Z"],
+        words: [
+            "{", "}", "\"", "\\u0000", "\\", ":", ",", "\"format\": 1", "\"check\": \"", "\n", "1", "18446744073709551615",
+            "2026-11-21T00:00:00Z",
+        ],
         seeds: {
             let text =
                 "{\n  \"format\": 1,\n  \"backup\": \"00\",\n  \"volume\": \"07\",\n  \"feature_level\": 1,\n  \"unicode\": \"15\",\n  \"server\": \"martletd\",\n  \"node\": \"a\",\n  \"epoch\": 1,\n  \"commit\": 2,\n  \"started\": \"2026-11-21T00:00:00Z\",\n  \"finished\": \"2026-11-21T00:00:01Z\",\n  \"rows\": 3,\n  \"accounts\": 4,\n  \"bytes\": 5,\n  \"sha256\": \"aa\"\n}\n"

@@ -4,7 +4,8 @@ internal import Stanzas
 /// What the server's side of a login needs.
 private enum Logins {
     static let service = try? SASLService()
-    static let known = try? Credentials.derive(password: "r0m30myr0m30", iterations: 4_096, salts: { _ in [UInt8](repeating: 9, count: 16) })
+    static let known = try? Credentials.derive(
+        password: "r0m30myr0m30", iterations: 4_096, salts: { _ in [UInt8](repeating: 9, count: 16) })
     static let bindings = ChannelBindings(tlsExporter: [UInt8](repeating: 0xE1, count: 32), tlsServerEndPoint: Array(0..<32))
     static let fake = FakeCredentials(secret: Array("a secret of the cluster".utf8), iterations: 4_096)
     static let token = LoginToken(secret: "secret-token:fast-123456", mechanism: "HT-SHA-256-NONE", expires: .max)
@@ -19,8 +20,10 @@ extension FuzzTarget {
     static let sasl = FuzzTarget(
         "sasl", "No message logs anybody in without the password, and none tells whether an account exists", longest: 2_500,
         words: [
-            "n,,", "y,,", "p=tls-exporter,,", "p=tls-server-end-point,,", "n,a=juliet@example.com,", "n=juliet", "n=romeo", ",r=", "r=\u{1}", ",c=biws",
-            "c=biws,r=\u{1},p=AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "=2C", "=3D", "=", ",m=x", ",x=y", "\u{0}", "\u{0}juliet\u{0}", "juliet@example.com",
+            "n,,", "y,,", "p=tls-exporter,,", "p=tls-server-end-point,,", "n,a=juliet@example.com,", "n=juliet", "n=romeo", ",r=",
+            "r=\u{1}", ",c=biws",
+            "c=biws,r=\u{1},p=AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "=2C", "=3D", "=", ",m=x", ",x=y", "\u{0}", "\u{0}juliet\u{0}",
+            "juliet@example.com",
             "ä", "\u{AD}", "p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
         ],
         seeds: {
@@ -31,7 +34,8 @@ extension FuzzTarget {
             return [
                 [0, 0] + first + [0xFF] + last, [0, 1] + first + [0xFF] + last, [1, 0] + first + [0xFF] + last256,
                 [1, 1] + first + [0xFF] + last256, [4, 1] + bound + [0xFF] + last256, [6, 0] + Array("\0juliet\0wrong".utf8),
-                [6, 1] + Array("juliet@example.com\0juliet\0wrong".utf8), [7, 0] + Array("juliet\0".utf8) + [UInt8](repeating: 7, count: 32),
+                [6, 1] + Array("juliet@example.com\0juliet\0wrong".utf8),
+                [7, 0] + Array("juliet\0".utf8) + [UInt8](repeating: 7, count: 32),
                 [0, 2] + [0xFF] + first + [0xFF] + last,
             ]
         }

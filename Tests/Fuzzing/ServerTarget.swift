@@ -16,7 +16,9 @@ extension FuzzTarget {
             for line in bytes.split(separator: UInt8(ascii: "\n")) where line.first != UInt8(ascii: "#") {
                 // Sent or expected: either is something a client may send.
                 let isContinued = line.first == UInt8(ascii: " ")
-                guard let start = isContinued ? line.firstIndex(where: { $0 != 0x20 }) : line.firstIndex(of: UInt8(ascii: "<")) else { continue }
+                guard let start = isContinued ? line.firstIndex(where: { $0 != 0x20 }) : line.firstIndex(of: UInt8(ascii: "<")) else {
+                    continue
+                }
                 if !isContinued, sent.count > 1_000 {
                     inputs.append([0, 1, 0, 0, 1, 0, 1, 0] + sent)
                     sent = []
@@ -44,15 +46,19 @@ extension FuzzTarget {
     static let server = FuzzTarget(
         "server", "Whatever clients send, each request to the server is answered once, and what anybody gets can be read", longest: 3_000,
         words: XMLInputs.words + StreamInputs.words + [
-            " to='juliet@capulet.lit'", " to='capulet.lit'", " to='romeo@capulet.lit'", " to='juliet@capulet.lit/balcony'", " type='get'", " type='set'",
+            " to='juliet@capulet.lit'", " to='capulet.lit'", " to='romeo@capulet.lit'", " to='juliet@capulet.lit/balcony'", " type='get'",
+            " type='set'",
             " type='result'", " type='error'", " type='subscribe'", " type='probe'", " type='unavailable'", " id='1'", " node='x'",
             "<query xmlns='http://jabber.org/protocol/disco#info'/>", "<query xmlns='http://jabber.org/protocol/disco#items'/>",
-            "<query xmlns='urn:xmpp:mam:2'>", "<x xmlns='jabber:x:data' type='submit'>", "<field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>",
+            "<query xmlns='urn:xmpp:mam:2'>", "<x xmlns='jabber:x:data' type='submit'>",
+            "<field var='FORM_TYPE'><value>urn:xmpp:mam:2</value></field>",
             "<set xmlns='http://jabber.org/protocol/rsm'>", "<max>0</max>", "<before/>", "<after>x</after>", "<index>-1</index>",
             "<vCard xmlns='vcard-temp'/>", "<query xmlns='jabber:iq:private'/>", "<block xmlns='urn:xmpp:blocking'>", "<item jid='a@b'/>",
-            "<command xmlns='http://jabber.org/protocol/commands' node='x' action='execute'/>", "<addresses xmlns='http://jabber.org/protocol/address'>",
+            "<command xmlns='http://jabber.org/protocol/commands' node='x' action='execute'/>",
+            "<addresses xmlns='http://jabber.org/protocol/address'>",
             "<enable xmlns='urn:xmpp:push:0' jid='push.capulet.lit' node='x'/>", "<ping xmlns='urn:xmpp:ping'/>",
-            "<prefs xmlns='urn:xmpp:mam:2' default='roster'/>", "<priority>-128</priority>", "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='v'/>",
+            "<prefs xmlns='urn:xmpp:mam:2' default='roster'/>", "<priority>-128</priority>",
+            "<c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='n' ver='v'/>",
         ],
         seeds: { scripted() + StreamInputs.words.filter { $0.hasPrefix("<") }.map { [UInt8](repeating: 0, count: 8) + Array($0.utf8) } }
     ) { (input) throws(Breach) in
@@ -136,7 +142,9 @@ private final class ServerStage {
     private func look() throws(Breach) {
         for (index, client) in clients.enumerated() {
             for text in client.takeReceived() {
-                guard let element = try? Element.parse(Array(text.utf8)) else { throw Breach("\(client.jid) gets what cannot be read: \(text)") }
+                guard let element = try? Element.parse(Array(text.utf8)) else {
+                    throw Breach("\(client.jid) gets what cannot be read: \(text)")
+                }
                 if let from = element["from"] { try hold((try? JID(from)) != nil, "\(client.jid) gets something from \(from)") }
                 if let to = element["to"], let jid = try? JID(to) {
                     try hold(
@@ -158,7 +166,9 @@ private final class ServerStage {
         try look()
         for (index, client) in clients.enumerated() where client.closedWith == nil {
             for (id, count) in asked[index].sorted(by: { $0.key < $1.key }) {
-                try hold(count.asked == count.answered, "\(client.jid) asked \(count.asked) times with id \(id) and has \(count.answered) answers")
+                try hold(
+                    count.asked == count.answered,
+                    "\(client.jid) asked \(count.asked) times with id \(id) and has \(count.answered) answers")
             }
         }
         // Whoever comes now is served.

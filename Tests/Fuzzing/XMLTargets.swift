@@ -99,7 +99,8 @@ extension FuzzTarget {
             let agree = whole == other || whole.found == other.found && (whole.fault == .tooLarge || other.fault == .tooLarge)
             try hold(
                 agree,
-                "whole: \(whole.found.count) frames, \(whole.fault.map { "\($0)" } ?? "-"); split: \(other.found.count), \(other.fault.map { "\($0)" } ?? "-")")
+                "whole: \(whole.found.count) frames, \(whole.fault.map { "\($0)" } ?? "-"); split: \(other.found.count), \(other.fault.map { "\($0)" } ?? "-")"
+            )
             try hold(other.held <= max(limits.stanzaBytes, limits.headerBytes), "\(other.held) bytes are held")
         }
         for frame in whole.found { try hold(frame.count <= max(limits.stanzaBytes, limits.headerBytes), "a frame of \(frame.count) bytes") }
@@ -126,7 +127,9 @@ extension FuzzTarget {
         }
         let accepted = Array(frames.prefix(trees.count).joined())
         // What was taken is what libxml2 sees in it, and nothing of it is forbidden.
-        guard let document = Document(accepted), !document.hasUnboundPrefix else { throw Breach("\(trees.count) stanzas are taken that are no document") }
+        guard let document = Document(accepted), !document.hasUnboundPrefix else {
+            throw Breach("\(trees.count) stanzas are taken that are no document")
+        }
         try hold(document.children == trees, "libxml2 sees other elements in what was taken:\n\(document.children)\n\(trees)")
         try hold(!document.hasForbidden, "a comment or processing instruction is taken")
         try hold(document.depth <= limits.depth && document.attributes <= limits.attributes, "more is taken than the limits allow")
@@ -212,7 +215,9 @@ extension FuzzTarget {
             if let form = DataForm(element) {
                 var writer = XMLWriter()
                 form.write(into: &writer)
-                guard let again = try? Element.parse(writer.bytes) else { throw Breach("a form is not well-formed: \(shown(writer.bytes))") }
+                guard let again = try? Element.parse(writer.bytes) else {
+                    throw Breach("a form is not well-formed: \(shown(writer.bytes))")
+                }
                 var second = XMLWriter()
                 DataForm(again)?.write(into: &second)
                 try hold(second.bytes == writer.bytes, "a form comes back as another: \(shown(writer.bytes)) \(shown(second.bytes))")
