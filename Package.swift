@@ -95,6 +95,9 @@ let package = Package(
         .executableTarget(name: "martletd", dependencies: ["Node", "Settings", arguments], swiftSettings: strict),
         .executableTarget(
             name: "martletctl", dependencies: ["AdminLanguage", "Console", "PortableData"], path: "admin/martletctl", swiftSettings: strict),
+        .executableTarget(
+            name: "martletload", dependencies: ["Stanzas", "XMLStream", "COpenSSL", arguments, deque, nio, nioPosix], path: "ops/load",
+            exclude: ["README.md", "bench.toml"], swiftSettings: strict),
         // Suites: one a room.
         suite("XMLStreamTests", ["XMLStream"]),
         suite("StanzasTests", ["Stanzas", "XMLStream"]),
@@ -121,7 +124,7 @@ let package = Package(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
@@ -138,6 +141,22 @@ let package = Package(
             path: "Tests/Fuzzing"),
         .executableTarget(name: "martlet-fuzz", dependencies: ["Fuzzing"], path: "Tests/martlet-fuzz", swiftSettings: strict),
         suite("FuzzTests", ["Fuzzing"]),
+        .executableTarget(
+            name: "martlet-benchmark",
+            dependencies: [
+                "Modules", "ServerCore", "StreamLogic", "Authentication", "LMDBStore", "Store", "BusProtocol", "Stanzas", "XMLStream",
+                "Settings", "Telemetry", "COpenSSL",
+            ],
+            path: "Tests/Benchmarks", exclude: ["thresholds.txt"], swiftSettings: strict),
+        // The seam under the calls of the system, for the one program of all suites.
+        .target(name: "CFaults", dependencies: ["CLMDB"], path: "Tests/CFaults", linkerSettings: [.linkedLibrary("dl")]),
+        suite(
+            "FaultTests",
+            [
+                "CFaults", "CLMDB", "LMDBStore", "Store", "Stanzas", "ServerCore", "Modules", "Settings", "Telemetry", "XMLStream",
+                "TestKit",
+                "Bus", "BusProtocol", "Transports", "Authentication", nio, nioPosix, log,
+            ]),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )
