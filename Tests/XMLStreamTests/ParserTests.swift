@@ -6,7 +6,7 @@ private let xml = "http://www.w3.org/XML/1998/namespace"
 private func parse(_ text: String, header: String? = nil, as namespace: StreamNamespace = .client) throws -> Element {
     let parser = XMLStreamParser(namespace: namespace)
     let head = try header.map { text in try Array(text.utf8).withUnsafeBytes { try parser.parse(header: $0) } }
-    return try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: head) }
+    return try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, scope: head?.scope) }
 }
 
 @Suite struct ParserTests {
@@ -40,10 +40,19 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
         let parser = XMLStreamParser(namespace: .client)
         for round in 0..<300 {
             let text = "<iq id='\(round)' type='get'><q\(round % 7) xmlns='urn:\(round % 11)'>\(round)</q\(round % 7)></iq>"
-            let element = try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: nil) }
+            let element = try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, scope: nil) }
             #expect(element["id"] == "\(round)")
             let child = try #require(element.first(local: "q\(round % 7)", namespace: "urn:\(round % 11)"))
             #expect(child.text == "\(round)")
+        }
+    }
+
+    /// XML 1.0 §2.11: line ends are line feeds, wherever they stand.
+    @Test func lineEndsAreNormalised() throws {
+        #expect(try Element.parse(Array("<a>1\r\n2\r3</a>".utf8)).text.utf8.elementsEqual("1\n2\n3".utf8))
+        for (written, meant) in [("1\r\n2\r3", "1\n2\n3"), ("\r", "\n"), ("\r\r\n\n", "\n\n\n"), ("\n\r", "\n\n"), ("", "")] {
+            let text = try Element.parse(Array("<a><![CDATA[\(written)]]></a>".utf8)).text
+            #expect(text.utf8.elementsEqual(meant.utf8), "\(text.debugDescription)")
         }
     }
 }
