@@ -139,6 +139,16 @@ import Testing
         #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)) == record)
     }
 
+    /// Found by fuzzing: attempts were read, and forgotten, of a token that says that none were counted.
+    @Test func aDeviceIsReadAsItIsWrittenAlone() {
+        var device = DeviceRecord(software: "s", device: nil, firstSeen: 1, lastSeen: 2, mechanism: "PLAIN")
+        device.current = .init(secret: "t", mechanism: "HT-SHA-256-NONE", issued: 1, expires: 2, count: 3)
+        device.fresh = .init(secret: "u", mechanism: "HT-SHA-256-NONE", issued: 1, expires: 2)
+        let bytes = device.encode()
+        #expect(DeviceRecord(bytes) == device)
+        #expect(DeviceRecord(bytes.dropLast() + [1]) == nil && DeviceRecord(bytes + [0]) == nil && DeviceRecord(bytes.dropLast()) == nil)
+    }
+
     @Test func secretsDoNotPrint() {
         let secret = SecretRecord(kind: .fast, created: 1, bytes: Array("topsecret".utf8))
         let account = AccountRecord(jid: "a@b", number: 1, created: 1, credentials: Array("topsecret".utf8))
