@@ -148,5 +148,6 @@ let package = Package(
                 "Bus", "BusProtocol", "Transports", "Authentication", nio, nioPosix, log,
             ]),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("SimulationTests", ["Modules", "ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )
