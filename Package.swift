@@ -157,6 +157,6 @@ let package = Package(
                 "TestKit",
                 "Bus", "BusProtocol", "Transports", "Authentication", nio, nioPosix, log,
             ]),
-        suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("SimulationTests", ["Modules", "ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )
