@@ -138,6 +138,15 @@ let package = Package(
                 "Settings", "Telemetry", "COpenSSL",
             ],
             path: "Tests/Benchmarks", exclude: ["thresholds.txt"], swiftSettings: strict),
+        // The seam under the calls of the system, for the one program of all suites.
+        .target(name: "CFaults", dependencies: ["CLMDB"], path: "Tests/CFaults", linkerSettings: [.linkedLibrary("dl")]),
+        suite(
+            "FaultTests",
+            [
+                "CFaults", "CLMDB", "LMDBStore", "Store", "Stanzas", "ServerCore", "Modules", "Settings", "Telemetry", "XMLStream",
+                "TestKit",
+                "Bus", "BusProtocol", "Transports", "Authentication", nio, nioPosix, log,
+            ]),
         suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )

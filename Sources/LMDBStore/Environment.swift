@@ -8,7 +8,8 @@ import Synchronization
 /// Every reader slot is claimed here, at once: claiming takes LMDB's reader mutex, and a process that dies with it can leave
 /// others asleep. Later, transactions are only renewed and reset, which takes no lock.
 final class Environment: @unchecked Sendable {
-    // @unchecked: `env` may be used from any thread; each transaction is used by the one who took it out of `pool`.
+    // @unchecked: `env` may be used from any thread, and changes only while nobody is at work and `pool` says that it is lost; each
+    // transaction is used by the one who took it out of `pool`.
     struct Pool {
         var idle: [OpaquePointer] = []
         /// Transactions that are at work: readers taken out, and the writer.
@@ -16,6 +17,13 @@ final class Environment: @unchecked Sendable {
         /// The map is being moved: nobody may start.
         var isResizing = false
         var isClosed = false
+        /// liblmdb gave the environment up, it was closed, and it is not open again yet.
+        var isLost = false
+        /// A commit failed at its end: liblmdb may have given the environment up.
+        var isDoubtful = false
+
+        /// Whether there is an environment to ask.
+        var hasEnvironment: Bool { !isClosed && !isLost }
     }
 
     /// Environments that are open in this process: LMDB's locks do not work when one is opened twice.
@@ -23,13 +31,17 @@ final class Environment: @unchecked Sendable {
 
     let directory: String
     let pageBytes: UInt64
-    let env: OpaquePointer
+    private(set) var env: OpaquePointer
     private let database: MDB_dbi
+    private let mapBytes: UInt64
+    private let readers: Int
     let pool: Monitor<Pool>
 
     /// Opens an environment whose data file exists, or makes it when `creating` (only with the keeper lock held).
     init(_ directory: String, mapBytes: UInt64, readers: Int, creating: Bool) throws(StoreFailure) {
         let path = try Self.resolve(directory)
+        self.mapBytes = mapBytes
+        self.readers = max(1, readers)
         guard creating || access(path + "/data.mdb", F_OK) == 0 else { throw .format("there is no volume in \(path)") }
         guard Self.opened.withLock({ $0.insert(path).inserted }) else {
             throw .format("the volume in \(path) is already open in this process")
@@ -39,7 +51,7 @@ final class Environment: @unchecked Sendable {
             do throws(StoreFailure) {
                 var stat = MDB_stat()
                 mdb_env_stat(env, &stat)
-                let (database, transactions) = try Self.claim(max(1, readers), of: env)
+                let (database, transactions) = try Self.claim(self.readers, of: env)
                 self.env = env
                 self.database = database
                 self.directory = path
@@ -109,16 +121,18 @@ final class Environment: @unchecked Sendable {
 
     /// Closes the environment when the last transaction has ended.
     func close() {
-        let idle: [OpaquePointer]? = pool.wait { pool in
+        let rest: (idle: [OpaquePointer], isLost: Bool)? = pool.wait { pool in
             if pool.isClosed { return .some(nil) }
             guard pool.busy == 0, !pool.isResizing else { return nil }
             pool.isClosed = true
             defer { pool.idle.removeAll() }
-            return pool.idle
+            return (pool.idle, pool.isLost)
         }.flatMap { $0 }
-        guard let idle else { return }
-        for transaction in idle { mdb_txn_abort(transaction) }
-        mdb_env_close(env)
+        guard let rest else { return }
+        if !rest.isLost {
+            for transaction in rest.idle { mdb_txn_abort(transaction) }
+            mdb_env_close(env)
+        }
         _ = Self.opened.withLock { $0.remove(directory) }
     }
 
@@ -140,13 +154,15 @@ final class Environment: @unchecked Sendable {
 
     private func beginReading() throws(StoreFailure) -> OpaquePointer {
         while true {
-            let taken: OpaquePointer?? = pool.wait { pool in
-                if pool.isClosed { return .some(nil) }
-                guard !pool.isResizing, let transaction = pool.idle.popLast() else { return nil }
+            let taken: Result<OpaquePointer, StoreFailure>? = pool.wait { pool in
+                if pool.isClosed { return .failure(.closed) }
+                guard !pool.isResizing else { return nil }
+                if pool.isLost { return .failure(Self.lost) }
+                guard let transaction = pool.idle.popLast() else { return nil }
                 pool.busy += 1
-                return transaction
+                return .success(transaction)
             }
-            guard case .some(.some(let transaction)) = taken else { throw .closed }
+            guard let transaction = try taken?.get() else { throw .closed }
             let result = mdb_txn_renew(transaction)
             if result == MDB_SUCCESS { return transaction }
             pool.change {
@@ -177,33 +193,42 @@ final class Environment: @unchecked Sendable {
     /// Commits the effects of all groups in one synced transaction.
     func commit(_ groups: some Sequence<Effects>) throws(StoreFailure) {
         while true {
-            let entered: Bool? = pool.wait { pool in
-                if pool.isClosed { return false }
-                guard !pool.isResizing else { return nil }
-                pool.busy += 1
-                return true
+            do throws(StoreFailure) { try enter() } catch Self.lost {
+                try reopen()
+                continue
             }
-            guard entered == true else { throw .closed }
             let result = write(groups)
-            pool.change { $0.busy -= 1 }
+            pool.change { pool in
+                pool.busy -= 1
+                if case .failure(.atItsEnd) = result { pool.isDoubtful = true }
+            }
             switch result {
             case .success: return
             case .failure(.resized): try adoptMapSize()
-            case .failure(.store(let failure)): throw failure
+            case .failure(.givenUp): try reopen()
+            case .failure(.store(let failure)), .failure(.atItsEnd(let failure)): throw failure
             }
         }
     }
 
     private enum WriteFailure: Error {
         case resized
+        /// liblmdb wants nothing more to do with the environment.
+        case givenUp
         case store(StoreFailure)
+        /// Everything was put, and the commit itself failed.
+        case atItsEnd(StoreFailure)
     }
 
     private func write(_ groups: some Sequence<Effects>) -> Result<Void, WriteFailure> {
         var begun: OpaquePointer?
         var result = mdb_txn_begin(env, nil, 0, &begun)
         guard result == MDB_SUCCESS, let transaction = begun else {
-            return .failure(result == MDB_MAP_RESIZED ? .resized : .store(StoreFailure(lmdb: result, "beginning a commit")))
+            switch result {
+            case MDB_MAP_RESIZED: return .failure(.resized)
+            case MDB_PANIC: return .failure(.givenUp)
+            default: return .failure(.store(StoreFailure(lmdb: result, "beginning a commit")))
+            }
         }
         for effects in groups {
             for operation in effects.operations {
@@ -215,7 +240,16 @@ final class Environment: @unchecked Sendable {
             }
         }
         result = mdb_txn_commit(transaction)
-        return result == MDB_SUCCESS ? .success(()) : .failure(.store(StoreFailure(lmdb: result, "committing")))
+        if result == EIO, !hasRoom { return .failure(.atItsEnd(.noSpace)) }
+        return result == MDB_SUCCESS ? .success(()) : .failure(.atItsEnd(StoreFailure(lmdb: result, "committing")))
+    }
+
+    /// liblmdb calls a write that was cut short an input/output error; where the file system has no room for some pages, it was full.
+    private var hasRoom: Bool {
+        var figures = statvfs()
+        guard statvfs(directory, &figures) == 0 else { return true }
+        let (free, overflow) = UInt64(figures.f_bavail).multipliedReportingOverflow(by: UInt64(figures.f_frsize))
+        return overflow || free >= 16 * pageBytes
     }
 
     private func perform(_ operation: Effect, _ transaction: OpaquePointer) -> Int32 {
@@ -242,7 +276,7 @@ final class Environment: @unchecked Sendable {
     /// Bytes of the data file that have been used at one time, and of the reserved map.
     var size: (used: UInt64, map: UInt64) {
         pool.look { pool in
-            guard !pool.isClosed else { return (0, 0) }
+            guard pool.hasEnvironment else { return (0, 0) }
             var info = MDB_envinfo()
             mdb_env_info(env, &info)
             return ((UInt64(info.me_last_pgno) &+ 1) &* pageBytes, UInt64(info.me_mapsize))
@@ -255,7 +289,7 @@ final class Environment: @unchecked Sendable {
             var descriptor: mdb_filehandle_t = -1
             var mine = stat()
             var named = stat()
-            return !pool.isClosed && mdb_env_get_fd(env, &descriptor) == MDB_SUCCESS && fstat(descriptor, &mine) == 0
+            return pool.hasEnvironment && mdb_env_get_fd(env, &descriptor) == MDB_SUCCESS && fstat(descriptor, &mine) == 0
                 && stat(directory + "/data.mdb", &named) == 0 && mine.st_ino == named.st_ino && mine.st_dev == named.st_dev
         }
     }
@@ -263,7 +297,7 @@ final class Environment: @unchecked Sendable {
     /// Rows as the last commit left them.
     var rows: UInt64 {
         pool.look { pool in
-            guard !pool.isClosed else { return 0 }
+            guard pool.hasEnvironment else { return 0 }
             var stat = MDB_stat()
             mdb_env_stat(env, &stat)
             return UInt64(stat.ms_entries)
@@ -273,7 +307,7 @@ final class Environment: @unchecked Sendable {
     /// The number of the last commit. It rises by one with each, and begins again in a compact copy.
     var lastCommit: UInt64 {
         pool.look { pool in
-            guard !pool.isClosed else { return 0 }
+            guard pool.hasEnvironment else { return 0 }
             var info = MDB_envinfo()
             mdb_env_info(env, &info)
             return UInt64(info.me_last_txnid)
@@ -308,7 +342,7 @@ final class Environment: @unchecked Sendable {
     @discardableResult
     func checkReaders() -> Int {
         pool.look { pool in
-            guard !pool.isClosed else { return 0 }
+            guard pool.hasEnvironment else { return 0 }
             var dead: Int32 = 0
             mdb_reader_check(env, &dead)
             return Int(dead)
@@ -320,15 +354,69 @@ final class Environment: @unchecked Sendable {
 
     /// Keeps the environment open, and its map in place, while `body` runs.
     func holdingOpen<T>(_ body: () throws(StoreFailure) -> T) throws(StoreFailure) -> T {
-        let entered: Bool? = pool.wait { pool in
-            if pool.isClosed { return false }
-            guard !pool.isResizing else { return nil }
-            pool.busy += 1
-            return true
-        }
-        guard entered == true else { throw .closed }
+        try enter()
         defer { pool.change { $0.busy -= 1 } }
         return try body()
+    }
+
+    /// Counts the caller among those at work.
+    private func enter() throws(StoreFailure) {
+        let entered: Result<Void, StoreFailure>? = pool.wait { pool in
+            if pool.isClosed { return .failure(.closed) }
+            guard !pool.isResizing else { return nil }
+            if pool.isLost { return .failure(Self.lost) }
+            pool.busy += 1
+            return .success(())
+        }
+        guard let entered else { throw .closed }
+        try entered.get()
+    }
+
+    // MARK: Given up by liblmdb
+
+    private static let lost = StoreFailure.io("it is not open again yet after a failed commit")
+
+    /// Opens the environment anew if a commit may have made liblmdb give it up; only in the process that may write.
+    func reopenIfDoubtful() throws(StoreFailure) {
+        if pool.look({ $0.isDoubtful || $0.isLost }) { try reopen() }
+    }
+
+    /// When liblmdb could not write the page that makes a commit true, it refuses everything from then on, reads too. What is on disk is
+    /// whole, up to the commit before: opened anew, it works. Nobody is waited for, since a copy may run for minutes and every commit
+    /// meanwhile wants an answer: while transactions are at work this fails, and the next probe tries again.
+    private func reopen() throws(StoreFailure) {
+        let rest: (idle: [OpaquePointer], wasLost: Bool)? = pool.change { pool in
+            guard pool.busy == 0, !pool.isResizing, !pool.isClosed else { return nil }
+            let wasLost = pool.isLost
+            pool.isResizing = true
+            pool.isLost = true
+            defer { pool.idle.removeAll() }
+            return (pool.idle, wasLost)
+        }
+        guard let rest else { throw .io("a commit failed, and the store is still being read") }
+        if !rest.wasLost {
+            for transaction in rest.idle { mdb_txn_abort(transaction) }
+            mdb_env_close(env)
+        }
+        do throws(StoreFailure) {
+            let fresh = try Self.open(directory, mapBytes: mapBytes)
+            do throws(StoreFailure) {
+                let (_, transactions) = try Self.claim(readers, of: fresh)
+                env = fresh
+                pool.change { pool in
+                    pool.idle = transactions
+                    pool.isLost = false
+                    pool.isDoubtful = false
+                    pool.isResizing = false
+                }
+            } catch {
+                mdb_env_close(fresh)
+                throw error
+            }
+        } catch {
+            pool.change { $0.isResizing = false }
+            throw error
+        }
     }
 }
 

@@ -49,12 +49,19 @@ public final class LMDBVolume: Volume {
     public static func initialise(at directory: String, identity: VolumeIdentity, options: Options = Options()) throws(StoreFailure) {
         if mkdir(directory, 0o700) != 0, errno != EEXIST { throw StoreFailure(system: errno, "making \(directory)") }
         guard let lock = try KeeperLock.acquireNow(directory: directory, node: "init") else { throw .notKeeper }
-        let environment = try Environment(directory, mapBytes: options.mapBytes, readers: 1, creating: true)
-        defer {
-            environment.close()
-            // The lock outlives the environment.
-            withExtendedLifetime(lock) {}
+        // The lock outlives the environment.
+        defer { withExtendedLifetime(lock) {} }
+        let wasThere = access(directory + "/data.mdb", F_OK) == 0
+        do throws(StoreFailure) { try fill(directory, identity, options) } catch {
+            // Half a data file would stand in the way of the next attempt.
+            if !wasThere { unlink(directory + "/data.mdb") }
+            throw error
         }
+    }
+
+    private static func fill(_ directory: String, _ identity: VolumeIdentity, _ options: Options) throws(StoreFailure) {
+        let environment = try Environment(directory, mapBytes: options.mapBytes, readers: 1, creating: true)
+        defer { environment.close() }
         guard try environment.reading({ (snapshot) throws(StoreFailure) in try VolumeRows.identity(in: snapshot) }) == nil else {
             throw .format("there is a volume in \(environment.directory) already")
         }
@@ -144,6 +151,8 @@ public final class LMDBVolume: Volume {
         }
         guard mayRise else { throw .format("the volume is kept or closed already") }
         do throws(StoreFailure) {
+            // An earlier attempt may have failed.
+            try environment.reopenIfDoubtful()
             guard environment.isInPlace else {
                 throw .format("the store in \(directory) was replaced while this node had the old one open; start the node again")
             }

@@ -88,7 +88,7 @@ extension Environment {
         let last = lastCommit
         let lines = Lines()
         pool.look { pool in
-            guard !pool.isClosed else { return }
+            guard pool.hasEnvironment else { return }
             mdb_reader_list(
                 env,
                 { text, context in
@@ -106,7 +106,7 @@ extension Environment {
 
     var depth: Int {
         pool.look { pool in
-            guard !pool.isClosed else { return 0 }
+            guard pool.hasEnvironment else { return 0 }
             var stat = MDB_stat()
             mdb_env_stat(env, &stat)
             return Int(stat.ms_depth)

@@ -62,6 +62,10 @@ public final class MonitoringListener: Sendable {
         _ census: ConnectionCensus
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
+            .serverChannelInitializer { channel in
+                // Without a descriptor for a connection that waits, the loop would ask for it for ever.
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+            }
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 1)

@@ -29,6 +29,9 @@ public final class Core: Sendable {
         unsafeAddress { liveHosts.pointer }
     }
     private let liveHosts: Replaceable<[String: Settings.Host]>
+    /// Their domains, where they are few: compared one after the other they cost less than a string to look up.
+    private let fewHosts: Replaceable<[String]>
+    private static let few = 8
     /// Domain → settings of the component that speaks for it.
     public let components: [String: Settings.Component]
     let mailboxes: [Mailbox]
@@ -61,6 +64,7 @@ public final class Core: Sendable {
         self.mailboxes = loops.map { _ in Mailbox() }
         let hosts = Self.byDomain(settings.hosts)
         liveHosts = Replaceable(hosts)
+        fewHosts = Replaceable(Self.fewDomains(hosts))
         var components: [String: Settings.Component] = [:]
         for component in settings.components where hosts[component.domain] == nil { components[component.domain] = component }
         self.components = components
@@ -70,10 +74,23 @@ public final class Core: Sendable {
         Dictionary(hosts.map { ($0.domain, $0) }) { $1 }
     }
 
+    private static func fewDomains(_ hosts: [String: Settings.Host]) -> [String] { hosts.count <= few ? hosts.keys.sorted() : [] }
+
+    /// Whether the address is one of a host served here, or the host's own.
+    func isOfHost(_ jid: JID) -> Bool {
+        let few = fewHosts.value
+        return few.isEmpty ? hosts.index(forKey: jid.domain) != nil : few.contains { jid.hasDomain($0) }
+    }
+
+    /// Whether the address is one of a component, or the component's own.
+    func isOfComponent(_ jid: JID) -> Bool { !components.isEmpty && components.index(forKey: jid.domain) != nil }
+
     /// Puts other settings in force. What is not live must be as it was; then every shard is told (`Shard.settingsChanged`).
     public func replace(_ settings: Settings) {
         live.replace(settings)
-        liveHosts.replace(Self.byDomain(settings.hosts))
+        let hosts = Self.byDomain(settings.hosts)
+        liveHosts.replace(hosts)
+        fewHosts.replace(Self.fewDomains(hosts))
     }
 }
 

@@ -13,7 +13,7 @@ public final class Shard: @unchecked Sendable {
     public let core: Core
     public let loop: any Loop
     public let address: ShardAddress
-    public internal(set) var placement: Placement
+    public let placement: Placement
     public internal(set) var table: DispatchTable
     public internal(set) var catalogue: Catalogue
     /// What the table is made of, again where settings change.
@@ -228,7 +228,7 @@ public final class Shard: @unchecked Sendable {
     // MARK: Mail
 
     /// Sends a letter: at the end of the tick it leaves, in order for its destination.
-    func post(_ letter: Letter, to address: ShardAddress) {
+    func post(_ letter: consuming Letter, to address: ShardAddress) {
         if address == self.address { ownMail.append(letter) } else { mailroom.add(letter, to: address) }
     }
 
@@ -250,10 +250,9 @@ public final class Shard: @unchecked Sendable {
         endTick()
     }
 
-    func receive(_ letter: Letter, from: ShardAddress) {
-        switch letter {
-        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .activity, .refused, .managed, .resume, .moved:
-            receiveAtHome(letter, from: from)
+    func receive(_ letter: consuming Letter, from: ShardAddress) {
+        guard !letter.isForHome else { return receiveAtHome(letter, from: from) }
+        switch consume letter {
         case .deliver(let session, let epoch, let message, let stanza):
             guard epoch >= placement.epoch else { return }
             if let session = sessions[session] {
@@ -309,11 +308,12 @@ public final class Shard: @unchecked Sendable {
             if isTaken != true { answer(question, id: id, to: from) }
         case .answer(let id, let part, let last):
             answerArrived(id, part, last: last, from: from)
+        default: break
         }
     }
 
     /// Letters to an account. They wait while this shard is taking over, and go astray when it is not the home.
-    private func receiveAtHome(_ letter: Letter, from: ShardAddress) {
+    private func receiveAtHome(_ letter: consuming Letter, from: ShardAddress) {
         if takeover != nil {
             waitingForHome.append((letter, from))
             return
@@ -324,9 +324,9 @@ public final class Shard: @unchecked Sendable {
             return
         }
         if receivedByComponent(letter) { return }
-        switch letter {
-        case .submit(let account, let ticket, let stanza): self.account(account).receive(.submit(ticket, stanza))
-        case .route(let to, let stanza, let ticket): account(to.bare).receive(.incoming(stanza, ticket))
+        switch consume letter {
+        case .submit(let jid, let ticket, let stanza): account(jid).receive(stanza, by: ticket)
+        case .route(let to, let stanza, let ticket): account(to.bare).receive(incoming: stanza, ticket)
         case .fanOut(let to, let stanza):
             for jid in to {
                 var copy = stanza

@@ -63,6 +63,23 @@ extension Shard {
         endTick()
     }
 
+    /// Lets go of all that is here without a word: what it holds holds it. For a loop whose process goes on without it, which only
+    /// tests do.
+    public func dismantle() {
+        sessions.removeAll()
+        componentSessions.removeAll()
+        accounts.removeAll()
+        components.removeAll()
+        resuming.removeAll()
+        copies.removeAll()
+        ownMail.removeAll()
+        gated.removeAll()
+        dirty.removeAll()
+        idle.removeAll()
+        tracer = nil
+        takeover = nil
+    }
+
     // MARK: Chores
 
     /// Starts the regular chores: acknowledgements to the store, sleeping accounts.

@@ -3,7 +3,7 @@ public import Stanzas
 
 /// What a handler may see and ask for while it works on one stanza. It never acts: what it asks for happens through the
 /// account, in order, behind the account's gate.
-public final class Turn {
+public struct Turn {
     /// The account whose turn it is: for a request to the server, the asker's own.
     public let account: Account
     private let ticket: Ticket?

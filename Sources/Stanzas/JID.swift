@@ -81,6 +81,19 @@ public struct JID: Hashable, Sendable, Comparable, CustomStringConvertible {
         return slice(Int(domainEnd) + 1, text.utf8.count)
     }
 
+    /// True when there is a localpart.
+    public var hasLocal: Bool { localLength > 0 }
+
+    /// True when `text`, in prepared form, is the domainpart: without making a string of that.
+    public func hasDomain(_ text: String) -> Bool {
+        let start = domainStart
+        guard text.utf8.count == Int(domainEnd) - start else { return false }
+        return withBytes { bytes in
+            var text = text
+            return text.withUTF8 { Self.order(UnsafeBufferPointer(rebasing: bytes[start..<Int(domainEnd)]), $0) == 0 }
+        }
+    }
+
     /// True when there is no resourcepart.
     public var isBare: Bool { Int(domainEnd) == text.utf8.count }
 

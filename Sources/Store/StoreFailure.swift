@@ -2,7 +2,7 @@
 public enum StoreFailure: Error, Sendable, Equatable {
     /// The file system is full.
     case noSpace
-    /// The data has reached `[store] quotaMiB`.
+    /// The data has reached `[store] quota_mib`.
     case quota
     /// The disk, or the file system, failed.
     case io(String)
@@ -12,7 +12,7 @@ public enum StoreFailure: Error, Sendable, Equatable {
     case notKeeper
     /// The volume was closed.
     case closed
-    /// The reserved address space (`[store] mapGiB`) is used up.
+    /// The reserved address space (`[store] map_gib`) is used up.
     case mapFull
     /// An earlier commit failed, and no probe has succeeded since.
     case readOnly
@@ -27,12 +27,12 @@ extension StoreFailure: CustomStringConvertible {
     public var description: String {
         switch self {
         case .noSpace: "no space is left on the file system of the store"
-        case .quota: "the store has reached its quota ([store] quotaMiB)"
+        case .quota: "the store has reached its quota ([store] quota_mib)"
         case .io(let reason): "the store's disk failed: \(reason)"
         case .damaged(let key, let reason): "row \(key) of the store is damaged: \(reason)"
         case .notKeeper: "this node is not the keeper of the volume"
         case .closed: "the store is closed"
-        case .mapFull: "the store's address space is used up ([store] mapGiB)"
+        case .mapFull: "the store's address space is used up ([store] map_gib)"
         case .readOnly: "the store is read-only since a commit failed"
         case .abandoned(let reason): "abandoned: \(reason)"
         case .format(let reason): "the store is not of a known form: \(reason)"

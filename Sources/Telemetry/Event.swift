@@ -28,6 +28,8 @@ public enum Event: String, Sendable, CaseIterable, CustomStringConvertible {
     /// A loop of this process does not answer.
     case loopStalled = "loop-stalled"
     case loopAnswers = "loop-answers"
+    /// There is no descriptor, or no memory, for connections that wait to be accepted.
+    case connectionsWaiting = "connections-waiting"
     /// Metrics, health and readiness are not served on an address.
     case monitoringUnavailable = "monitoring-unavailable"
     case started, stopping, stopped

@@ -12,6 +12,7 @@ public final class ClientTransports: Sendable {
     private let service: ClientService
     let loops: [ClientLoop]
     private let listeners = Mutex<[Listener]>([])
+    private let shortage: AcceptShortage
 
     /// Loads the certificates; nothing listens yet.
     ///
@@ -28,6 +29,7 @@ public final class ClientTransports: Sendable {
             live: core.live, sasl: sasl, passwords: passwords, census: census, source: credentials, clock: core.clock,
             metrics: metrics, log: log)
         self.service = service
+        shortage = AcceptShortage(log)
         self.loops = zip(shards, loops).map { ClientLoop(service: service, shard: $0, loop: $1) }
         for warning in certificateWarnings { log.warning("\(warning)", metadata: ["event": "\(Event.certificateWarning)"]) }
     }
@@ -75,7 +77,7 @@ public final class ClientTransports: Sendable {
             for (address, isDirect) in try addresses() {
                 for clients in loops {
                     let listener = try await Listener.start(
-                        address, backlog: service.settings.listen.backlog, on: clients.loop.eventLoop
+                        address, backlog: service.settings.listen.backlog, on: clients.loop.eventLoop, shortage: shortage
                     ) { channel in
                         try Self.begin(channel, clients: clients, address: address, isDirect: isDirect)
                     }

@@ -18,14 +18,18 @@ struct Listener: Sendable {
 
     /// Binds and listens.
     ///
-    /// - Parameter begin: gives a new connection its handlers, on the loop.
+    /// - Parameters:
+    ///   - shortage: told when a connection cannot be accepted.
+    ///   - begin: gives a new connection its handlers, on the loop.
     /// - Throws: `ListenError`.
     static func start(
-        _ address: ListenAddress, backlog: Int, on eventLoop: any EventLoop, begin: @escaping @Sendable (any Channel) throws -> Void
+        _ address: ListenAddress, backlog: Int, on eventLoop: any EventLoop, shortage: AcceptShortage,
+        begin: @escaping @Sendable (any Channel) throws -> Void
     ) async throws(ListenError) -> Listener {
         let descriptor = try makeSocket(address, backlog: backlog)
         do {
             let channel = try await ServerBootstrap(group: eventLoop, childGroup: eventLoop)
+                .serverChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try shortage.watch(channel) } }
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_USER_TIMEOUT)), value: unansweredMilliseconds)

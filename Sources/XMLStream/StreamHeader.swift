@@ -25,7 +25,8 @@ public struct StreamHeader: Sendable, Equatable {
     public var contentNamespace: String?
     /// All namespace declarations of the tag, in its order.
     public var declarations: [Declaration]
-    let scope: StreamScope
+    /// The same as its stanzas are parsed under them.
+    public let scope: StreamScope
 
     init(_ element: Element, _ declarations: [Declaration]) {
         local = element.local

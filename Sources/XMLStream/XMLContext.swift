@@ -1,7 +1,7 @@
 import CLibXML2
 
 /// The namespace declarations of a stream header: what a stanza may take for granted on that stream.
-final class StreamScope: Sendable, Equatable {
+public final class StreamScope: Sendable, Equatable {
     /// A header with these declarations and nothing else, in order of prefix: equal scopes have equal texts.
     let header: [UInt8]
 
@@ -33,7 +33,7 @@ final class StreamScope: Sendable, Equatable {
         }
     }
 
-    static func == (a: StreamScope, b: StreamScope) -> Bool { a === b || a.header == b.header }
+    public static func == (a: StreamScope, b: StreamScope) -> Bool { a === b || a.header == b.header }
 }
 
 /// One libxml2 push parser that stands inside an open stream header, between stanzas. After any error it is of no more use.

@@ -24,10 +24,10 @@ public final class XMLStreamParser {
     /// Elements of the content namespace, where they take it from the stream or from the stanza's own tag, are reported in
     /// `jabber:client` on every stream, so that one set of names serves both kinds.
     ///
-    /// - Parameter header: the header of the stream the stanza came from; nil for the usual declarations.
+    /// - Parameter scope: of the header of the stream the stanza came from; nil for the usual declarations.
     /// - Throws: `ParseError`; the parser remains usable, the stream does not.
-    public func parse(stanza: UnsafeRawBufferPointer, header: StreamHeader?) throws(ParseError) -> Element {
-        let scope = header?.scope ?? StreamScope.standardScope(of: namespace)
+    public func parse(stanza: UnsafeRawBufferPointer, scope: StreamScope?) throws(ParseError) -> Element {
+        let scope = scope ?? StreamScope.standardScope(of: namespace)
         let context = try context(for: scope)
         do throws(ParseError) {
             let element = try context.parse(stanza: stanza)
@@ -87,7 +87,7 @@ extension Element {
         guard case .stanza(let start, let end) = try framer.next(bytes) else { throw ParseError(.badFormat) }
         let rest = UnsafeRawBufferPointer(rebasing: bytes[end...])
         guard case .needMore(let consumed) = try framer.next(rest), consumed == rest.count else { throw ParseError(.badFormat) }
-        return try XMLStreamParser.ofThread.parse(stanza: UnsafeRawBufferPointer(rebasing: bytes[start..<end]), header: nil)
+        return try XMLStreamParser.ofThread.parse(stanza: UnsafeRawBufferPointer(rebasing: bytes[start..<end]), scope: nil)
     }
 }
 

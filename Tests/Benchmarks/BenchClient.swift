@@ -61,7 +61,7 @@ final class BenchClient: ClientConnection, @unchecked Sendable {
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
-        guard let element = try? bed.parser.parse(stanza: bytes, header: header) else { return }
+        guard let element = try? bed.parser.parse(stanza: bytes, scope: header.scope) else { return }
         let received = stream.receive(element)
         switch received {
         case .stanza:

@@ -37,7 +37,7 @@ extension Benchmark {
             let bytes = Array(Sample.chat.utf8)
             let parser = XMLStreamParser(namespace: .client)
             return {
-                let element = try bytes.withUnsafeBytes { try parser.parse(stanza: $0, header: nil) }
+                let element = try bytes.withUnsafeBytes { try parser.parse(stanza: $0, scope: nil) }
                 guard element.local == "message" else { throw Broken("a \(element.local)") }
             }
         },

@@ -8,6 +8,11 @@ enum Rounds {
     static func count(_ usual: Int) -> Int {
         getenv("MARTLET_ROUNDS").flatMap { Int(String(cString: $0)) } ?? usual
     }
+
+    /// What MARTLET_SEED says, or any.
+    static var seed: UInt64 {
+        getenv("MARTLET_SEED").flatMap { UInt64(String(cString: $0)) } ?? UInt64.random(in: 0...UInt64(UInt32.max))
+    }
 }
 
 /// A message as the oracles see it.
@@ -32,12 +37,16 @@ struct Letter: Sendable, Equatable {
 
 enum Chat {
     /// Everything in an account's archive (XEP-0313), page by page: the id of each message and the one it is archived under.
-    static func archive(_ user: String, on node: Int, of cluster: ProcessCluster) throws -> [(id: String, archived: String)] {
+    ///
+    /// - Parameter known: what is archived behind it, by the id it is archived under; nil: all.
+    static func archive(_ user: String, after known: String? = nil, on node: Int, of cluster: ProcessCluster) throws
+        -> [(id: String, archived: String)]
+    {
         let client = try cluster.connect(user, resource: "archivist", node: node)
         let deadline = Deadline(in: .patient)
         var all: [(id: String, archived: String)] = []
         while true {
-            let after = all.last.map { "<after>\($0.archived)</after>" } ?? ""
+            let after = (all.last?.archived ?? known).map { "<after>\($0)</after>" } ?? ""
             let query = "archive-\(all.count)"
             try client.send(
                 "<iq type='set' id='\(query)'><query xmlns='urn:xmpp:mam:2'><set xmlns='http://jabber.org/protocol/rsm'><max>250</max>\(after)</set></query></iq>"

@@ -52,6 +52,31 @@ import XMLStream
         #expect(try stage.account("juliet")?.resources.count == 1)
     }
 
+    /// A full disk refuses one commit after the other, and with each the account is read anew.
+    @Test(arguments: [true, false]) func whatWasAcknowledgedStaysSoHoweverManyCommitsFail(isArchived: Bool) throws {
+        let stage = try Stage { $0.hosts[0].archive = isArchived }
+        let romeo = try stage.online("romeo", "orchard")
+        let juliet = try stage.online("juliet", "balcony")
+        try romeo.post(Stage.say("had", to: "juliet@capulet.lit"))
+        stage.cluster.run()
+        #expect(try juliet.bodies() == ["had"])
+        for _ in 0..<4 {
+            // What is acknowledged is written, or what is no longer needed removed, together with a message, and alone.
+            stage.cluster.volume.failNext(1)
+            try romeo.post(Stage.say("lost", to: "juliet@capulet.lit"))
+            stage.cluster.run()
+            stage.cluster.volume.failNext(1)
+            stage.cluster.doChores()
+            stage.cluster.advance(seconds: 2)
+        }
+        #expect(try juliet.bodies().isEmpty)
+        stage.cluster.doChores()
+        stage.cluster.run()
+        let other = try stage.online("juliet", "chamber", priority: 5)
+        #expect(try other.bodies().isEmpty && juliet.bodies().isEmpty)
+        #expect(try stage.account("juliet")?.inbox.isEmpty == true)
+    }
+
     @Test func nothingIsDeliveredBeforeItIsDurable() throws {
         let stage = try Stage()
         let romeo = try stage.online("romeo", "orchard")

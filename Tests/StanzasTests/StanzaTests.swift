@@ -7,7 +7,7 @@ func stanza(_ text: String, on namespace: StreamNamespace = .client, header: Str
     let parser = XMLStreamParser(namespace: namespace)
     let head = try header.map { text in try Array(text.utf8).withUnsafeBytes { try parser.parse(header: $0) } }
     return try Array(text.utf8).withUnsafeBytes { source in
-        try Stanza(try parser.parse(stanza: source, header: head), source: source, streamLang: lang)
+        try Stanza(try parser.parse(stanza: source, scope: head?.scope), source: source, streamLang: lang)
     }
 }
 

@@ -16,7 +16,7 @@ import XMLStream
     private func element(_ text: String) throws -> (Element, [UInt8]) {
         let bytes = Array(text.utf8)
         let header = try parsed(Self.header)
-        return (try bytes.withUnsafeBytes { try XMLStreamParser(namespace: .component).parse(stanza: $0, header: header) }, bytes)
+        return (try bytes.withUnsafeBytes { try XMLStreamParser(namespace: .component).parse(stanza: $0, scope: header.scope) }, bytes)
     }
 
     private func stream() -> ComponentStream { ComponentStream(domains: ["plays.lit"], serverName: "capulet.lit") }

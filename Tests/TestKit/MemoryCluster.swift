@@ -60,6 +60,13 @@ public final class MemoryCluster {
         run()
     }
 
+    deinit {
+        for node in nodes {
+            for loop in node.loops { loop.stop() }
+            for shard in node.shards { shard.dismantle() }
+        }
+    }
+
     /// A cluster as a script asks for it.
     public convenience init(nodes: Int, loops: Int, modules: [any Module.Type], script: [Script.Setting]) throws {
         let domain = "capulet.lit"

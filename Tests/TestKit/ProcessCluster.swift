@@ -18,6 +18,7 @@ public final class ProcessCluster {
     private let group: ProcessGroup
     private let program: String
     private let held: HeldPorts
+    private let disk: PowerDisk?
 
     /// Starts the nodes and waits until all of them serve.
     ///
@@ -29,11 +30,13 @@ public final class ProcessCluster {
     ///   - monitoring: Ports where each node is watched, besides its socket.
     ///   - settings: Further lines of the configuration, in the table of the host.
     ///   - script: What a script asks for.
+    ///   - disk: Where the cluster's directory is; nil: below `directory`.
     ///   - prepare: Given the cluster's directory before any node starts.
     public init(
         nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", missedBeats: Int = 60, monitoring: [UInt16] = [],
         settings: String = "",
         script: [Script.Setting] = [],
+        disk: PowerDisk? = nil,
         prepare: (_ cluster: String) throws -> Void = { _ in }
     ) throws {
         self.domain = domain
@@ -44,11 +47,12 @@ public final class ProcessCluster {
         ports = Array(held.numbers[1...count])
         port = held.numbers[0]
         group = try ProcessGroup()
+        self.disk = disk
         pids = names.map { _ in 0 }
         program = try Self.findProgram()
         var text = """
             [node]
-            directory = "\(group.directory)/cluster"
+            directory = "\(disk?.path ?? group.directory)/cluster"
             loops = \(loops)
 
             """
@@ -76,7 +80,7 @@ public final class ProcessCluster {
 
             """
         try write(text, to: configuration)
-        try prepare(group.directory + "/cluster")
+        try prepare(home)
         let files = names.map { Self.logFile($0, in: group.directory) }
         ProcessLogs.began(group.directory) { zip(names, files).map(Self.tail).joined(separator: "\n") }
         for index in names.indices { try start(index) }
@@ -98,7 +102,7 @@ public final class ProcessCluster {
         let slash = program.lastIndex(of: "/") ?? program.startIndex
         let log = "\(group.directory)/ctl-\(UInt32.random(in: 0...UInt32.max))"
         return try finish(
-            [program[..<slash] + "/martletctl", "--directory", group.directory + "/cluster"] + words, log: log, within: patience)
+            [program[..<slash] + "/martletctl", "--directory", home] + words, log: log, within: patience)
     }
 
     /// Runs another program of the package to its end, with a file as its standard input.
@@ -152,7 +156,7 @@ public final class ProcessCluster {
                 rest = rest.dropFirst()
             }
         }
-        let path = group.directory + "/cluster/start"
+        let path = home + "/start"
         try write("#!/bin/sh\n\(text)\n", to: path)
         guard chmod(path, 0o700) == 0 else { throw ProcessFailure.system(path) }
     }
@@ -162,6 +166,9 @@ public final class ProcessCluster {
 
     /// A folder for whatever a test writes; it goes with the cluster.
     public var directory: String { group.directory }
+
+    /// The directory of the cluster itself: store, sockets and run files.
+    public var home: String { (disk?.seen ?? group.directory) + "/cluster" }
 
     /// The configuration file of all nodes.
     public var configuration: String { group.directory + "/martlet.toml" }
@@ -181,7 +188,7 @@ public final class ProcessCluster {
         guard pids[index] == 0 else { throw ProcessFailure("node \(names[index]) runs already") }
         let variables = environment.isEmpty ? [] : ["/usr/bin/env"] + environment
         pids[index] = try group.start(
-            variables + [program, "--config", configuration, "--node", names[index]],
+            (disk?.entrance ?? []) + variables + [program, "--config", configuration, "--node", names[index]],
             log: Self.logFile(names[index], in: group.directory))
     }
 
@@ -248,7 +255,7 @@ public final class ProcessCluster {
     // MARK: Administration
 
     public func admin(_ index: Int) throws -> ProcessAdmin {
-        try ProcessAdmin(socket: "\(group.directory)/cluster/run/admin-\(names[index]).sock")
+        try ProcessAdmin(socket: "\(home)/run/admin-\(names[index]).sock")
     }
 
     /// Makes accounts with the password of `XMPPClient`.
@@ -270,7 +277,7 @@ public final class ProcessCluster {
     ///
     /// - Parameter secret: nil: the one that the server made.
     public func connectComponent(_ name: String, secret: String? = nil, within patience: Duration = .patient) throws -> XMPPClient {
-        let file = "\(group.directory)/cluster/components/\(name).\(domain).secret"
+        let file = "\(home)/components/\(name).\(domain).secret"
         return try XMPPClient(
             port: componentPort, component: "\(name).\(domain)", secret: secret ?? Self.firstLine(of: file), within: patience)
     }
@@ -283,6 +290,18 @@ public final class ProcessCluster {
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = fread(&bytes, 1, bytes.count, file)
         return String(decoding: bytes.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self)
+    }
+
+    /// All that a node has written to its log.
+    public func log(_ index: Int) -> String { (try? ProcessMonitoring.text(of: Self.logFile(names[index], in: group.directory))) ?? "" }
+
+    /// Starts a second process under a node's name, and waits for its end.
+    ///
+    /// - Returns: its exit status, and all that it wrote.
+    public func startTwin(of index: Int) throws -> (status: Int32, text: String) {
+        try finish(
+            (disk?.entrance ?? []) + [program, "--config", configuration, "--node", names[index]],
+            log: "\(group.directory)/twin-\(names[index])", within: .patient)
     }
 
     /// The end of a node's log.

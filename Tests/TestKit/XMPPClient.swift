@@ -246,13 +246,14 @@ public final class XMPPClient {
     public func waitUntilHandled(within patience: Duration = .patient) throws {
         let deadline = Deadline(in: patience)
         while management?.unacknowledged.isEmpty == false {
-            let before = management?.answers ?? 0
             try send("<r xmlns='urn:xmpp:sm:3'/>", within: patience)
-            while management?.answers == before {
+            // What is not handled yet is told unasked as soon as it is.
+            let again = Deadline(in: .seconds(1))
+            while management?.unacknowledged.isEmpty == false, !again.isOver {
                 guard end == nil, !deadline.isOver else {
                     throw ProcessFailure("\(jid): not all is handled: \(end ?? "no answer in time")")
                 }
-                wait(by: deadline)
+                wait(by: again)
             }
         }
     }

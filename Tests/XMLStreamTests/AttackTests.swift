@@ -6,7 +6,7 @@ private func parse(_ text: String, with parser: XMLStreamParser, header: StreamH
 }
 
 private func parse(_ bytes: [UInt8], with parser: XMLStreamParser, header: StreamHeader? = nil) throws -> Element {
-    try bytes.withUnsafeBytes { try parser.parse(stanza: $0, header: header) }
+    try bytes.withUnsafeBytes { try parser.parse(stanza: $0, scope: header?.scope) }
 }
 
 private func header(_ text: String, with parser: XMLStreamParser) throws -> StreamHeader {

@@ -6,7 +6,7 @@ private let xml = "http://www.w3.org/XML/1998/namespace"
 private func parse(_ text: String, header: String? = nil, as namespace: StreamNamespace = .client) throws -> Element {
     let parser = XMLStreamParser(namespace: namespace)
     let head = try header.map { text in try Array(text.utf8).withUnsafeBytes { try parser.parse(header: $0) } }
-    return try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: head) }
+    return try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, scope: head?.scope) }
 }
 
 @Suite struct ParserTests {
@@ -40,7 +40,7 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
         let parser = XMLStreamParser(namespace: .client)
         for round in 0..<300 {
             let text = "<iq id='\(round)' type='get'><q\(round % 7) xmlns='urn:\(round % 11)'>\(round)</q\(round % 7)></iq>"
-            let element = try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, header: nil) }
+            let element = try Array(text.utf8).withUnsafeBytes { try parser.parse(stanza: $0, scope: nil) }
             #expect(element["id"] == "\(round)")
             let child = try #require(element.first(local: "q\(round % 7)", namespace: "urn:\(round % 11)"))
             #expect(child.text == "\(round)")

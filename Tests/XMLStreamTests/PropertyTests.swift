@@ -135,7 +135,7 @@ private indirect enum Infoset: Equatable {
                 _ = try? frames(bytes, pieces: [bytes.count], header: header)
             }
             bytes.withUnsafeBytes { bytes in
-                _ = try? parser.parse(stanza: bytes, header: nil)
+                _ = try? parser.parse(stanza: bytes, scope: nil)
                 _ = try? parser.parse(header: bytes)
             }
         }

@@ -29,6 +29,10 @@ public final class AdminListener: Sendable {
         let node = context.core.nodeName
         do {
             let channel = try await ServerBootstrap(group: group)
+                .serverChannelInitializer { channel in
+                    // Without a descriptor for a connection that waits, the loop would ask for it for ever.
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+                }
                 .serverChannelOption(.backlog, value: 64)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {

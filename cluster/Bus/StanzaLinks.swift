@@ -149,6 +149,10 @@ public final class StanzaLinks: Sendable {
         unlink(unnamed)
         do {
             let channel = try ServerBootstrap(group: eventLoop)
+                .serverChannelInitializer { channel in
+                    // Without a descriptor for a connection that waits, the loop would ask for it for ever.
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+                }
                 .serverChannelOption(.backlog, value: 64)
                 .childChannelOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))
                 .childChannelInitializer { channel in

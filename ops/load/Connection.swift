@@ -144,7 +144,7 @@ final class Connection: ChannelInboundHandler {
                     taken += end
                 case .stanza(let start, let end):
                     taken += end
-                    take(try crew.parser.parse(stanza: UnsafeRawBufferPointer(rebasing: left[start..<end]), header: header))
+                    take(try crew.parser.parse(stanza: UnsafeRawBufferPointer(rebasing: left[start..<end]), scope: header?.scope))
                 case .end(let end):
                     taken += end
                     isOver = true

@@ -47,7 +47,7 @@ public final class Account {
     public let partition: UInt16
     /// Settings of its host; nil when the domain is not served here.
     var host: Settings.Host?
-    unowned let shard: Shard
+    let shard: Shard
 
     var phase = Phase.loading([])
     /// The stored account; nil while absent.
@@ -208,6 +208,16 @@ public final class Account {
         }
     }
 
+    /// As `receive(.submit)`: the way of most.
+    func receive(_ stanza: Stanza, by ticket: Ticket) {
+        if case .loading = phase { receive(.submit(ticket, stanza)) } else { outgoing(stanza, ticket) }
+    }
+
+    /// As `receive(.incoming)`: the way of most.
+    func receive(incoming stanza: Stanza, _ ticket: Ticket?) {
+        if case .loading = phase { receive(.incoming(stanza, ticket)) } else { incoming(stanza, ticket) }
+    }
+
     private func run(_ work: Work) {
         switch work {
         case .submit(let ticket, let stanza): outgoing(stanza, ticket)
@@ -320,6 +330,8 @@ public final class Account {
         }
         dropHeldAfterFailedCommit()
         abandonPage()
+        archive.commitFailed()
+        spent.commitFailed()
         wrote = max(wrote, shard.durableBatch)
         reached = shard.durableBatch
         registeredBatch = reached

@@ -36,6 +36,12 @@ struct ArchiveMemory {
         unflushed.removeAll()
         unmarked = 0
     }
+
+    /// What was written last was not kept: it is still to be written, however many commits fail.
+    mutating func commitFailed() {
+        unflushed = flushing.messages + unflushed
+        flushing = (0, [])
+    }
 }
 
 /// What is archived (XEP-0313 §6.1.1), under which id (XEP-0359).

@@ -13,7 +13,7 @@ extension Account {
     ///
     /// - Parameter send: what is done with each copy and the ticket that stands for it.
     func multicast(_ stanza: Stanza, _ ticket: Ticket, send: (Stanza, Ticket) -> Void) -> Bool {
-        guard let to = stanza.to, to.local == nil, to.resource == nil, core.hosts[to.domain] != nil,
+        guard let to = stanza.to, to.isDomain, core.isOfHost(to),
             let expanded = shard.table.expand(stanza, Turn(account: self, ticket: ticket))
         else { return false }
         switch expanded {
@@ -70,7 +70,7 @@ extension Session {
     /// Presence to several addresses as the session has to remember it: to each. A new home is told whom it was directed to.
     func presenceCopies(of stanza: Stanza) -> [Stanza] {
         guard stanza.kind == .presence, stanza.payload.facts.mask.contains(.addresses), shard.core.settings.limits.addresses > 0,
-            let to = stanza.to, to.local == nil, shard.core.hosts[to.domain] != nil, let fact = stanza.payload.facts.first(.addresses),
+            let to = stanza.to, !to.hasLocal, shard.core.isOfHost(to), let fact = stanza.payload.facts.first(.addresses),
             let header = stanza.payload.element(of: fact)
         else { return [] }
         let recipients = header.children.filter { address in

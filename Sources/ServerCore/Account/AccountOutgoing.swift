@@ -84,7 +84,7 @@ extension Account {
             }
             return dispatch(stanza, .ownAccount, ticket: ticket)
         }
-        if to.local == nil, core.hosts[to.domain] != nil {
+        if !to.hasLocal, core.isOfHost(to) {
             // The server itself (RFC 6120 §10.5.2): it is asked where the asker lives.
             guard stanza.type == .get || stanza.type == .set else { return complete(ticket, .whole) }
             guard to.resource == nil else { return complete(ticket, .whole, refusal: StanzaError(.serviceUnavailable)) }
@@ -143,23 +143,24 @@ extension Account {
     func route(_ stanza: Stanza, _ ticket: Ticket?) {
         if let tracer = shard.tracer, let found = tracer.found(stanza) { return route(found, ticket) }
         guard let to = stanza.to else { return complete(ticket, .whole) }
-        if core.components[to.domain] != nil { return routeToComponent(stanza, ticket) }
-        guard core.hosts[to.domain] != nil else {
+        if core.isOfComponent(to) { return routeToComponent(stanza, ticket) }
+        guard core.isOfHost(to) else {
             // RFC 6120 §10.4: no stream to the remote domain can be had.
             trace(stanza.mayBeAnswered ? .bounced : .dropped, stanza, "no stream to \(to.domain) can be had")
             return complete(ticket, .whole, refusal: stanza.mayBeAnswered ? StanzaError(.remoteServerNotFound) : nil)
         }
-        guard to.local != nil else {
+        guard to.hasLocal else {
             // The domain: only IQs have a meaning there, and those were dispatched.
             let refused = stanza.kind != .presence && stanza.mayBeAnswered
             return complete(ticket, .whole, refusal: refused ? StanzaError(.serviceUnavailable) : nil)
         }
-        guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: to.bare)) else {
+        let bare = to.bare
+        guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: bare)) else {
             return complete(ticket, .whole, refusal: StanzaError(.internalServerError))
         }
-        trace(.routed, stanza, "to the home of \(to.bare), loop \(home.loop)")
+        trace(.routed, stanza, "to the home of \(bare), loop \(home.loop)")
         // Both accounts keep independently and in parallel: the letter does not wait for this account's commit.
-        shard.post(.route(to: to, stanza: stanza, ticket: ticket), to: home)
+        shard.post(.route(to: bare, stanza: stanza, ticket: ticket), to: home)
         complete(ticket, .own)
     }
 

@@ -232,7 +232,7 @@ extension Account {
         inboxTouched = false
         guard case .live = phase, let record else { return }
         let now = core.clock.now
-        for message in spent.take(Self.flushBound, now: now) {
+        for message in spent.take(Self.flushBound, now: now, in: shard.openBatch, durable: shard.durableBatch) {
             delete(Keys.message(partition, record.number, sequence: message), waits: false)
         }
         // Acknowledged = at or below the mark and not an exception; what is owed below the mark is the shorter list to write.

@@ -30,6 +30,8 @@ struct SpentMessages {
     }
 
     private var entries: Deque<Entry> = []
+    /// Taken out with a batch that may not be durable yet.
+    private var going: (batch: UInt64, entries: [Entry]) = (0, [])
     /// How far the senders of `entries` are settled.
     private var settled: [UInt64: UInt32] = [:]
 
@@ -57,18 +59,27 @@ struct SpentMessages {
         settled[key] = ticket.settled
     }
 
-    /// Takes out up to `limit` messages whose rows may go.
-    mutating func take(_ limit: Int, now: Int64) -> [UInt64] {
-        var taken: [UInt64] = []
+    /// Takes out up to `limit` messages whose rows may go, with this batch.
+    ///
+    /// - Parameter durable: the last batch that is committed.
+    mutating func take(_ limit: Int, now: Int64, in batch: UInt64, durable: UInt64) -> [UInt64] {
+        var taken: [Entry] = []
         var kept: Deque<Entry> = []
         while taken.count < limit, let entry = entries.popFirst() {
-            if entry.after <= now || isSettled(entry.origin) { taken.append(entry.message) } else { kept.append(entry) }
+            if entry.after <= now || isSettled(entry.origin) { taken.append(entry) } else { kept.append(entry) }
         }
         // What was looked at and stays is older than what was not looked at.
         kept.append(contentsOf: entries)
         entries = kept
         if entries.isEmpty { settled.removeAll() }
-        return taken
+        going = (batch, (going.batch > durable ? going.entries : []) + taken)
+        return taken.map(\.message)
+    }
+
+    /// What was taken out last stands in the store still: it is to go again.
+    mutating func commitFailed() {
+        entries = Deque(going.entries.map { Entry(message: $0.message, origin: Origin(), after: 0) }) + entries
+        going = (0, [])
     }
 
     /// Whether `take` would find something.

@@ -24,7 +24,7 @@ final class ComponentHome {
     /// The domain, as an address.
     let domain: JID
     private let settings: Settings.Component
-    private unowned let shard: Shard
+    private let shard: Shard
     private var binding: Binding?
     private var flights: [UInt64: Flight] = [:]
     private var lastNumber: UInt64 = 0

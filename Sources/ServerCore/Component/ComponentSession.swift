@@ -13,7 +13,7 @@ public final class ComponentSession {
     /// The domain it speaks for, as an address.
     public let domain: JID
     public let connection: any ClientConnection
-    private unowned let shard: Shard
+    private let shard: Shard
     /// When the domain was granted, wall clock µs.
     public private(set) var since: Int64
     public private(set) var stanzasIn: UInt64 = 0

@@ -85,7 +85,7 @@ extension Shard {
 
     /// A stanza for a component's session that is gone: its home may still believe in it. Returns false when it is for none.
     func deliveredToNoComponent(_ session: UInt64, _ stanza: Stanza) -> Bool {
-        guard let to = stanza.to, core.components[to.domain] != nil else { return false }
+        guard let to = stanza.to, core.isOfComponent(to) else { return false }
         guard let home = placement.home(of: to.domainJID) else { return true }
         post(.returned(account: to.domainJID, session: SessionRef(shard: address, id: session), stanzas: []), to: home)
         return true

@@ -2,59 +2,71 @@ public import Stanzas
 
 /// All that ever crosses between loops or nodes. FIFO per pair of loops; the same type whether the other loop is in this
 /// process or not.
+///
+/// What is seldom sent stands in a box of its own, so that what is sent with every stanza is small.
 public enum Letter: Sendable {
     // To a home.
     case submit(account: JID, ticket: Ticket, stanza: Stanza)
+    /// `to` is the bare address; the stanza has the full one.
     case route(to: JID, stanza: Stanza, ticket: Ticket?)
     /// One presence for many local contacts that share a loop.
     case fanOut(to: [JID], stanza: Stanza)
-    case bind(BindRequest)
-    case unbind(account: JID, session: SessionRef, bind: BindID, reason: Departure, unacked: [UInt64])
+    indirect case bind(BindRequest)
+    indirect case unbind(account: JID, session: SessionRef, bind: BindID, reason: Departure, unacked: [UInt64])
     case acked(account: JID, session: SessionRef, messages: [UInt64])
     /// Stanzas that a session could not hand to its client any more: chosen anew, or bounced. Those that are owed are in the store and
     /// need no letter.
-    case returned(account: JID, session: SessionRef, stanzas: [Stanza])
-    case command(CommandLetter)
+    indirect case returned(account: JID, session: SessionRef, stanzas: [Stanza])
+    indirect case command(CommandLetter)
     /// A session says whether its client is active (XEP-0352).
     case activity(account: JID, session: SessionRef, isActive: Bool)
     /// A session wrote its client the error for a message that the account copied to the others.
-    case refused(account: JID, session: SessionRef, error: Stanza)
+    indirect case refused(account: JID, session: SessionRef, error: Stanza)
     /// A session says how its stream management stands.
-    case managed(account: JID, session: SessionRef, ManagementNote)
-    case resume(ResumeRequest)
+    indirect case managed(account: JID, session: SessionRef, ManagementNote)
+    indirect case resume(ResumeRequest)
     /// A session on its way to another loop; nil when the old one does not know it.
-    case moved(account: JID, from: SessionRef, to: SessionRef, state: SessionState?)
+    indirect case moved(account: JID, from: SessionRef, to: SessionRef, state: SessionState?)
 
     // To a session's shard.
     case deliver(session: UInt64, epoch: UInt64, message: UInt64, stanza: Stanza)
     case completed(session: UInt64, inSeq: UInt32, half: CompletionHalf, refusal: StanzaError?)
-    case bound(session: UInt64, BindAnswer)
+    indirect case bound(session: UInt64, BindAnswer)
     case end(session: UInt64, EndReason)
     /// The session's client is at another loop: it is to be handed over.
-    case detach(session: UInt64, account: JID, to: SessionRef, epoch: UInt64)
+    indirect case detach(session: UInt64, account: JID, to: SessionRef, epoch: UInt64)
     /// It is not handed over after all.
     case stay(session: UInt64, epoch: UInt64)
     /// The other loop has it.
     case forget(session: UInt64)
     /// The session that a client here asked for.
-    case adopt(session: UInt64, from: SessionRef, epoch: UInt64, state: SessionState)
-    case resumeRefused(session: UInt64, ResumeRefusal)
+    indirect case adopt(session: UInt64, from: SessionRef, epoch: UInt64, state: SessionState)
+    indirect case resumeRefused(session: UInt64, ResumeRefusal)
     /// A node that leaves gives one of its sessions away.
-    case shelter(ShelterRequest)
+    indirect case shelter(ShelterRequest)
     /// A node takes no more sessions, because it leaves; or does so again.
     case leaves(node: UInt64, Bool)
 
     // Between shards: takeover and administration.
     case resync(owner: UInt64, loops: UInt16, epoch: UInt64)
-    case report(SessionReport)
+    indirect case report(SessionReport)
     case reported(epoch: UInt64, from: ShardAddress)
     case serves(owner: UInt64, epoch: UInt64)
-    case commandResult(id: UInt64, CommandResult)
+    indirect case commandResult(id: UInt64, CommandResult)
     case ask(id: UInt64, from: ShardAddress, question: [UInt8])
     case answer(id: UInt64, part: [UInt8], last: Bool)
 }
 
 extension Letter {
+    /// Whether it is for the home of an account.
+    var isForHome: Bool {
+        switch self {
+        case .submit, .route, .fanOut, .bind, .unbind, .acked, .returned, .command, .activity, .refused, .managed, .resume, .moved: true
+        case .deliver, .completed, .bound, .end, .detach, .stay, .forget, .adopt, .resumeRefused, .shelter, .leaves: false
+        case .resync, .report, .reported, .serves, .commandResult, .ask, .answer: false
+        }
+    }
+
     /// Whether it is about where a session is, and stands on nothing that is stored.
     var isOfMove: Bool {
         switch self {

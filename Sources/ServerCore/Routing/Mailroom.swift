@@ -48,11 +48,12 @@ struct Mailroom {
 
     var isEmpty: Bool { order.isEmpty }
 
-    mutating func add(_ letter: Letter, to address: ShardAddress) {
-        if trays[address]?.append(letter) == nil {
-            trays[address] = [letter]
+    mutating func add(_ letter: consuming Letter, to address: ShardAddress) {
+        if trays[address] == nil {
+            trays[address] = []
             order.append(address)
         }
+        trays[address]?.append(letter)
     }
 
     /// Empties the trays, in the order in which they were first used.

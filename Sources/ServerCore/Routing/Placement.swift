@@ -4,7 +4,9 @@ public import Stanzas
 /// The only code that knows topology: JID → partition → (node, loop).
 ///
 /// On one host the keeper of the volume owns all partitions; nothing outside this file and the store may rely on that.
-public struct Placement: Sendable, Equatable {
+///
+/// Confined to its loop.
+public final class Placement {
     /// The owner of the partitions, and whether it serves yet.
     public struct Owner: Sendable, Equatable {
         public var node: UInt64
@@ -23,7 +25,7 @@ public struct Placement: Sendable, Equatable {
     let identity: VolumeIdentity
     /// Domains that have one home for all of their addresses.
     let wholeDomains: Set<String>
-    public internal(set) var owner: Owner?
+    public var owner: Owner?
 
     /// - Parameter wholeDomains: domains that have one home for all of their addresses: those of components.
     public init(identity: VolumeIdentity, wholeDomains: Set<String> = []) {

@@ -34,7 +34,7 @@ struct InboundLedger {
 
     var count: Int { unhandled.count }
     /// The longest handled prefix.
-    var handledThrough: UInt32 { (unhandled.first?.seq ?? nextSeq) &- 1 }
+    var handledThrough: UInt32 { (unhandled.isEmpty ? nextSeq : unhandled[0].seq) &- 1 }
 
     mutating func add(_ stanza: Stanza, size: Int, received: MonotonicTime? = nil) -> Entry {
         let entry = Entry(seq: nextSeq, stanza: stanza, size: size, received: received)
@@ -45,8 +45,8 @@ struct InboundLedger {
     }
 
     private func index(_ seq: UInt32) -> Int? {
-        guard let first = unhandled.first else { return nil }
-        let distance = Int(seq &- first.seq)
+        guard !unhandled.isEmpty else { return nil }
+        let distance = Int(seq &- unhandled[0].seq)
         return distance < unhandled.count ? distance : nil
     }
 
@@ -75,8 +75,8 @@ struct InboundLedger {
         }
         var stanzas = 0
         var freed = 0
-        while let first = unhandled.first, first.isHandled {
-            unhandled.removeFirst()
+        while !unhandled.isEmpty, unhandled[0].isHandled {
+            let first = unhandled.removeFirst()
             handled(first)
             stanzas += 1
             freed += first.size

@@ -19,7 +19,8 @@ public final class Session {
     public internal(set) var connection: (any ClientConnection)? {
         willSet { if let connection, newValue == nil { lastFacts = connection.facts } }
     }
-    unowned let shard: Shard
+    /// Held for good, and the shard holds its sessions: loops live as long as their process (`Shard.dismantle`).
+    let shard: Shard
     /// What its submissions are known by in records, wherever it lives: moving to another loop does not change it.
     let key: UInt64
     /// Stream management, once the client enabled it.

@@ -27,7 +27,7 @@ final class Tracer {
     }
 
     private var running: [Running] = []
-    private unowned let shard: Shard
+    private let shard: Shard
     private var nextOwn: UInt64 = 0
     /// Written towards clients and not known to be with the kernel, by session.
     private var flights: [UInt64: Deque<(mark: UInt64, stanza: Stanza)>] = [:]

@@ -40,7 +40,7 @@ final class ClientHandler: ChannelDuplexHandler {
     private var framer: StanzaFramer
     /// Read and not yet taken.
     private var buffer: ByteBuffer?
-    private var header: StreamHeader?
+    private var scope: StreamScope?
     private var isProcessing = false
     /// The frames can no longer be told apart, or nobody wants them: what comes is thrown away.
     var isDeaf = false
@@ -303,7 +303,7 @@ final class ClientHandler: ChannelDuplexHandler {
     private func receiveHeader(_ bytes: UnsafeRawBufferPointer) {
         do throws(ParseError) {
             let parsed = try clients.parser.parse(header: bytes)
-            header = parsed
+            scope = parsed.scope
             open(parsed)
         } catch {
             failed(error)
@@ -312,7 +312,7 @@ final class ClientHandler: ChannelDuplexHandler {
 
     private func receiveElement(_ bytes: UnsafeRawBufferPointer, isFollowed: Bool) {
         let element: Element
-        do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, header: header) } catch { return failed(error) }
+        do throws(ParseError) { element = try clients.parser.parse(stanza: bytes, scope: scope) } catch { return failed(error) }
         let received = stream.receive(element, followed: isFollowed)
         if case .refuse(let id, let error, nil) = received, stream.isReady {
             // A stanza all the same: it counts, and so does its answer (XEP-0198).
@@ -333,7 +333,7 @@ final class ClientHandler: ChannelDuplexHandler {
     func restartFraming() {
         if stream.account != nil { raiseLimits() }
         framer.restart()
-        header = nil
+        scope = nil
     }
 
     /// The limits of who has authenticated hold from now on.

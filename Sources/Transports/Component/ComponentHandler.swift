@@ -23,7 +23,7 @@ final class ComponentHandler: ChannelInboundHandler {
     private var streamID = ""
     private var context: ChannelHandlerContext?
     private var framer: StanzaFramer
-    private var header: StreamHeader?
+    private var scope: StreamScope?
     private var buffer: ByteBuffer?
     private var isProcessing = false
     /// The frames can no longer be told apart: what comes is thrown away.
@@ -178,7 +178,7 @@ final class ComponentHandler: ChannelInboundHandler {
 
     private func open(_ bytes: UnsafeRawBufferPointer) throws(ParseError) {
         let parsed = try components.parser.parse(header: bytes)
-        header = parsed
+        scope = parsed.scope
         switch stream.header(parsed, draining: service.isDraining) {
         case .ignore: break
         case .refuse(let closing): finish(closing)
@@ -190,7 +190,7 @@ final class ComponentHandler: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: UnsafeRawBufferPointer) throws(ParseError) {
-        let element = try components.parser.parse(stanza: bytes, header: header)
+        let element = try components.parser.parse(stanza: bytes, scope: scope)
         switch stream.receive(element) {
         case .ignore: break
         case .fail(let closing): finish(closing)

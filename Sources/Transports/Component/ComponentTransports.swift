@@ -64,6 +64,7 @@ public final class ComponentTransports: Sendable {
     private let loops: [NIOLoop]
     private let listeners = Mutex<[Listener]>([])
     private let handlers: [ComponentLoop]
+    private let shortage: AcceptShortage
 
     /// Reads the secrets, and makes those that are not there.
     ///
@@ -76,6 +77,7 @@ public final class ComponentTransports: Sendable {
         self.service = service
         self.shards = shards
         self.loops = loops
+        shortage = AcceptShortage(log)
         handlers = zip(shards, loops).map { ComponentLoop(service: service, shard: $0, loop: $1) }
     }
 
@@ -111,7 +113,7 @@ public final class ComponentTransports: Sendable {
                 }
                 for components in handlers {
                     let listener = try await Listener.start(
-                        address, backlog: service.settings.listen.backlog, on: components.loop.eventLoop
+                        address, backlog: service.settings.listen.backlog, on: components.loop.eventLoop, shortage: shortage
                     ) { channel in try components.begin(channel, port: address.port) }
                     listeners.withLock { $0.append(listener) }
                 }
