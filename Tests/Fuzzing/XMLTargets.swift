@@ -149,7 +149,7 @@ extension FuzzTarget {
     private static func tell(_ isTrue: Bool) throws(ParseError) { if !isTrue { throw ParseError(.badFormat) } }
 
     static func parse(_ bytes: [UInt8], _ parser: XMLStreamParser, _ header: StreamHeader? = nil) throws(ParseError) -> Element {
-        try bytes.withUnsafeBytes { raw in Result { () throws(ParseError) in try parser.parse(stanza: raw, header: header) } }.get()
+        try bytes.withUnsafeBytes { raw in Result { () throws(ParseError) in try parser.parse(stanza: raw, scope: header?.scope) } }.get()
     }
 
     /// An empty CDATA section between stanzas leaves nothing in libxml2's tree.
