@@ -125,7 +125,7 @@ let package = Package(
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
-        suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
+        suite("HostileTests", ["AdminLanguage", "TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
