@@ -56,7 +56,7 @@ let package = Package(
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
-        room("Store", ["Stanzas"]),
+        room("Store", ["Stanzas", "CShims"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "Stanzas", "CLMDB", "COpenSSL", "CShims"]),
@@ -131,6 +131,16 @@ let package = Package(
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
             name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        room(
+            "Fuzzing",
+            [
+                "AdminLanguage", "Authentication", "BusProtocol", "CLibXML2", "LMDBStore", "Modules", "PortableData", "ServerCore",
+                "Settings",
+                "Stanzas", "Store", "StreamLogic", "TestKit", "XMLStream",
+            ],
+            path: "Tests/Fuzzing"),
+        .executableTarget(name: "martlet-fuzz", dependencies: ["Fuzzing"], path: "Tests/martlet-fuzz", swiftSettings: strict),
+        suite("FuzzTests", ["Fuzzing"]),
         .executableTarget(
             name: "martlet-benchmark",
             dependencies: [

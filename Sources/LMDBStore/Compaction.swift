@@ -1,4 +1,3 @@
-import CShims
 import Glibc
 public import Store
 
@@ -46,17 +45,14 @@ public final class Compaction {
             try? Restore.clear(new)
             throw error
         }
-        let result = martlet_exchange(new, store)
-        guard result == 0 else { throw StoreFailure(system: result, "exchanging \(new) and \(store)") }
+        let aside = try Restore.exchange(new, with: store, in: directory, now: now)
         try syncDirectory(directory)
         if removesOld {
-            try Restore.clear(new)
+            try Restore.clear(aside)
+            try syncDirectory(directory)
         } else {
-            let aside = Restore.freeName(in: directory, now: now)
-            guard rename(new, aside) == 0 else { throw StoreFailure(system: errno, "naming \(aside), which is \(new) now") }
             outcome.aside = aside
         }
-        try syncDirectory(directory)
         return outcome
     }
 

@@ -95,17 +95,34 @@ public final class Restore {
             throw error
         }
         guard isOccupied else {
-            guard rename(new, store) == 0 else { throw StoreFailure(system: errno, "naming \(store)") }
+            guard rename(new, store) == 0 else {
+                let failure = StoreFailure(system: errno, "naming \(store)")
+                try? Self.clear(new)
+                throw failure
+            }
             try syncDirectory(directory)
             return Outcome(path: store, aside: nil, accounts: accounts)
         }
-        let result = martlet_exchange(new, store)
-        guard result == 0 else { throw StoreFailure(system: result, "exchanging \(new) and \(store)") }
-        // The old one has the new one's name now.
-        let aside = Self.freeName(in: directory, now: now)
-        guard rename(new, aside) == 0 else { throw StoreFailure(system: errno, "naming \(aside), which is \(new) now") }
+        let aside = try Self.exchange(new, with: store, in: directory, now: now)
         try syncDirectory(directory)
         return Outcome(path: store, aside: aside, accounts: accounts)
+    }
+
+    /// Puts a whole new store in the place of the old one, in one step, and answers where the old one is then: it has its lasting name at
+    /// that moment, so whatever fails, or whoever dies, the old store never lies where the next attempt clears up.
+    static func exchange(_ new: String, with store: String, in directory: String, now: Int64) throws(StoreFailure) -> String {
+        let aside = freeName(in: directory, now: now)
+        guard rename(new, aside) == 0 else {
+            let failure = StoreFailure(system: errno, "naming \(aside)")
+            try? clear(new)
+            throw failure
+        }
+        let result = martlet_exchange(aside, store)
+        guard result == 0 else {
+            try? clear(aside)
+            throw StoreFailure(system: result, "exchanging \(aside) and \(store)")
+        }
+        return aside
     }
 
     /// A name for the store that was replaced, which nothing has yet.
@@ -116,7 +133,7 @@ public final class Restore {
     }
 
     static func clear(_ folder: String) throws(StoreFailure) {
-        for file in ["data.mdb", "lock.mdb", "volume.lock"] {
+        for file in ["data.mdb", "data.mdb.partial", "lock.mdb", "volume.lock"] {
             guard unlink(folder + "/" + file) == 0 || errno == ENOENT else {
                 throw StoreFailure(system: errno, "removing \(folder)/\(file)")
             }

@@ -20,6 +20,8 @@ int faults_port(void);
 enum faults_verdict faults_count(int kind, int *code);
 /// How many bytes may still pass before the connections are at their end; SIZE_MAX: no bound.
 size_t faults_allowance(int kind);
+/// The bound is reached. False when another connection was first.
+bool faults_spend(int kind);
 void faults_passed(int kind, ssize_t bytes);
 /// The connection is at its end from now on.
 void faults_cut(int descriptor);

@@ -20,11 +20,7 @@ static int judge(int descriptor, int kind, size_t *count) {
     switch (faults_count(kind, &code)) {
     case FAULTS_PASS: break;
     case FAULTS_HALVE:
-        if (*count < 2) {
-            errno = EAGAIN;
-            return -1;
-        }
-        *count /= 2;
+        if (*count >= 2) *count /= 2;
         break;
     case FAULTS_CUT:
         faults_cut(descriptor);
@@ -35,13 +31,13 @@ static int judge(int descriptor, int kind, size_t *count) {
     case FAULTS_FAIL: errno = code; return -1;
     }
     size_t allowed = faults_allowance(kind);
-    if (*count > 0 && allowed == 0) {
+    if (*count > 0 && allowed == 0 && faults_spend(kind)) {
         faults_cut(descriptor);
         shutdown(descriptor, SHUT_RDWR);
         errno = gone;
         return -1;
     }
-    if (*count > allowed) *count = allowed;
+    if (allowed > 0 && *count > allowed) *count = allowed;
     return 0;
 }
 

@@ -23,7 +23,7 @@ extension AllFaults {
             let calls = try Drill.count { try Self.life(expecting: nil) }
             let again = try Drill.count { try Self.life(expecting: nil) }
             #expect(calls == again, "the same calls in every run")
-            Drill.all("volume", calls, share: 3) { try Self.life(expecting: $0) }
+            Drill.all("volume", calls, share: 6) { try Self.life(expecting: $0) }
         }
 
         /// What a commit must have left, and what it must not.

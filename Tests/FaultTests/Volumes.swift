@@ -8,7 +8,8 @@ import Testing
 @Suite(.serialized) struct AllFaults {}
 
 let identity = VolumeIdentity(
-    volumeID: [UInt8](repeating: 9, count: 16), partitions: 64, hashKey: SipKey(1, 2), featureLevel: 1, created: 5, unicodeVersion: "15")
+    volumeID: [UInt8](repeating: 9, count: 16), partitions: 64, hashKey: SipKey(1, 2), featureLevel: VolumeIdentity.currentFeatureLevel,
+    created: 5, unicodeVersion: "15")
 
 func options() -> LMDBVolume.Options {
     var options = LMDBVolume.Options()
@@ -60,17 +61,22 @@ func rows(_ volume: LMDBVolume) throws -> [[UInt8]: [UInt8]] {
 final class KeptVolume: Sendable {
     let volume: LMDBVolume
 
-    init(_ store: String, _ trial: Trial?) throws {
-        volume = try once("opened and kept", trial) { () throws(StoreFailure) in
-            let volume = try LMDBVolume(at: store, options: options())
-            do throws(StoreFailure) {
-                guard let lock = try KeeperLock.acquireNow(directory: store, node: "test") else { throw .notKeeper }
-                _ = try volume.becomeKeeper(lock)
-                return volume
-            } catch {
-                volume.close()
-                throw error
-            }
+    convenience init(_ store: String, _ trial: Trial?) throws {
+        self.init(try once("opened and kept", trial) { () throws(StoreFailure) in try Self.open(store) })
+    }
+
+    init(_ volume: LMDBVolume) { self.volume = volume }
+
+    /// Opens a volume and becomes its keeper.
+    static func open(_ store: String) throws(StoreFailure) -> LMDBVolume {
+        let volume = try LMDBVolume(at: store, options: options())
+        do throws(StoreFailure) {
+            guard let lock = try KeeperLock.acquireNow(directory: store, node: "test") else { throw .notKeeper }
+            _ = try volume.becomeKeeper(lock)
+            return volume
+        } catch {
+            volume.close()
+            throw error
         }
     }
 
@@ -78,14 +84,14 @@ final class KeptVolume: Sendable {
 
     /// Commits and waits for the answer.
     func commitNow(_ effects: Effects) -> Result<Void, StoreFailure> {
-        let answer = Mutex<Result<Void, StoreFailure>?>(nil)
+        let answer = Box<Result<Void, StoreFailure>>()
         let arrived = Semaphore()
         volume.commit(effects) { result in
-            answer.withLock { $0 = result }
+            answer.set(result)
             arrived.signal()
         }
         arrived.wait()
-        return answer.withLock { $0 } ?? .failure(.closed)
+        return answer.value ?? .failure(.closed)
     }
 
     /// Waits until it takes writes again.
@@ -114,4 +120,50 @@ final class Semaphore: @unchecked Sendable {
 
     func signal() { sem_post(semaphore) }
     func wait() { while sem_wait(semaphore) != 0, errno == EINTR {} }
+}
+
+/// A kept volume whose commits are answered before they return, so that a run has one order: for a server in one thread.
+final class SteadyVolume: Volume {
+    let kept: KeptVolume
+    private let trial: Trial?
+
+    init(_ kept: KeptVolume, _ trial: Trial?) {
+        self.kept = kept
+        self.trial = trial
+    }
+
+    func close() { kept.close() }
+
+    var identity: VolumeIdentity { kept.volume.identity }
+    var statistics: VolumeStatistics { kept.volume.statistics }
+
+    func read<T>(_ body: (any Snapshot) throws -> T) throws -> T { try kept.volume.read(body) }
+
+    func commit(_ effects: Effects, completion: @escaping @Sendable (Result<Void, StoreFailure>) -> Void) {
+        let result = kept.commitNow(effects)
+        // What is refused between a failure and the first probe is not what is looked at here.
+        if case .failure = result {
+            do { try kept.reopens(trial) } catch { Issue.record(error) }
+        }
+        completion(result)
+    }
+}
+
+extension LMDBVolume {
+    /// What a walk over every row finds amiss.
+    func findings() throws(StoreFailure) -> [Finding] {
+        var walk = Verification(identity: identity)
+        var findings: [Finding] = []
+        do {
+            while !walk.isDone { findings += try read { try walk.step(in: $0) } }
+        } catch { throw error as? StoreFailure ?? .io("\(error)") }
+        return findings
+    }
+}
+
+/// A value that comes later, perhaps from another thread.
+final class Box<Value: Sendable>: Sendable {
+    private let state = Mutex<Value?>(nil)
+    func set(_ value: Value) { state.withLock { $0 = value } }
+    var value: Value? { state.withLock { $0 } }
 }

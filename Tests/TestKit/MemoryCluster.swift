@@ -42,14 +42,16 @@ public final class MemoryCluster {
     private let random: RandomNumbers
     private let hasOwnClocks: Bool
     private let modules: [any Module.Type]
+    private let store: any Volume
     private var nextNode: UInt64 = 1
 
     /// - Parameters:
     ///   - seed: of what the core leaves to chance: names, numbers, whose turn it is.
+    ///   - store: used instead of `volume`. Its commits are to be answered before they return.
     ///   - hasOwnClocks: each node has a clock of its own (`Node.clock`), which may be set.
     public init(
         nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings(),
-        seed: UInt64 = 1, hasOwnClocks: Bool = false
+        seed: UInt64 = 1, store: (any Volume)? = nil, hasOwnClocks: Bool = false
     ) throws {
         self.hasOwnClocks = hasOwnClocks
         let chance = Mutex(Chance(seed: seed))
@@ -65,7 +67,8 @@ public final class MemoryCluster {
             identity: VolumeIdentity(
                 volumeID: [UInt8](repeating: 7, count: 16), partitions: VolumeIdentity.defaultPartitions, hashKey: SipKey(1, 2),
                 featureLevel: VolumeIdentity.currentFeatureLevel, created: 0, unicodeVersion: ""))
-        readers = QueueReaders(volume)
+        self.store = store ?? volume
+        readers = QueueReaders(self.store)
         for _ in 0..<count { try addNode(loops: loops) }
         takeOver(by: 0)
         run()
@@ -102,7 +105,7 @@ public final class MemoryCluster {
         let node = Node(id: nextNode, loops: loops, clock: hasOwnClocks ? WallClock(standingAt: clock.now) : clock)
         nextNode += 1
         let core = Core(
-            settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: volume, readers: readers,
+            settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: store, readers: readers,
             bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: node.clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()), random: random)
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
@@ -319,9 +322,9 @@ final class ManualLoop: Loop {
 
 /// Reads when the test says so, one after the other.
 final class QueueReaders: StoreReaders {
-    private let volume: MemoryVolume
+    private let volume: any Volume
     private let queue = Mutex<[@Sendable (any Snapshot) -> Void]>([])
-    init(_ volume: MemoryVolume) { self.volume = volume }
+    init(_ volume: any Volume) { self.volume = volume }
 
     func read(_ body: @escaping @Sendable (any Snapshot) -> Void) { queue.withLock { $0.append(body) } }
 

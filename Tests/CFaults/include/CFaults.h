@@ -26,7 +26,7 @@ enum {
 /// it can be seen, those of the calling thread. The call with the number `nth` (from 1; 0: none) fails with `code`: an error number,
 /// a result of liblmdb, or one of the above. Plans before are forgotten.
 void faults_arm(const char *prefix, int port, uint64_t nth, int code);
-/// As `faults_arm`, but connections are at their end when so many bytes were received, or sent, through all of them together.
+/// As `faults_arm`, but a connection is at its end, once, when so many bytes were received, or sent, through all of them together.
 void faults_arm_bytes(const char *prefix, int port, int kind, uint64_t bytes);
 /// Ends the plan. Returns the calls that were counted.
 uint64_t faults_disarm(void);
