@@ -126,6 +126,8 @@ let package = Package(
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "BusProtocol", "XMLStream", "martletctl", "martletd", "martletload"]),
         suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
+        suite("HostileTests", ["AdminLanguage", "TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
