@@ -125,8 +125,6 @@ let package = Package(
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
         suite("ClusterTests", ["TestKit", "AdminLanguage", "BusProtocol", "XMLStream", "martletctl", "martletd", "martletload"]),
-        suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
         suite("HostileTests", ["AdminLanguage", "TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
