@@ -56,7 +56,7 @@ let package = Package(
         room("StreamLogic", ["Stanzas", "XMLStream"]),
         room("PortableData", ["Stanzas", "XMLStream", "CLibXML2"]),
         room("Authentication", ["Stanzas", "CSASL", "COpenSSL"]),
-        room("Store", ["Stanzas"]),
+        room("Store", ["Stanzas", "CShims"]),
         room("BusProtocol", ["Stanzas", deque], path: "cluster/BusProtocol"),
         // Floor 2: the store on LMDB, and the server without sockets.
         room("LMDBStore", ["Store", "Stanzas", "CLMDB", "COpenSSL", "CShims"]),
@@ -124,13 +124,23 @@ let package = Package(
             "TestKit",
             ["ServerCore", "Store", "Stanzas", "XMLStream", "StreamLogic", "Settings", "Telemetry", "AdminLanguage", "COpenSSL"],
             path: "Tests/TestKit"),
-        suite("ClusterTests", ["TestKit", "AdminLanguage", "XMLStream", "martletctl", "martletd", "martletload"]),
-        suite("HostileTests", ["TestKit", "Stanzas", "XMLStream", "martletd"]),
+        suite("ClusterTests", ["TestKit", "AdminLanguage", "BusProtocol", "XMLStream", "martletctl", "martletd", "martletload"]),
+        suite("HostileTests", ["AdminLanguage", "TestKit", "Stanzas", "XMLStream", "martletd"]),
         suite("ServerCoreTests", ["ServerCore", "Modules", "Settings", "Stanzas", "Store", "Telemetry", "TestKit", "XMLStream"]),
         suite("ModulesTests", ["Modules", "ServerCore", "Settings", "Stanzas", "TestKit", "XMLStream"]),
         suite("BusTests", ["Bus", "BusProtocol", "Settings", log, "bus-peer"]),
         .executableTarget(
             name: "bus-peer", dependencies: ["Bus", "BusProtocol", "Settings", log], path: "Tests/bus-peer", swiftSettings: strict),
+        room(
+            "Fuzzing",
+            [
+                "AdminLanguage", "Authentication", "BusProtocol", "CLibXML2", "LMDBStore", "Modules", "PortableData", "ServerCore",
+                "Settings",
+                "Stanzas", "Store", "StreamLogic", "TestKit", "XMLStream",
+            ],
+            path: "Tests/Fuzzing"),
+        .executableTarget(name: "martlet-fuzz", dependencies: ["Fuzzing"], path: "Tests/martlet-fuzz", swiftSettings: strict),
+        suite("FuzzTests", ["Fuzzing"]),
         .executableTarget(
             name: "martlet-benchmark",
             dependencies: [
@@ -147,6 +157,6 @@ let package = Package(
                 "TestKit",
                 "Bus", "BusProtocol", "Transports", "Authentication", "martletctl", nio, nioPosix, log,
             ]),
-        suite("SimulationTests", ["ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
+        suite("SimulationTests", ["Modules", "ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
 )

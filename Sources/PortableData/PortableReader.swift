@@ -78,6 +78,10 @@ public final class PortableReader {
         // What the parser says of it depends on what it saw before.
         guard hasRead else { throw PortableFault(line: 1, "it is empty, or not XML") }
         if state.fault == nil { _ = xmlParseChunk(context, nil, 0, 1) }
+        // Bytes that cannot be converted from the encoding they seem to be in end the parsing without a word to the handlers.
+        if state.fault == nil, context.pointee.wellFormed == 0 || !state.isComplete {
+            state.fail("it is not XML, or ends before it is whole")
+        }
         return try take()
     }
 

@@ -27,9 +27,12 @@ final class PortableState {
 
     private let expecting: PortableReader.Root
     private var frames: [Frame] = [.document]
+    private var hasRoot = false
     private var part: Part?
     /// Open elements that nobody looks at.
     private var skipped = 0
+    /// The piece of a CDATA section that came last ends in a carriage return: a line feed that follows belongs to it.
+    private var endsInReturn = false
     /// A prefix of the tag that comes next is not declared.
     private var isUnbound = false
     var context: xmlParserCtxtPtr?
@@ -37,6 +40,9 @@ final class PortableState {
     private(set) var fault: PortableFault?
 
     init(expecting root: PortableReader.Root) { expecting = root }
+
+    /// Whether there was a root and it is closed.
+    var isComplete: Bool { hasRoot && frames.count == 1 && part == nil && skipped == 0 }
 
     private var line: Int { context.map { Int(xmlSAX2GetLineNumber($0)) } ?? 0 }
 
@@ -79,6 +85,7 @@ final class PortableState {
         guard let root, expecting == root || expecting == .serverData else {
             return fail("the file is not of XEP-0227: its root is \(Self.kind(name, namespace))")
         }
+        hasRoot = true
         events.append(.root(root, line: line))
         switch root {
         case .serverData: frames.append(.serverData)
@@ -237,9 +244,24 @@ final class PortableState {
     }
 
     fileprivate func text(_ bytes: UnsafeBufferPointer<UInt8>) {
-        guard fault == nil, skipped == 0, part?.isTooLarge == false else { return }
+        guard fault == nil, skipped == 0, part?.isTooLarge == false, !bytes.isEmpty else { return }
         part?.writer.text(String(decoding: bytes, as: UTF8.self))
         bound()
+    }
+
+    /// A CDATA section, or a piece of one. libxml2's push parser hands it over as it stands: its line ends are still to be normalised
+    /// (XML 1.0 §2.11).
+    fileprivate func section(_ bytes: UnsafeBufferPointer<UInt8>) {
+        var start = 0
+        if endsInReturn, bytes.first == 0x0A { start = 1 }
+        endsInReturn = bytes.last == 0x0D
+        for i in bytes.indices where bytes[i] == 0x0D {
+            text(UnsafeBufferPointer(rebasing: bytes[start..<i]))
+            start = i + 1
+            if start < bytes.count, bytes[start] == 0x0A { continue }
+            withUnsafePointer(to: UInt8(0x0A)) { text(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
+        text(UnsafeBufferPointer(rebasing: bytes[start...]))
     }
 
     // MARK: Complaints
@@ -305,7 +327,10 @@ extension PortableState {
             PortableState.of(context)?.text(UnsafeBufferPointer(start: bytes, count: Int(count)))
         }
         sax.ignorableWhitespace = sax.characters
-        sax.cdataBlock = sax.characters
+        sax.cdataBlock = { context, bytes, count in
+            guard let bytes, count > 0 else { return }
+            PortableState.of(context)?.section(UnsafeBufferPointer(start: bytes, count: Int(count)))
+        }
         sax.internalSubset = { context, _, _, _ in
             PortableState.of(context)?.fail("it has a document type, which nothing of XEP-0227 needs: entities are not expanded")
         }

@@ -36,9 +36,12 @@ public final class Shard: @unchecked Sendable {
     var mailroom = Mailroom()
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
+    private var isTickDue = false
     /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
     var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []
+    /// Those that are being flushed: the two take turns, so that neither is made anew.
+    private var flushing: [Session] = []
     var dirtyComponents: [ComponentSession] = []
     /// Accounts whose acknowledgements are not written yet.
     var touchedInboxes: [Account] = []
@@ -120,6 +123,23 @@ public final class Shard: @unchecked Sendable {
     public func enter(_ body: @escaping @Sendable (Shard) -> Void) {
         loop.execute {
             body(self)
+            self.endTick()
+        }
+    }
+
+    /// Works off what was sent within this loop, while it is at hand, and ends the tick once all sockets that are ready now were read:
+    /// what they have for one client is written to it at once, their effects are one batch, their letters one frame.
+    public func endTickOfRound() {
+        if !inTick {
+            inTick = true
+            while let letter = ownMail.popFirst() { receive(letter, from: address) }
+            inTick = false
+        }
+        guard !isTickDue else { return }
+        isTickDue = true
+        // The loop looks at its sockets first and then does what is to be executed.
+        loop.execute {
+            self.isTickDue = false
             self.endTick()
         }
     }
@@ -218,9 +238,9 @@ public final class Shard: @unchecked Sendable {
 
     private func flushSessions() {
         while !dirty.isEmpty {
-            let touched = dirty
-            dirty.removeAll(keepingCapacity: true)
-            for session in touched { session.flush() }
+            swap(&dirty, &flushing)
+            for session in flushing { session.flush() }
+            flushing.removeAll(keepingCapacity: true)
         }
         flushComponents()
     }

@@ -17,7 +17,28 @@ public struct SettingsProblem: Error, Equatable, Sendable, CustomStringConvertib
         if let line { text += ":\(line)" }
         if let column { text += ":\(column)" }
         if let key { text += ": \(key)" }
-        return text + ": " + sentence
+        return Self.visible(text + ": " + sentence)
+    }
+
+    /// What a file quotes may hold anything: controls and marks that turn text round are shown as `\u{…}`, so that a problem is one line that
+    /// says on a terminal what it is.
+    private static func visible(_ text: String) -> String {
+        func isHidden(_ scalar: Unicode.Scalar) -> Bool {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: true
+            default: false
+            }
+        }
+        guard text.unicodeScalars.contains(where: isHidden) else { return text }
+        var shown = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            if isHidden(scalar) {
+                shown.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
+            } else {
+                shown.append(scalar)
+            }
+        }
+        return String(shown)
     }
 }
 

@@ -1,4 +1,6 @@
-/// CRC-32C (Castagnoli), eight bytes a step. Detects every error of up to 32 consecutive bits, so every flipped byte.
+internal import CShims
+
+/// CRC-32C (Castagnoli), eight bytes a step: by the processor's own instruction where it has one, else by tables. Detects every error of up to 32 consecutive bits, so every flipped byte.
 public enum CRC32C {
     /// Eight tables of 256 entries: table n advances a byte by n further bytes.
     private static let tables: [UInt32] = {
@@ -17,8 +19,16 @@ public enum CRC32C {
         return tables
     }()
 
+    private static let hasInstruction = martlet_has_crc32c() != 0
+
     /// The checksum of `bytes`, continuing `previous` (0 at the start).
     public static func checksum(_ bytes: UnsafeRawBufferPointer, continuing previous: UInt32 = 0) -> UInt32 {
+        guard hasInstruction else { return byTables(bytes, continuing: previous) }
+        guard let base = bytes.baseAddress else { return previous }
+        return ~martlet_crc32c(~previous, base, bytes.count)
+    }
+
+    static func byTables(_ bytes: UnsafeRawBufferPointer, continuing previous: UInt32 = 0) -> UInt32 {
         tables.withUnsafeBufferPointer { t in
             var crc = ~previous
             var offset = 0

@@ -99,6 +99,7 @@ public struct DeviceRecord: Sendable, Equatable {
         let expires = try reader.int64()
         let isCounted = try reader.flag()
         let count = try reader.uint32()
+        guard isCounted || count == 0 else { throw FieldError() }
         return Token(secret: secret, mechanism: mechanism, issued: issued, expires: expires, count: isCounted ? count : nil)
     }
 }

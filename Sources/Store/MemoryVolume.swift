@@ -81,6 +81,9 @@ public final class MemoryVolume: Volume {
         state.withLock { $0.failures.append(contentsOf: repeatElement(failure, count: count)) }
     }
 
+    /// The failures that are left of `failNext` do not happen.
+    public func stopFailing() { state.withLock { $0.failures.removeAll() } }
+
     /// Overwrites or removes a row behind everybody's back, as a failing disk would.
     public func tamper(_ key: Key, _ value: [UInt8]?) {
         var effects = Effects()

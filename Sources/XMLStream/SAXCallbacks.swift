@@ -19,7 +19,10 @@ enum SAXCallbacks {
             context?.assumingMemoryBound(to: SAXState.self).pointee.characters(bytes, Int(count))
         }
         sax.ignorableWhitespace = sax.characters
-        sax.cdataBlock = sax.characters
+        sax.cdataBlock = { context, bytes, count in
+            guard let bytes else { return }
+            context?.assumingMemoryBound(to: SAXState.self).pointee.section(bytes, Int(count))
+        }
         // The framer lets none of these through; a second lock costs nothing.
         sax.comment = { context, _ in context?.assumingMemoryBound(to: SAXState.self).pointee.fail(.restricted) }
         sax.processingInstruction = { context, _, _ in context?.assumingMemoryBound(to: SAXState.self).pointee.fail(.restricted) }

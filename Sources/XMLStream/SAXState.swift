@@ -241,6 +241,17 @@ struct SAXState {
         text.append(bytes, count)
     }
 
+    /// A CDATA section. libxml2's push parser hands it over whole and as it stands: its line ends are still to be normalised (XML 1.0 §2.11).
+    mutating func section(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        var start = 0
+        for i in 0..<count where bytes[i] == 0x0D {
+            characters(bytes + start, i - start)
+            start = i + 1
+            if start == count || bytes[start] != 0x0A { withUnsafePointer(to: UInt8(0x0A)) { characters($0, 1) } }
+        }
+        characters(bytes + start, count - start)
+    }
+
     private mutating func readAttributes(_ values: UnsafeMutablePointer<XMLBytes?>, _ count: Int) -> UInt32 {
         var read: UInt32 = 0
         for i in 0..<count {

@@ -178,6 +178,15 @@ import Testing
         }
     }
 
+    /// Also what only the server itself names: a key, a column.
+    @Test func nothingHiddenReachesATerminal() {
+        let shown = text([.fact(key: "a\u{1B}[2J\r", value: 1), .table(name: "t", columns: ["b\u{202E}c"]), .row([2]), .ok("")]).out
+        #expect(shown.hasPrefix("a\\u{1b}[2J\\u{d}  1\n") && !shown.unicodeScalars.contains { $0 != "\n" && Words.isHidden($0) })
+        var live = LiveRenderer(isJSON: false)
+        _ = live.take(.fact(key: "\u{1B}c", value: 1))
+        #expect(live.take(.table(name: "t", columns: ["a"])).err == "\\u{1b}c 1; ctrl-c ends it\n")
+    }
+
     @Test func theJudgeOfJSONCanSayNo() {
         for text in ["{}\n", "[1,-2.5e+3,\"\\u00e9\"]\n", "{\"a\":[]}\n"] { #expect(isJSON(text)) }
         for text in ["", "{}", "{a:1}\n", "[1,]\n", "\"\n", "01\n", "[1] \n", "{\"a\":1 \"b\":2}\n", "\"\\x\"\n"] { #expect(!isJSON(text)) }

@@ -4,6 +4,7 @@ import Settings
 import Stanzas
 import Store
 import StreamLogic
+import Synchronization
 import Telemetry
 import XMLStream
 
@@ -69,6 +70,17 @@ private struct NoKeys: PasswordKeys {
     func derive(_ password: String, completion: @escaping @Sendable (Result<[UInt8], PasswordRefusal>) -> Void) -> Bool { false }
 }
 
+/// Numbers that look like chance (SplitMix64).
+private final class Counting: Sendable {
+    private let state = Atomic<UInt64>(1)
+    func next() -> UInt64 {
+        var mixed = state.wrappingAdd(0x9E37_79B9_7F4A_7C15, ordering: .relaxed).newValue
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
 /// A server of one loop without sockets, as a node assembles it.
 final class Bed {
     static let domain = "martlet.example"
@@ -86,11 +98,17 @@ final class Bed {
         let core = Core(
             settings: settings, node: 1, nodeName: "a", loops: [loop], volume: volume, readers: volume, bus: NoBus(),
             passwords: NoKeys(), clock: WallClock(standingAt: 1_700_000_000_000_000), software: Software(version: "1", system: "bench"),
-            metrics: try CoreMetrics(Registry()))
+            metrics: try CoreMetrics(Registry()), random: Self.numbers())
         shard = try Shard(core: core, index: 0, modules: ModuleList.all)
         core.install([shard])
         shard.enter { $0.becomeHome(epoch: 1) }
         loop.run()
+    }
+
+    /// The same in every run.
+    private static func numbers() -> RandomNumbers {
+        let drawn = Counting()
+        return RandomNumbers { drawn.next() }
     }
 
     /// Ends the tick as a transport does, and all that comes of it.

@@ -164,6 +164,28 @@ import Testing
         }
     }
 
+    /// What seems to be in another encoding and is not: libxml2 ends its work there without a word.
+    @Test(
+        arguments: [[0, 0, 0, 0x3C, 0, 0x21, 0x0A, 0x0A, 0xFF, 0xFF, 0, 0x8A], [0xFE, 0xFF, 0xD8, 0], [0xFF, 0xFE, 0x3C, 0]] as [[UInt8]])
+    func whatCannotBeDecodedIsNotTakenForAnEmptyFile(_ bytes: [UInt8]) {
+        let (events, fault) = read(bytes)
+        #expect(events == [] && fault != nil)
+    }
+
+    /// XML 1.0 §2.11, however the file comes: libxml2 hands long CDATA sections over in pieces, as they stand.
+    @Test func lineEndsAreNormalisedInSections() {
+        let lines = String(repeating: "line\r\nand\rline\r\n", count: 80)
+        let meant = String(repeating: "line&#10;and&#10;line&#10;", count: 80)
+        let file = "<user xmlns='urn:xmpp:pie:0' name='a'><x xmlns='urn:x'><![CDATA[\(lines)]]></x></user>"
+        for size in [1, 2, 3, 7, 301, 10_000] {
+            let (events, fault) = read(Array(file.utf8)) { size }
+            let parts = events.compactMap { event in if case .line(.part(_, _, let xml)) = event { xml } else { nil } }
+            #expect(
+                fault == nil && parts == ["<x xmlns=\"urn:x\">\(meant)</x>"] || parts == ["<x xmlns='urn:x'>\(meant)</x>"],
+                "in pieces of \(size)")
+        }
+    }
+
     @Test func namesAndPasswords() throws {
         func user(_ attributes: String) throws -> PortableUser {
             try PortableUser("<user xmlns='urn:xmpp:pie:0' \(attributes)/>", host: "capulet.lit")

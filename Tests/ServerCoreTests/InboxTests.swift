@@ -1,4 +1,6 @@
 @testable import ServerCore
+import Settings
+import Stanzas
 import Store
 import TestKit
 import Testing
@@ -102,5 +104,42 @@ import Testing
         #expect(rest == [40, 99])
         spent.commitFailed()
         #expect(spent.messages == [40, 99])
+    }
+
+    /// What writes down that a message was acknowledged may fail, and again when the account was read anew: it is not delivered a second
+    /// time, and its row goes in the end when nothing archives it.
+    @Test(arguments: [true, false], 1...4) func acknowledgedStaysSoHoweverOftenTheStoreRefuses(isArchived: Bool, failures: Int) throws {
+        let stage = try Stage { $0.hosts[0].archive = isArchived }
+        let romeo = try stage.online("romeo", "orchard")
+        let juliet = try stage.online("juliet", "balcony")
+        stage.cluster.doChores()
+        for text in ["one", "two"] {
+            try romeo.post(Stage.say(text, to: "juliet@capulet.lit"))
+            stage.cluster.run()
+        }
+        #expect(try juliet.bodies() == ["one", "two"])
+        stage.cluster.volume.failNext(failures)
+        for _ in 0...failures { stage.cluster.doChores() }
+        juliet.end(.closedByPeer)
+        stage.cluster.run()
+        let again = try stage.cluster.connect("juliet", resource: "chamber", node: 0)
+        try again.post("<presence/>")
+        stage.cluster.run()
+        #expect(try again.bodies() == [])
+        #expect(try stage.account("juliet")?.inbox.isEmpty == true)
+        stage.cluster.advance(seconds: 130)
+        for _ in 0..<41 { stage.cluster.doChores() }
+        #expect(try stage.account("juliet")?.spent.isEmpty == true)
+        let owner = try #require(try stage.account("juliet")?.record)
+        let identity = stage.cluster.volume.identity
+        let prefix = Keys.prefix(identity.partition(of: "juliet@capulet.lit"), .message, account: owner.number)
+        var left = 0
+        try stage.cluster.volume.read { snapshot in
+            try snapshot.scan(prefix: prefix, from: nil, through: nil, reverse: false) { (_, _) throws(StoreFailure) in
+                left += 1
+                return true
+            }
+        }
+        #expect(left == (isArchived ? 2 : 0))
     }
 }

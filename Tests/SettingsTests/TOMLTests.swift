@@ -132,4 +132,11 @@ import Testing
             }
         }
     }
+
+    /// A key in quotes may hold what moves a terminal's cursor.
+    @Test func aProblemIsOneLineThatShowsAllOfIt() throws {
+        let error = try #require(throws: SettingsError.self) { try Settings.parse("\"a\\u001b[2J\\n\\u202eb\" = 1\n", file: "f") }
+        let problem = try #require(error.problems.first { $0.line == 1 })
+        #expect(problem.description.hasPrefix("f:1: a\\u{1b}[2J\\u{a}\\u{202e}b: ") && !problem.description.contains("\n"))
+    }
 }

@@ -1,4 +1,4 @@
-import Store
+@testable import Store
 import Stanzas
 import Testing
 
@@ -139,6 +139,16 @@ import Testing
         #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)) == record)
     }
 
+    /// Found by fuzzing: attempts were read, and forgotten, of a token that says that none were counted.
+    @Test func aDeviceIsReadAsItIsWrittenAlone() {
+        var device = DeviceRecord(software: "s", device: nil, firstSeen: 1, lastSeen: 2, mechanism: "PLAIN")
+        device.current = .init(secret: "t", mechanism: "HT-SHA-256-NONE", issued: 1, expires: 2, count: 3)
+        device.fresh = .init(secret: "u", mechanism: "HT-SHA-256-NONE", issued: 1, expires: 2)
+        let bytes = device.encode()
+        #expect(DeviceRecord(bytes) == device)
+        #expect(DeviceRecord(bytes.dropLast() + [1]) == nil && DeviceRecord(bytes + [0]) == nil && DeviceRecord(bytes.dropLast()) == nil)
+    }
+
     @Test func secretsDoNotPrint() {
         let secret = SecretRecord(kind: .fast, created: 1, bytes: Array("topsecret".utf8))
         let account = AccountRecord(jid: "a@b", number: 1, created: 1, credentials: Array("topsecret".utf8))
@@ -181,6 +191,12 @@ import Testing
         #expect(Array("123456789".utf8).withUnsafeBytes { CRC32C.checksum($0) } == 0xE306_9283)
         #expect([UInt8](repeating: 0, count: 32).withUnsafeBytes { CRC32C.checksum($0) } == 0x8A91_36AA)
         let bytes = (0..<100).map { UInt8($0) }
+        // Both ways to make it, at every length around their steps.
+        for count in 0...min(40, bytes.count) {
+            Array(bytes.prefix(count)).withUnsafeBytes {
+                #expect(CRC32C.checksum($0, continuing: 77) == CRC32C.byTables($0, continuing: 77))
+            }
+        }
         let whole = bytes.withUnsafeBytes { CRC32C.checksum($0) }
         for cut in 0...100 {
             let first = bytes[..<cut].withUnsafeBytes { CRC32C.checksum($0) }

@@ -16,9 +16,14 @@ public final class MemoryCluster {
         public internal(set) var shards: [Shard] = []
         let loops: [ManualLoop]
         fileprivate(set) public var isAlive = true
-        init(id: UInt64, loops: [ManualLoop]) {
+        /// It stands still, as after SIGSTOP: nothing of it runs, what is sent to it waits.
+        public var isHung = false
+        /// What it takes for the time of day.
+        public let clock: WallClock
+        init(id: UInt64, loops: [ManualLoop], clock: WallClock) {
             self.id = id
             self.loops = loops
+            self.clock = clock
         }
     }
 
@@ -29,10 +34,13 @@ public final class MemoryCluster {
     let time = ManualTime()
     let readers: QueueReaders
     let switchboard = Switchboard()
+    /// Deaths that a node has not heard of, in their order for each.
+    var news: [(to: Int, dead: UInt64)] = []
     private var epoch: UInt64 = 0
     public private(set) var keeper = 0
     private let settings: Settings
     private let random: RandomNumbers
+    private let hasOwnClocks: Bool
     private let modules: [any Module.Type]
     private let store: any Volume
     private var nextNode: UInt64 = 1
@@ -40,10 +48,12 @@ public final class MemoryCluster {
     /// - Parameters:
     ///   - seed: of what the core leaves to chance: names, numbers, whose turn it is.
     ///   - store: used instead of `volume`. Its commits are to be answered before they return.
+    ///   - hasOwnClocks: each node has a clock of its own (`Node.clock`), which may be set.
     public init(
         nodes count: Int, loops: Int = 1, domain: String = "capulet.lit", modules: [any Module.Type] = [], settings: Settings = Settings(),
-        seed: UInt64 = 1, store: (any Volume)? = nil
+        seed: UInt64 = 1, store: (any Volume)? = nil, hasOwnClocks: Bool = false
     ) throws {
+        self.hasOwnClocks = hasOwnClocks
         let chance = Mutex(Chance(seed: seed))
         random = RandomNumbers { chance.withLock { $0.next() } }
         self.domain = domain
@@ -92,11 +102,11 @@ public final class MemoryCluster {
     @discardableResult
     public func addNode(loops count: Int = 1) throws -> Node {
         let loops = (0..<count).map { ManualLoop(index: $0, time: time) }
-        let node = Node(id: nextNode, loops: loops)
+        let node = Node(id: nextNode, loops: loops, clock: hasOwnClocks ? WallClock(standingAt: clock.now) : clock)
         nextNode += 1
         let core = Core(
             settings: settings, node: node.id, nodeName: "node\(node.id)", loops: loops, volume: store, readers: readers,
-            bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: clock,
+            bus: LoopbackBus(from: node.id, switchboard), passwords: PlainKeys(), clock: node.clock,
             software: Software(version: "test", system: "memory"), metrics: try CoreMetrics(Registry()), random: random)
         for index in 0..<count { node.shards.append(try Shard(core: core, index: index, modules: modules)) }
         core.install(node.shards)
@@ -121,14 +131,24 @@ public final class MemoryCluster {
 
     /// Kills a node: nothing of it runs any more, the others hear that it is gone. Of what it sent the first `arrives` batches of each
     /// link have arrived.
-    public func kill(_ index: Int, arrives: Int = .max) {
+    ///
+    /// - Parameter isToldLater: the others hear of it one by one, when `step` or `run` tells them.
+    public func kill(_ index: Int, arrives: Int = .max, isToldLater: Bool = false) {
         let dead = nodes[index]
+        dead.isHung = false
         dead.isAlive = false
         switchboard.cut(dead.id, arrives: arrives)
         switchboard.remove(dead)
         for loop in dead.loops { loop.stop() }
-        let id = dead.id
-        for node in nodes where node.isAlive { for shard in node.shards { shard.enter { $0.nodeDown(id) } } }
+        news.removeAll { $0.to == index }
+        for other in nodes.indices where nodes[other].isAlive { news.append((to: other, dead: dead.id)) }
+        if !isToldLater { while !news.isEmpty { tellNews(0) } }
+    }
+
+    /// Lets a node hear of a death.
+    func tellNews(_ index: Int) {
+        let (to, dead) = news.remove(at: index)
+        for shard in nodes[to].shards { shard.enter { $0.nodeDown(dead) } }
     }
 
     /// Runs until nobody has anything left to do.
@@ -136,7 +156,8 @@ public final class MemoryCluster {
         var busy = true
         while busy {
             busy = false
-            for node in nodes where node.isAlive {
+            while !news.isEmpty { tellNews(0) }
+            for node in nodes where node.isAlive && !node.isHung {
                 for loop in node.loops { if loop.runOne() { busy = true } }
             }
             if readers.runOne() { busy = true }
@@ -170,6 +191,7 @@ public final class MemoryCluster {
 
     public func advance(seconds: Int64) {
         clock.advance(seconds: seconds)
+        if hasOwnClocks { for node in nodes { node.clock.advance(seconds: seconds) } }
         time.advance(seconds: UInt64(max(0, seconds)))
         run()
     }

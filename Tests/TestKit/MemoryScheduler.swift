@@ -29,22 +29,34 @@ extension MemoryCluster {
         }
     }
 
-    /// Does one thing that could happen now, by chance: a loop's next work, a read, a batch's arrival, a commit. Returns false when
-    /// there is none.
+    /// Does one thing that could happen now, by chance: a loop's next work, a read, a batch's arrival, a commit, the news of a death.
+    /// Returns false when there is none.
     @discardableResult
     public func step(_ chance: inout Chance) -> Bool {
-        let loops = nodes.filter(\.isAlive).flatMap { $0.loops }.filter(\.isBusy)
+        let loops = nodes.filter { $0.isAlive && !$0.isHung }.flatMap { $0.loops }.filter(\.isBusy)
         let links = switchboard.busyLinks
-        let commits = volume.statistics.waiting
+        // The threads of a keeper stand still with it.
+        let commits = nodes[keeper].isHung ? 0 : volume.statistics.waiting
         let reads = readers.isBusy ? 1 : 0
-        let all = loops.count + links + reads + (commits > 0 ? 1 : 0)
+        let heard = news.indices.filter { index in
+            !nodes[news[index].to].isHung && !news[..<index].contains { $0.to == news[index].to }
+        }
+        let all = loops.count + links + reads + heard.count + (commits > 0 ? 1 : 0)
         guard all > 0 else { return false }
-        let pick = chance.below(all)
+        var pick = chance.below(all)
         if pick < loops.count {
             _ = loops[pick].runOne()
-        } else if pick < loops.count + links {
-            switchboard.deliver(pick - loops.count)
-        } else if pick < loops.count + links + reads {
+            return true
+        }
+        pick -= loops.count
+        if pick < links {
+            switchboard.deliver(pick)
+            return true
+        }
+        pick -= links
+        if pick < heard.count {
+            tellNews(heard[pick])
+        } else if pick < heard.count + reads {
             _ = readers.runOne()
         } else {
             volume.releaseCommits(1 + chance.below(3))
@@ -52,12 +64,17 @@ extension MemoryCluster {
         return true
     }
 
-    /// Kills a node in the midst of things: part of what it sent arrives, and of what it asked the store for part is done.
+    /// Kills a node in the midst of things: part of what it sent arrives, and of what it asked the store for part is done. The others
+    /// hear of it one by one.
     public func killUnruly(_ index: Int, _ chance: inout Chance) {
         if index == keeper {
             volume.releaseCommits(chance.below(4))
             volume.dropCommits()
         }
-        kill(index, arrives: chance.below(4))
+        kill(index, arrives: chance.below(4), isToldLater: true)
     }
+
+    /// Nothing arrives between two nodes until `releaseLinks`, and then everything, in order: a link that was cut and stands again.
+    public func holdLink(_ one: Int, _ other: Int) { switchboard.hold(nodes[one].id, nodes[other].id) }
+    public func releaseLinks() { switchboard.releaseAll() }
 }

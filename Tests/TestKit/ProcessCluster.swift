@@ -105,6 +105,18 @@ public final class ProcessCluster {
             [program[..<slash] + "/martletctl", "--directory", home] + words, log: log, within: patience)
     }
 
+    /// Runs another program of the package to its end, with a file as its standard input.
+    ///
+    /// - Returns: its exit status, and all that it wrote.
+    public func run(
+        _ name: String, _ words: [String], input: String, within patience: Duration = .seconds(120)
+    ) throws -> (status: Int32, text: String) {
+        let slash = program.lastIndex(of: "/") ?? program.startIndex
+        let log = "\(group.directory)/\(name)-\(UInt32.random(in: 0...UInt32.max))"
+        return try finish(
+            ["/bin/sh", "-c", "exec \"$@\" <\"$0\"", input, program[..<slash] + "/" + name] + words, log: log, within: patience)
+    }
+
     /// Starts a program beside the nodes; it ends with the cluster at the latest.
     public func startBeside(_ words: [String], log: String) throws { _ = try group.start(words, log: log) }
 

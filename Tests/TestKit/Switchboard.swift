@@ -17,7 +17,22 @@ final class Switchboard: Sendable {
         var waiting: [Link: [[UInt8]]] = [:]
         /// Links with something waiting, in the order in which they got it: the same in every run of one seed.
         var order: [Link] = []
+        /// Pairs of nodes between which nothing arrives for now.
+        var held: Set<Pair> = []
+
+        var ready: [Link] { held.isEmpty ? order : order.filter { !held.contains(Pair($0.from.node, $0.to.node)) } }
     }
+
+    /// Two nodes, whoever speaks.
+    private struct Pair: Hashable {
+        var low: UInt64
+        var high: UInt64
+        init(_ one: UInt64, _ other: UInt64) { (low, high) = (min(one, other), max(one, other)) }
+    }
+
+    /// Nothing arrives between two nodes until `releaseAll`: what is sent waits, and then arrives in order.
+    func hold(_ one: UInt64, _ other: UInt64) { state.withLock { _ = $0.held.insert(Pair(one, other)) } }
+    func releaseAll() { state.withLock { $0.held.removeAll() } }
 
     private let state = Mutex(State())
 
@@ -32,7 +47,9 @@ final class Switchboard: Sendable {
     func post(_ batch: [UInt8], _ link: Link) {
         let isDelayed = state.withLock { state in
             guard state.nodes[link.to.node] != nil else { return true }
-            guard state.delays || state.waiting[link] != nil else { return false }
+            guard state.delays || state.waiting[link] != nil || state.held.contains(Pair(link.from.node, link.to.node)) else {
+                return false
+            }
             if state.waiting[link] == nil { state.order.append(link) }
             state.waiting[link, default: []].append(batch)
             return true
@@ -40,19 +57,20 @@ final class Switchboard: Sendable {
         if !isDelayed { hand(batch, link) }
     }
 
-    /// How many links have something waiting.
-    var busyLinks: Int { state.withLock { $0.order.count } }
+    /// How many links have something that may arrive.
+    var busyLinks: Int { state.withLock { $0.ready.count } }
 
-    /// Delivers the oldest batch of the link at `index`.
+    /// Delivers the oldest batch of one of the busy links.
     func deliver(_ index: Int) {
         let next: (Link, [UInt8])? = state.withLock { state in
-            guard state.order.indices.contains(index) else { return nil }
-            let link = state.order[index]
+            let ready = state.ready
+            guard ready.indices.contains(index) else { return nil }
+            let link = ready[index]
             guard var batches = state.waiting[link], !batches.isEmpty else { return nil }
             let batch = batches.removeFirst()
             if batches.isEmpty {
                 state.waiting[link] = nil
-                state.order.remove(at: index)
+                state.order.removeAll { $0 == link }
             } else {
                 state.waiting[link] = batches
             }
@@ -71,7 +89,7 @@ final class Switchboard: Sendable {
     /// Delivers what nodes of a group sent each other. Returns false when nothing waited.
     func deliverAll(among ids: Set<UInt64>) -> Bool {
         var delivered = false
-        while let index = state.withLock({ $0.order.firstIndex { ids.contains($0.from.node) && ids.contains($0.to.node) } }) {
+        while let index = state.withLock({ $0.ready.firstIndex { ids.contains($0.from.node) && ids.contains($0.to.node) } }) {
             deliver(index)
             delivered = true
         }

@@ -46,4 +46,13 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
             #expect(child.text == "\(round)")
         }
     }
+
+    /// XML 1.0 §2.11: line ends are line feeds, wherever they stand.
+    @Test func lineEndsAreNormalised() throws {
+        #expect(try Element.parse(Array("<a>1\r\n2\r3</a>".utf8)).text.utf8.elementsEqual("1\n2\n3".utf8))
+        for (written, meant) in [("1\r\n2\r3", "1\n2\n3"), ("\r", "\n"), ("\r\r\n\n", "\n\n\n"), ("\n\r", "\n\n"), ("", "")] {
+            let text = try Element.parse(Array("<a><![CDATA[\(written)]]></a>".utf8)).text
+            #expect(text.utf8.elementsEqual(meant.utf8), "\(text.debugDescription)")
+        }
+    }
 }

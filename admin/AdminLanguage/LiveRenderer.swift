@@ -21,7 +21,7 @@ public struct LiveRenderer: Sendable {
     public mutating func take(_ line: ReplyLine) -> Rendered {
         switch line {
         case .fact(let key, let value):
-            facts.append("\(key) \(TextRenderer.cell(value))")
+            facts.append("\(Words.visible(key)) \(TextRenderer.cell(value))")
             return Rendered()
         case .table(let name, let names):
             columns = JSONRenderer.unique(names)

@@ -55,11 +55,11 @@ public struct TextRenderer: Sendable {
         switch line {
         case .fact(let key, let value):
             let shown = flushTable()
-            facts.append((key, value))
+            facts.append((Words.visible(key), value))
             return Rendered(out: shown)
         case .table(_, let names):
             let shown = flush()
-            columns = names
+            columns = names.map { Words.visible($0) }
             return Rendered(out: shown)
         case .row(let values):
             let shown = flushFacts()

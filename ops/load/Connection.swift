@@ -14,6 +14,7 @@ final class Connection: ChannelInboundHandler {
     }
 
     private let session: Session
+    private let attempt: Int
     private let crew: Crew
     private var context: ChannelHandlerContext?
     private var tls: TLSClient?
@@ -30,12 +31,17 @@ final class Connection: ChannelInboundHandler {
 
     init(_ session: Session, crew: Crew) {
         self.session = session
+        attempt = session.attempt
         self.crew = crew
     }
 
     // MARK: The socket
 
     func channelActive(context: ChannelHandlerContext) {
+        guard session.attempt == attempt else {
+            isOver = true
+            return context.close(promise: nil)
+        }
         self.context = context
         session.connection = self
         if crew.options.tls == .direct { startTLS() } else { open() }

@@ -119,7 +119,8 @@ final class Crew: @unchecked Sendable {
                 }
             }
             .connect(host: session.target.host, port: session.target.port)
-            .whenFailure { error in
+            .whenFailure { [attempt = session.attempt] error in
+                guard session.attempt == attempt else { return }
                 self.problem("\(session.target): \(error)")
                 self.ended(session, expected: false)
             }

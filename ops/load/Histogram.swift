@@ -24,7 +24,7 @@ struct Histogram {
         guard slot >= 1 << bits else { return UInt64(slot) }
         let shift = UInt64((slot >> bits) - 1)
         let mantissa = UInt64(slot & ((1 << bits) - 1)) + (1 << UInt64(bits))
-        return ((mantissa + 1) << shift) - 1
+        return (mantissa << shift) + ((1 << shift) - 1)
     }
 
     /// The duration that this share of all do not exceed, in nanoseconds; 0 when there are none.

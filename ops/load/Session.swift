@@ -18,6 +18,8 @@ final class Session: @unchecked Sendable {
     private(set) var isReady = false
     /// It is to be logged in: when that began.
     private(set) var began: UInt64?
+    /// Changes whenever it is to have another socket, so that one which comes too late is known.
+    private(set) var attempt = 0
     /// Its stream was closed, or its socket cut, on purpose.
     private var isExpectedToEnd = false
 
@@ -48,6 +50,7 @@ final class Session: @unchecked Sendable {
 
     func begin() {
         began = crew.now
+        attempt += 1
         isExpectedToEnd = false
         crew.open(self)
     }
@@ -112,6 +115,7 @@ final class Session: @unchecked Sendable {
     func cut() {
         isExpectedToEnd = true
         isReady = false
+        attempt += 1
         connection?.cut()
         connection = nil
     }

@@ -30,6 +30,7 @@ final class TLSSettings: @unchecked Sendable {
 /// One connection's TLS, between the bytes of the socket and those of the stream. Confined to the loop.
 final class TLSClient {
     private let session: OpaquePointer
+    private let verifies: Bool
     /// What came from the socket, and what is to go there; owned by `session`.
     private let incoming: OpaquePointer
     private let outgoing: OpaquePointer
@@ -44,6 +45,7 @@ final class TLSClient {
             return nil
         }
         self.session = session
+        verifies = settings.verifies
         self.incoming = incoming
         self.outgoing = outgoing
         SSL_set_bio(session, incoming, outgoing)
@@ -86,7 +88,10 @@ final class TLSClient {
             isOpen = true
             return true
         }
-        if SSL_get_error(session, result) != SSL_ERROR_WANT_READ { fail(Self.reason) }
+        guard SSL_get_error(session, result) != SSL_ERROR_WANT_READ else { return false }
+        let verdict = SSL_get_verify_result(session)
+        let isTrusted = !verifies || verdict == Int(X509_V_OK)
+        fail(isTrusted ? Self.reason : "the certificate: \(String(cString: X509_verify_cert_error_string(verdict)))")
         return false
     }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include "CShimsChecksum.h"
 #include "CShimsSystem.h"
 #include "CShimsICU.h"
 #include "CShimsClock.h"

@@ -148,7 +148,7 @@ extension Account {
     func fanOut(_ stanza: Stanza, to contacts: [JID]) {
         var byHome: [ShardAddress: [JID]] = [:]
         for contact in contacts {
-            guard core.serves(contact.domain), contact != jid else { continue }
+            guard core.serves(domainOf: contact), contact != jid else { continue }
             guard let home = shard.placement.shard(ofPartition: shard.placement.partition(of: contact)) else { continue }
             byHome[home, default: []].append(contact)
         }

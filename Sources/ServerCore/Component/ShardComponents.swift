@@ -3,7 +3,10 @@ public import Stanzas
 
 extension Core {
     /// Whether stanzas for this domain stay within the cluster: a host, or a component's.
-    func serves(_ domain: String) -> Bool { hosts[domain] != nil || components[domain] != nil }
+    func serves(_ domain: String) -> Bool { hosts.index(forKey: domain) != nil || components.index(forKey: domain) != nil }
+
+    /// The same of an address, without making a string of its domain.
+    func serves(domainOf jid: JID) -> Bool { isOfHost(jid) || isOfComponent(jid) }
 }
 
 /// Components of this shard: homes of their domains, and sessions at their sockets.

@@ -1,9 +1,9 @@
-import Stanzas
+package import Stanzas
 
 /// Letters as bytes, for the way between nodes. A batch is a sequence of letters; each begins with its kind.
 ///
 /// The format changes only together with the feature level that the nodes exchange in their hello.
-enum LetterCodec {
+package enum LetterCodec {
     fileprivate enum Kind: UInt8 {
         case submit = 1, route, fanOut, bind, unbind, acked, command, returned, refused, activity, managed, resume, moved
         case deliver = 32, completed, bound, end, detach, stay, forget, adopt, resumeRefused, shelter, leaves
@@ -11,7 +11,7 @@ enum LetterCodec {
     }
 
     /// Splits the letters of a tick into runs of one lane, in order, each encoded and below the size of a frame.
-    static func batches(_ letters: [Letter]) -> [(LetterLane, [UInt8])] {
+    package static func batches(_ letters: [Letter]) -> [(LetterLane, [UInt8])] {
         var all: [(LetterLane, [UInt8])] = []
         var writer = ByteWriter()
         var lane = LetterLane.stanza
@@ -36,7 +36,7 @@ enum LetterCodec {
         }
     }
 
-    static func decode(_ bytes: [UInt8]) throws(CodecError) -> [Letter] {
+    package static func decode(_ bytes: [UInt8]) throws(CodecError) -> [Letter] {
         var reader = ByteReader(bytes)
         var letters: [Letter] = []
         while !reader.isAtEnd { letters.append(try decodeOne(&reader)) }

@@ -41,15 +41,14 @@ struct OutQueue {
 
     /// The kernel has everything up to `mark`. Returns the owed messages among it.
     mutating func written(through mark: UInt64) -> [UInt64] {
-        while let first = flights.first, first.mark <= mark {
+        while !flights.isEmpty, flights[0].mark <= mark {
+            let first = flights.removeFirst()
             bytes -= first.bytes
             stanzas -= first.stanzas
-            flights.removeFirst()
         }
         var acknowledged: [UInt64] = []
-        while let first = fates.first, first.mark <= mark {
-            if case .owed(let message) = first.fate { acknowledged.append(message) }
-            fates.removeFirst()
+        while !fates.isEmpty, fates[0].mark <= mark {
+            if case .owed(let message) = fates.removeFirst().fate { acknowledged.append(message) }
         }
         return acknowledged
     }

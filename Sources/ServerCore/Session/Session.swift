@@ -210,7 +210,8 @@ public final class Session {
         let now = shard.loop.now
         lastActivity = now
         var stanza = stanza
-        stanza.from = fullJID
+        // Its stream said so already; a copy is made only where it did not.
+        if stanza.from != fullJID { stanza.from = fullJID }
         if let tracer = shard.tracer { tracer.received(&stanza, by: self, size: size) }
         presence.noteSubmitted(stanza, inSeq: inbound.nextSeq, at: now)
         for copy in presenceCopies(of: stanza) { presence.noteSubmitted(copy, inSeq: inbound.nextSeq, at: now) }

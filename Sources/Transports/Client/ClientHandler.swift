@@ -193,7 +193,7 @@ final class ClientHandler: ChannelDuplexHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        clients.shard.endTick()
+        clients.shard.endTickOfRound()
         flush()
     }
 
