@@ -155,7 +155,7 @@ let package = Package(
             [
                 "CFaults", "CLMDB", "LMDBStore", "Store", "Stanzas", "ServerCore", "Modules", "Settings", "Telemetry", "XMLStream",
                 "TestKit",
-                "Bus", "BusProtocol", "Transports", "Authentication", nio, nioPosix, log,
+                "Bus", "BusProtocol", "Transports", "Authentication", "martletctl", nio, nioPosix, log,
             ]),
         suite("SimulationTests", ["Modules", "ServerCore", "Settings", "Stanzas", "Store", "TestKit", "XMLStream"]),
     ]
