@@ -66,23 +66,25 @@ let package = Package(
                 "Store", "Stanzas", "XMLStream", "Settings", "Telemetry",
                 deque,
             ]),
+        // Below floor 3: what its neighbours share of NIO.
+        room("Listening", [nio]),
         // Floor 3: neighbours that never import each other.
         room("Modules", ["ServerCore", "Settings", "Store", "Stanzas", "XMLStream"]),
         room(
             "Transports",
             [
                 "ServerCore", "StreamLogic", "Authentication", "Stanzas", "XMLStream", "Settings", "Telemetry", "COpenSSL", "CShims",
-                "CZlib", nio, nioPosix, log,
+                "CZlib", "Listening", nio, nioPosix, log,
             ]),
-        room("Bus", ["BusProtocol", "Settings", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
+        room("Bus", ["BusProtocol", "Listening", "Settings", "Telemetry", "CShims", nio, nioPosix, log], path: "cluster/Bus"),
         room(
             "AdminSocket",
             [
                 "AdminLanguage", "ServerCore", "Authentication", "LMDBStore", "PortableData", "Settings", "Store", "Stanzas", "Telemetry",
-                "XMLStream", nio, nioPosix, log,
+                "XMLStream", "Listening", nio, nioPosix, log,
             ],
             path: "admin/AdminSocket"),
-        room("Monitoring", ["LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
+        room("Monitoring", ["Listening", "LMDBStore", "ServerCore", "Settings", "Store", "Telemetry", nio, nioPosix, nioHTTP, deque, log]),
         room("Checks", ["AdminLanguage", "Settings", "Stanzas", "CCares", "COpenSSL", "CShims"]),
         // Floor 4: assembly.
         room(

@@ -26,11 +26,15 @@ public struct Effects: Sendable, Equatable {
 
     public mutating func append(_ other: Effects) { operations.append(contentsOf: other.operations) }
 
-    /// Whether there are more puts than deletes: what a volume at its quota refuses.
+    /// Whether there are more puts than deletes, but for rows of which an account has few: what a volume at its quota refuses. Sessions
+    /// begin, and what is acknowledged is noted, so that what is owed can be removed.
     public var grows: Bool {
         var balance = 0
         for operation in operations {
-            if case .put = operation { balance += 1 } else { balance -= 1 }
+            switch operation {
+            case .put(let key, _): if Keys.table(of: key)?.isBounded != true { balance += 1 }
+            case .delete: balance -= 1
+            }
         }
         return balance > 0
     }
