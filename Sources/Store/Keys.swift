@@ -32,11 +32,11 @@ public enum Keys {
         case item = 10
 
         /// Tables whose rows belong to one account number and go with it.
-        /// Whether accounts and sessions that are there have a bounded number of its rows, of a bounded size.
+        /// Whether an account and its sessions have a bounded number of its rows, of a bounded size.
         var isBounded: Bool {
             switch self {
-            case .inbox, .sessionRow, .tombstone, .secret, .meta: true
-            case .account, .roster, .pendingIn, .message, .item: false
+            case .account, .inbox, .sessionRow, .tombstone, .secret, .meta: true
+            case .roster, .pendingIn, .message, .item: false
             }
         }
 

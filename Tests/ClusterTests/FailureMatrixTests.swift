@@ -32,6 +32,34 @@ extension ClusterTests {
             try stage.finish()
         }
 
+        /// At its quota the store refuses what grows; sessions begin and end, what is owed is delivered and acknowledged, and what an
+        /// administrator removes makes room.
+        @Test func atItsQuotaWhatIsRemovedMakesRoom() throws {
+            let cluster = try ProcessCluster(
+                nodes: 2, settings: "archive = true", script: [.init(table: "store", line: "quota_mib = 2")])
+            let stage = try FullStage(cluster)
+            try stage.writeUntilRefused()
+            try stage.waitUntilShut(because: "the store has reached its quota ([store] quota_mib)")
+            let failures = { try cluster.monitor(try cluster.keeper(), "/metrics").value("martlet_commits_failed_total") ?? 0 }
+            let before = try failures()
+            // Somebody comes, is seen, asks and goes.
+            for node in 0..<2 {
+                let late = try cluster.connect("juliet", resource: "late\(node)", node: node)
+                try late.send("<presence/>")
+                try late.ping("at the quota")
+                try late.close()
+            }
+            #expect(try failures() == before, "sessions are refused, or the store is asked without end")
+            let admin = try cluster.admin(0)
+            let refused = try admin.ask(["user", "add", "nurse@\(cluster.domain)"], secret: [XMPPClient.password])
+            #expect(refused.sentence.contains("the store has reached its quota ([store] quota_mib)"))
+            for name in ["romeo", "juliet"] { _ = try admin.demand("archive", "purge", "\(name)@\(cluster.domain)", "--all") }
+            try stage.waitUntilOpen()
+            try stage.write()
+            try stage.finishReading()
+            #expect(try admin.demand("store", "verify").fact("findings") == .integer(0))
+        }
+
         // MARK: Descriptors
 
         @Test func withoutDescriptorsWhoIsThereIsServedAndOthersWait() throws {

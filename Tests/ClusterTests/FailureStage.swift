@@ -85,13 +85,18 @@ final class FullStage {
         throw ProcessFailure("the store does not open again\n\(cluster.logTails)")
     }
 
-    /// What was accepted was delivered and is archived, in order, once; what was refused is neither.
-    func finish() throws {
+    /// What was accepted was delivered, in order, once; what was refused was not.
+    func finishReading() throws {
         #expect(kept.last == written - 1, "after it opened again all is taken")
         // What waited while the store was shut comes in pages, and nothing behind it.
         while read.last != kept.last { if let letter = try Letter(juliet.receive()) { read.append(letter.number) } }
         try juliet.ping("all is read") { if let letter = Letter($0) { read.append(letter.number) } }
         #expect(read == kept)
+    }
+
+    /// As `finishReading`, and it is archived.
+    func finish() throws {
+        try finishReading()
         let archive = try Chat.archive("juliet", on: 1 - keeper, of: cluster).map(\.id)
         #expect(archive == kept.map { "romeo-\($0)" })
         #expect(try cluster.admin(keeper).demand("store", "verify").fact("findings") == .integer(0))

@@ -271,6 +271,13 @@ public final class Account {
         if waits { reached = shard.openBatch }
     }
 
+    /// As `put`, in the place of a larger row.
+    func shrink(_ key: Key, _ value: [UInt8]) {
+        shard.effects.shrink(key, value)
+        wrote = shard.openBatch
+        reached = shard.openBatch
+    }
+
     /// Asks for a delete.
     func delete(_ key: Key, waits: Bool = true) {
         shard.effects.delete(key)
