@@ -133,7 +133,11 @@ extension LMDBVolume {
             let manifest = try write(order, into: partial)
             // The folder has both files, each synced: now it may have its name.
             guard rename(partial, path) == 0 else { throw StoreFailure(system: errno, "naming \(path)") }
-            try syncDirectory(directory)
+            do throws(StoreFailure) { try syncDirectory(directory) } catch {
+                // What is reported as failed is not there.
+                _ = rename(path, partial)
+                throw error
+            }
             return Backup(path: path, manifest: manifest)
         } catch {
             try? Backups.clear(partial)

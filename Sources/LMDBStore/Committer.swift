@@ -75,8 +75,6 @@ final class Committer: Sendable {
         private struct Refusal {
             var reason: StoreFailure
             var nextProbe: UInt64
-            /// At the quota, after a quiet interval: what does not add rows may pass.
-            var isLenient = false
         }
 
         private static let readerCheckInterval: UInt64 = 10_000_000_000
@@ -116,7 +114,7 @@ final class Committer: Sendable {
             refusal?.nextProbe = now &+ options.probeInterval
             if refused.reason == .quota {
                 usage = nil
-                if isOverQuota() { refusal?.isLenient = true } else { reopen() }
+                if !isOverQuota() { reopen() }
                 return
             }
             do throws(StoreFailure) {
@@ -148,17 +146,13 @@ final class Committer: Sendable {
 
         /// Why a submission may not be committed now.
         private mutating func refuses(_ submission: Submission) -> StoreFailure? {
-            if let refusal {
-                guard refusal.isLenient else { return .readOnly }
-                guard submission.effects.grows else { return nil }
+            if let refusal, refusal.reason != .quota { return .readOnly }
+            if refusal == nil {
+                guard isOverQuota() else { return nil }
                 close(.quota)
-                return .quota
             }
-            guard isOverQuota() else { return nil }
-            close(.quota)
-            if submission.effects.grows { return .quota }
-            refusal?.isLenient = true
-            return nil
+            // What stands on a refused one is refused by its lane.
+            return submission.effects.grows ? .quota : nil
         }
 
         private mutating func commit(_ group: ArraySlice<Submission>, operations: Int) {

@@ -43,6 +43,7 @@ final class Environment: @unchecked Sendable {
         self.mapBytes = mapBytes
         self.readers = max(1, readers)
         guard creating || access(path + "/data.mdb", F_OK) == 0 else { throw .format("there is no volume in \(path)") }
+        if !creating { try DataFile.requireContent(of: path + "/data.mdb") }
         guard Self.opened.withLock({ $0.insert(path).inserted }) else {
             throw .format("the volume in \(path) is already open in this process")
         }
@@ -51,6 +52,8 @@ final class Environment: @unchecked Sendable {
             do throws(StoreFailure) {
                 var stat = MDB_stat()
                 mdb_env_stat(env, &stat)
+                try DataFile.requireLength(of: env, path + "/data.mdb", pageBytes: UInt64(stat.ms_psize))
+                DataFile.explainFailedReads(of: path + "/data.mdb")
                 let (database, transactions) = try Self.claim(self.readers, of: env)
                 self.env = env
                 self.database = database

@@ -51,24 +51,39 @@ public final class LMDBVolume: Volume {
         guard let lock = try KeeperLock.acquireNow(directory: directory, node: "init") else { throw .notKeeper }
         // The lock outlives the environment.
         defer { withExtendedLifetime(lock) {} }
-        let wasThere = access(directory + "/data.mdb", F_OK) == 0
+        let directory = lock.directory
+        guard access(directory + "/data.mdb", F_OK) != 0 else { throw .format("there is a volume in \(directory) already") }
+        guard access(directory + "/lock.mdb", F_OK) != 0 else {
+            throw .format(
+                "data.mdb is gone from \(directory), where lock.mdb says that there was one; restore a backup, or remove lock.mdb as well to begin with nothing"
+            )
+        }
         do throws(StoreFailure) { try fill(directory, identity, options) } catch {
-            // Half a data file would stand in the way of the next attempt.
-            if !wasThere { unlink(directory + "/data.mdb") }
+            // What nobody was told is there would stand in the way of the next attempt.
+            unlink(directory + "/data.mdb")
             throw error
         }
     }
 
+    /// The file is whole before it has its name: one without a volume in it is never one that is just being made.
     private static func fill(_ directory: String, _ identity: VolumeIdentity, _ options: Options) throws(StoreFailure) {
-        let environment = try Environment(directory, mapBytes: options.mapBytes, readers: 1, creating: true)
-        defer { environment.close() }
-        guard try environment.reading({ (snapshot) throws(StoreFailure) in try VolumeRows.identity(in: snapshot) }) == nil else {
-            throw .format("there is a volume in \(environment.directory) already")
+        let making = directory + "/making"
+        try Restore.clear(making)
+        guard mkdir(making, 0o700) == 0 else { throw StoreFailure(system: errno, "making \(making)") }
+        try write(identity, to: making, options)
+        guard rename(making + "/data.mdb", directory + "/data.mdb") == 0 else {
+            throw StoreFailure(system: errno, "naming \(directory)/data.mdb")
         }
-        try environment.commit(CollectionOfOne(VolumeRows.initial(identity)))
+        try Restore.clear(making)
         // LMDB syncs the file; the names of file and directory are synced here.
-        try syncDirectory(environment.directory)
-        try syncDirectory(environment.directory + "/..")
+        try syncDirectory(directory)
+        try syncDirectory(directory + "/..")
+    }
+
+    private static func write(_ identity: VolumeIdentity, to folder: String, _ options: Options) throws(StoreFailure) {
+        let environment = try Environment(folder, mapBytes: options.mapBytes, readers: 1, creating: true)
+        defer { environment.close() }
+        try environment.commit(CollectionOfOne(VolumeRows.initial(identity)))
     }
 
     /// Opens a volume as a follower.

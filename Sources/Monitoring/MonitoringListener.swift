@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Listening
 public import Logging
 public import NIOCore
 internal import NIOHTTP1
@@ -63,8 +64,7 @@ public final class MonitoringListener: Sendable {
     ) async throws -> any Channel {
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelInitializer { channel in
-                // Without a descriptor for a connection that waits, the loop would ask for it for ever.
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ShortagePause()) }
             }
             .serverChannelOption(.backlog, value: 64)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)

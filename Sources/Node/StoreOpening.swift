@@ -24,30 +24,33 @@ enum StoreOpening {
         options.commitOperations = settings.commitEffects
         options.readers = settings.readers
         options.committed = { metrics.committed(operations: $0, submissions: $1, nanoseconds: $2) }
+        var last = StoreFailure.notKeeper
         // A few tries: another node may hold the lock for the moment in which it makes the volume.
-        var last: StoreFailure?
-        for attempt in 0..<100 {
+        for _ in 0..<100 {
             do throws(StoreFailure) {
-                // A crash in the first moment can leave a file without a volume in it, so the file alone proves nothing;
-                // `initialise` refuses where a volume is.
-                if access(directory + "/data.mdb", F_OK) != 0 || holdsNoVolume(last) {
+                if !isThere(directory) {
                     try LMDBVolume.initialise(
                         at: directory, identity: .random(created: WallClock().now, unicodeVersion: JID.unicodeVersion), options: options)
                 }
-                return try LMDBVolume(at: directory, options: options, stateChanged: stateChanged)
             } catch {
                 last = error
-                if attempt < 99 { usleep(50_000) }
+                if error == .notKeeper {
+                    usleep(50_000)
+                    continue
+                }
+                // Made by another node since it was looked for.
+                guard isThere(directory) else { break }
+            }
+            // What is wrong with a file that is there does not pass.
+            do throws(StoreFailure) { return try LMDBVolume(at: directory, options: options, stateChanged: stateChanged) } catch {
+                last = error
+                break
             }
         }
-        throw StartFailure("the store in \(directory) cannot be opened: \(last.map { "\($0)" } ?? "unknown")")
+        throw StartFailure("the store in \(directory) cannot be opened: \(last)")
     }
-}
 
-extension StoreOpening {
-    private static func holdsNoVolume(_ failure: StoreFailure?) -> Bool {
-        if case .format? = failure { true } else { false }
-    }
+    private static func isThere(_ directory: String) -> Bool { access(directory + "/data.mdb", F_OK) == 0 }
 }
 
 extension ReaderPool: StoreReaders {}

@@ -14,6 +14,8 @@ public enum Effect: Sendable, Equatable {
 /// together or not at all.
 public struct Effects: Sendable, Equatable {
     public var operations: [Effect] = []
+    /// Puts that make a row smaller.
+    private var shrinks = 0
 
     public init() {}
 
@@ -24,13 +26,26 @@ public struct Effects: Sendable, Equatable {
     /// Removes a row. A row that is not there is no error.
     public mutating func delete(_ key: Key) { operations.append(.delete(key)) }
 
-    public mutating func append(_ other: Effects) { operations.append(contentsOf: other.operations) }
+    /// Puts a row in the place of a larger one that is there.
+    public mutating func shrink(_ key: Key, _ value: [UInt8]) {
+        put(key, value)
+        shrinks += 1
+    }
 
-    /// Whether there are more puts than deletes: what a volume at its quota refuses.
+    public mutating func append(_ other: Effects) {
+        operations.append(contentsOf: other.operations)
+        shrinks += other.shrinks
+    }
+
+    /// Whether there are more puts than deletes, but for rows of which an account has few: what a volume at its quota refuses. Sessions
+    /// begin, and what is acknowledged is noted, so that what is owed can be removed.
     public var grows: Bool {
-        var balance = 0
+        var balance = -shrinks
         for operation in operations {
-            if case .put = operation { balance += 1 } else { balance -= 1 }
+            switch operation {
+            case .put(let key, _): if Keys.table(of: key)?.isBounded != true { balance += 1 }
+            case .delete: balance -= 1
+            }
         }
         return balance > 0
     }

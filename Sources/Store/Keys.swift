@@ -32,8 +32,19 @@ public enum Keys {
         case item = 10
 
         /// Tables whose rows belong to one account number and go with it.
+        /// Whether an account and its sessions have a bounded number of its rows, of a bounded size.
+        var isBounded: Bool {
+            switch self {
+            case .account, .inbox, .sessionRow, .tombstone, .secret, .meta: true
+            case .roster, .pendingIn, .message, .item: false
+            }
+        }
+
         static let ofAccounts: [Table] = [.roster, .pendingIn, .message, .inbox, .sessionRow, .item]
     }
+
+    /// The table that a key belongs to; nil when the key is of no known one.
+    static func table(of key: Key) -> Table? { key.bytes.count > 2 ? Table(rawValue: key.bytes[2]) : nil }
 
     /// Fields of the `meta` table.
     enum MetaField: UInt8 {

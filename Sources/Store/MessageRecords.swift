@@ -197,6 +197,9 @@ public struct InboxRecord: Record, Equatable {
         self.spent = Self.ordered(spent)
     }
 
+    /// The largest size of a row that is written or read: sizes are added up, and no sum of these overflows.
+    private static let largest = 1 << 40
+
     /// Ascending without repeats, as the codec wants it.
     private static func ordered(_ numbers: [UInt64]) -> [UInt64] {
         if zip(numbers, numbers.dropFirst()).allSatisfy(<) { return numbers }
@@ -213,7 +216,7 @@ public struct InboxRecord: Record, Equatable {
     public func write(into writer: inout ByteWriter) {
         writer.uint64(ackedThrough)
         writer.ascending(owed.map(\.sequence))
-        for message in owed { writer.count(max(0, min(message.bytes, 1 << 40)) << 1 | (message.isArchived ? 1 : 0)) }
+        for message in owed { writer.count(max(0, min(message.bytes, Self.largest)) << 1 | (message.isArchived ? 1 : 0)) }
         writer.ascending(spent)
     }
 
@@ -222,6 +225,7 @@ public struct InboxRecord: Record, Equatable {
         owed = try reader.ascending().map { OwedMessage($0) }
         for index in owed.indices {
             let sizeAndFlag = try reader.count()
+            guard sizeAndFlag >> 1 <= Self.largest else { throw FieldError() }
             owed[index].bytes = sizeAndFlag >> 1
             owed[index].isArchived = sizeAndFlag & 1 != 0
         }

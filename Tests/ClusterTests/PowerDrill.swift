@@ -17,6 +17,8 @@ final class PowerDrill {
     private let seed: UInt64
     private var chance: Chance
     private let backups: String
+    /// A secret that the server made when it first began.
+    private let secret: String
     private let writers: [ManagedPen]
     private let roster: RosterPen
     private let accounts: AccountPen
@@ -39,6 +41,7 @@ final class PowerDrill {
         roster = RosterPen("nurse", node: 1, cluster)
         accounts = AccountPen(cluster)
         backups = cluster.directory + "/backups"
+        secret = ProcessCluster.text(of: Self.secretFile(of: cluster))
         try cluster.addAccounts([Self.reader, Self.away, "marker", roster.name] + writers.map(\.name))
     }
 
@@ -55,8 +58,8 @@ final class PowerDrill {
             for thread in threads { thread.join() }
         }
         let goal = acknowledged + 20 + chance.below(300)
-        let patience = Deadline(in: .seconds(20))
-        while acknowledged < goal, !patience.isOver {
+        let patience = Deadline(in: .patient)
+        while acknowledged < goal || !pens.allSatisfy(\.isUnderWay), !patience.isOver {
             // The cache of the disk writes what it likes, in what order it likes.
             if chance.one(in: 3) { disk.stir(at: Int64(chance.below(96)) << 20, count: Int64(1 + chance.below(512)) << 12) }
             poll(nil, 0, 1)
@@ -80,7 +83,10 @@ final class PowerDrill {
 
     private var place: Comment { "cut \(cuts) of the run with MARTLET_SEED=\(seed)" }
 
+    private static func secretFile(of cluster: ProcessCluster) -> String { "\(cluster.home)/components/plays.\(cluster.domain).secret" }
+
     private func look(_ read: [Letter]) throws {
+        #expect(!secret.isEmpty && ProcessCluster.text(of: Self.secretFile(of: cluster)) == secret, "\(place): a component's secret")
         // A backup of it is whole: every row of every account is read.
         guard case .text(let path)? = try cluster.admin(chance.below(3)).demand("store", "backup", backups).fact("path") else {
             throw ProcessFailure("no backup")
@@ -92,7 +98,7 @@ final class PowerDrill {
         expectAccepted(archive.map(\.id), to: 0, in: "the archive of \(Self.reader)")
         // What came was kept before, under the id it came with; what is not marked as late came in the order of the archive.
         let place = place
-        let positions = Dictionary(uniqueKeysWithValues: archive.enumerated().map { ($1.id, $0) })
+        let positions = Dictionary(archive.enumerated().map { ($1.id, $0) }) { first, _ in first }
         var last = -1
         for letter in read {
             guard let position = positions[letter.id] else {

@@ -15,6 +15,8 @@ final class Round: Sendable {
 /// Somebody who writes, or reads, until the round is over or the cluster is gone. A thread uses it, and when that has ended, the test.
 protocol Pen: AnyObject, Sendable {
     func run(_ round: Round)
+    /// Whether it has done something since there is such a pen.
+    var isUnderWay: Bool { get }
 }
 
 /// Writes numbered messages over stream management, which says what is handled. Whatever is not acknowledged when the cluster dies is
@@ -38,6 +40,7 @@ final class ManagedPen: Pen, @unchecked Sendable {
 
     /// Messages below this number are acknowledged.
     var accepted: Int { count.load(ordering: .relaxed) }
+    var isUnderWay: Bool { accepted > 0 }
 
     /// Messages that were acknowledged and not refused.
     var kept: [Int] { (0..<accepted).filter { !refused.contains($0) } }
@@ -80,6 +83,7 @@ final class RosterPen: Pen, @unchecked Sendable {
 
     /// Changes below this number have their result.
     var accepted: Int { count.load(ordering: .relaxed) }
+    var isUnderWay: Bool { accepted > 0 }
 
     func run(_ round: Round) {
         guard let client = try? cluster.connect(name, resource: "list", node: node) else { return }
@@ -128,6 +132,7 @@ final class AccountPen: Pen, @unchecked Sendable {
 
     /// Commands below this number were answered with `ok`.
     var accepted: Int { count.load(ordering: .relaxed) }
+    var isUnderWay: Bool { accepted > 0 }
 
     func run(_ round: Round) {
         while round.goesOn {
@@ -171,6 +176,8 @@ final class Eyes: Pen, @unchecked Sendable {
     private let name: String
     private let cluster: ProcessCluster
     private(set) var read: [Letter] = []
+    private let hasRead = Atomic<Bool>(false)
+    var isUnderWay: Bool { hasRead.load(ordering: .relaxed) }
 
     init(_ name: String, _ cluster: ProcessCluster) {
         self.name = name
@@ -181,10 +188,14 @@ final class Eyes: Pen, @unchecked Sendable {
         guard let client = try? cluster.connect(name, resource: "balcony", node: 2), (try? client.send("<presence/>")) != nil else {
             return
         }
-        while round.goesOn, client.end == nil {
-            if let stanza = client.receive(by: Deadline(in: .milliseconds(50))), let letter = Letter(stanza) { read.append(letter) }
-        }
-        while let stanza = client.receive(by: Deadline(in: .zero)) { if let letter = Letter(stanza) { read.append(letter) } }
+        while round.goesOn, client.end == nil { take(client.receive(by: Deadline(in: .milliseconds(50)))) }
+        client.receiveAll().forEach(take)
         client.drop()
+    }
+
+    private func take(_ stanza: String?) {
+        guard let stanza, let letter = Letter(stanza) else { return }
+        read.append(letter)
+        hasRead.store(true, ordering: .relaxed)
     }
 }

@@ -193,7 +193,8 @@ extension AllFaults {
             let copy = try once("read", trial) { () throws(StoreFailure) in try StoreCopy(verifying: backup.path) }
             let findings = try once("verified", trial) { () throws(StoreFailure) in try copy.verify { _, _ in }.findings }
             #expect(findings.isEmpty)
-            #expect(Scratch.names(target).count == 1, "one whole backup and nothing else")
+            let list = try once("listed", trial) { () throws(StoreFailure) in try Backups.list(in: target) }
+            #expect(list.whole == [backup] && list.broken.isEmpty, "one whole backup and nothing else")
         }
 
         // MARK: The reckoning

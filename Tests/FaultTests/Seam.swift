@@ -164,7 +164,11 @@ final class Scratch {
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    deinit { Self.remove(path) }
+    deinit {
+        Self.remove(path)
+        // The fault may have been kept for this.
+        Self.remove(path)
+    }
 
     static func remove(_ path: String) {
         for name in names(path) { remove(path + "/" + name) }

@@ -135,6 +135,7 @@ extension HostileTests {
             let body = String(repeating: "z", count: 100_000)
             for number in 0..<150 {
                 try romeo.send("<message to='puck@\(component.jid)' type='headline' id='\(number)'><body>\(body)</body></message>")
+                if number % 25 == 0 { try target.watch() }
             }
             // Requests behind them are answered: by an error, since it is gone or never takes them.
             try romeo.send("<iq to='\(component.jid)' type='get' id='last'><ping xmlns='urn:xmpp:ping'/></iq>")

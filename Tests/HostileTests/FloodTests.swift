@@ -13,7 +13,7 @@ extension HostileTests {
                 _ = try? client.open()
                 return client
             }
-            try target.check()
+            try target.watch()
             for client in silent { #expect(try client.streamError() == "policy-violation") }
             for client in open { #expect(try client.streamError() == "policy-violation") }
             try target.check()
@@ -41,6 +41,7 @@ extension HostileTests {
             let body = String(repeating: "z", count: 100_000)
             for number in 0..<150 {
                 try romeo.send("<message to='\(deaf.jid)' type='headline' id='\(number)'><body>\(body)</body></message>")
+                if number % 25 == 0 { try target.watch() }
             }
             try romeo.ping("all taken")
             try target.check()
@@ -56,6 +57,7 @@ extension HostileTests {
                 client.send(
                     "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r\(number)</resource></bind></iq>")
                 if try client.expect("</iq>").contains("type='result'") { bound.append(client) }
+                if number % 10 == 0 { try target.watch() }
             }
             #expect(bound.count == 20)
             #expect(try target.cluster.admin(0).demand("session", "list", "--user", "romeo@\(target.cluster.domain)").rows.count == 20)
@@ -68,6 +70,7 @@ extension HostileTests {
                 let client = try target.raw()
                 if round % 3 > 0 { client.send(RawClient.header(client.domain)) }
                 if round % 3 > 1 { client.send("<message><body>") }
+                if round % 50 == 0 { try target.watch() }
             }
             try target.check()
         }
@@ -91,6 +94,7 @@ extension HostileTests {
                 }
                 // The first is made and no second on the same stream; what is refused ten times ends the stream.
                 #expect(try attacker.streamError() == "policy-violation")
+                try target.watch()
                 made += attacker.text.split(separator: "type='result'", omittingEmptySubsequences: false).count - 1
             }
             #expect(made == 20)

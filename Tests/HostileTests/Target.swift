@@ -16,6 +16,9 @@ private func tellLogs(with issue: Issue) -> Issue? {
 /// A node under attack, with romeo, juliet and the users of the probe.
 final class Target {
     let cluster: ProcessCluster
+    /// Somebody who was there before, and wants nothing but answers.
+    private let bystander: XMPPClient
+    private var pings = 0
     private let calm: Int
     /// KiB that an attack may leave behind: the allocator keeps pages, a leak of what was sent would be more.
     private static let growth = 98_304
@@ -24,11 +27,19 @@ final class Target {
         cluster = try ProcessCluster(nodes: 1, loops: 2, settings: host + "\n" + settings)
         try cluster.addAccounts(["romeo", "juliet", "probe"])
         try Self.chat(cluster)
+        bystander = try Self.login(cluster)
         calm = try Self.residentKiB(cluster.pids[0])
     }
 
-    /// The node lives, serves a fresh client, and is not swollen.
+    /// While the attack goes on, others are answered.
+    func watch() throws {
+        pings += 1
+        try bystander.ping("bystander \(pings)")
+    }
+
+    /// The node lives, serves who was there and a fresh client, and is not swollen.
     func check() throws {
+        try watch()
         try Self.chat(cluster)
         let now = try Self.residentKiB(cluster.pids[0])
         #expect(now < calm + Self.growth, "\(calm) KiB became \(now)")
@@ -46,17 +57,20 @@ final class Target {
 
     func client(_ user: String, _ resource: String?) throws -> XMPPClient { try cluster.connect(user, resource: resource, node: 0) }
 
-    /// A fresh client logs in, which may take several attempts where a test leaves clients little time for it, and talks to itself.
+    /// A fresh client logs in and talks to itself.
     private static func chat(_ cluster: ProcessCluster) throws {
-        let deadline = Deadline(in: .patient)
-        var fresh: XMPPClient?
-        while fresh == nil {
-            do { fresh = try cluster.connect("probe", resource: nil, node: 0) } catch { if deadline.isOver { throw error } }
-        }
-        guard let client = fresh else { return }
+        let client = try login(cluster)
         try client.send("<message to='\(client.jid)' type='chat' id='probe'><body>alive</body></message>")
         try client.receive { $0["id"] == "probe" && $0["type"] == "chat" }
         try client.close()
+    }
+
+    /// May take several attempts where a test leaves clients little time for it.
+    private static func login(_ cluster: ProcessCluster) throws -> XMPPClient {
+        let deadline = Deadline(in: .patient)
+        while true {
+            do { return try cluster.connect("probe", resource: nil, node: 0) } catch { if deadline.isOver { throw error } }
+        }
     }
 
     /// `VmRSS` of a process.

@@ -19,6 +19,7 @@ extension HostileTests {
                 attacker.send(Array("<message to='\(juliet.jid)' type='chat'><body>evil".utf8) + payload + Array("</body></message>".utf8))
                 let condition = try attacker.streamError()
                 #expect(Self.refusals.contains(condition), "\(number): \(condition)")
+                try target.watch()
             }
             var seen: [String] = []
             try juliet.ping("fence") { seen.append($0) }

@@ -151,6 +151,15 @@ import Testing
         #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)) == record)
     }
 
+    /// Found by fuzzing: no writer writes such a size, and two of them added up are no number.
+    @Test func anOwedMessageOfAnImpossibleSizeIsDamage() throws {
+        let record = InboxRecord(ackedThrough: 9, owed: [OwedMessage(3, bytes: 1 << 40)])
+        #expect(try InboxRecord.decode(record.encode(), key: Keys.inbox(1, 2)) == record)
+        // Mark, one number, its size as a varint of 2^62, nothing spent.
+        let fields = [UInt8](repeating: 0, count: 7) + [9, 1, 3] + [UInt8](repeating: 0x80, count: 8) + [0x40, 0]
+        #expect(throws: StoreFailure.self) { try InboxRecord.decode(Self.seal(version: 1, fields), key: Keys.inbox(1, 2)) }
+    }
+
     /// Found by fuzzing: attempts were read, and forgotten, of a token that says that none were counted.
     @Test func aDeviceIsReadAsItIsWrittenAlone() {
         var device = DeviceRecord(software: "s", device: nil, firstSeen: 1, lastSeen: 2, mechanism: "PLAIN")

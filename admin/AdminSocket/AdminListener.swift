@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Listening
 import Logging
 public import NIOCore
 import ServerCore
@@ -30,8 +31,7 @@ public final class AdminListener: Sendable {
         do {
             let channel = try await ServerBootstrap(group: group)
                 .serverChannelInitializer { channel in
-                    // Without a descriptor for a connection that waits, the loop would ask for it for ever.
-                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ShortagePause()) }
                 }
                 .serverChannelOption(.backlog, value: 64)
                 .childChannelInitializer { channel in

@@ -50,11 +50,23 @@ final class ExportFile {
     func finish() throws(Failure) {
         try flush()
         guard isFile else { return }
-        guard fsync(descriptor) == 0 else {
+        guard fsync(descriptor) == 0, syncName() else {
             let reason = String(cString: strerror(errno))
             drop()
             throw Failure(.failure, "\(path) cannot be written: \(reason)")
         }
+    }
+
+    /// Makes the name durable too.
+    private func syncName() -> Bool {
+        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { return false }
+        let result = fsync(directory)
+        let reason = errno
+        close(directory)
+        errno = reason
+        return result == 0
     }
 
     /// Nothing of a file that is not whole stays.

@@ -1,5 +1,6 @@
 public import BusProtocol
 import Glibc
+import Listening
 public import Logging
 import NIOCore
 import NIOPosix
@@ -150,8 +151,7 @@ public final class StanzaLinks: Sendable {
         do {
             let channel = try ServerBootstrap(group: eventLoop)
                 .serverChannelInitializer { channel in
-                    // Without a descriptor for a connection that waits, the loop would ask for it for ever.
-                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler()) }
+                    channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(ShortagePause()) }
                 }
                 .serverChannelOption(.backlog, value: 64)
                 .childChannelOption(.writeBufferWaterMark, value: .init(low: 1 << 17, high: 1 << 19))

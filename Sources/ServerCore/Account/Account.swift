@@ -100,6 +100,7 @@ public final class Account {
     var isRetired = false
     private var generation = 0
     private var reloadTimer: (any LoopTimer)?
+    private var rewriteTimer: (any LoopTimer)?
 
     var isPumping: Bool { page != nil }
 
@@ -161,8 +162,23 @@ public final class Account {
         phase = .live
         if wrote > 0 {
             for row in snapshot.sessions where resource(ofRow: row) == nil { forgetRow(row.session) }
-            for resource in resources { writeRow(resource) }
-            touchInbox()
+            writeAgainLater()
+        }
+    }
+
+    /// After a failed commit, the rows of the sessions and the inbox as they should be: in a moment, so that a store that refuses
+    /// everything is not asked without end.
+    private func writeAgainLater() {
+        let jid = jid
+        let generation = generation
+        rewriteTimer?.cancel()
+        rewriteTimer = shard.loop.schedule(after: .seconds(1)) { [shard] in
+            shard.enter { shard in
+                guard let account = shard.accounts[jid], account.generation == generation, account.phase.isLive else { return }
+                account.rewriteTimer = nil
+                for resource in account.resources { account.writeRow(resource) }
+                account.touchInbox()
+            }
         }
     }
 
@@ -253,6 +269,13 @@ public final class Account {
         shard.effects.put(key, value)
         wrote = shard.openBatch
         if waits { reached = shard.openBatch }
+    }
+
+    /// As `put`, in the place of a larger row.
+    func shrink(_ key: Key, _ value: [UInt8]) {
+        shard.effects.shrink(key, value)
+        wrote = shard.openBatch
+        reached = shard.openBatch
     }
 
     /// Asks for a delete.

@@ -12,6 +12,8 @@ extension Account {
                 // Asked again after a takeover: the first time already made it.
                 return answer(record.lastCommand == letter.id ? .done(1) : .exists)
             }
+            // The volume itself lets an account's record through, so that those that are there can be changed and removed.
+            guard core.volume.statistics.state != .readOnly(.quota) else { return answer(.failed("\(StoreFailure.quota)")) }
             create(credentials, command: letter.id)
             answer(.done(1))
         case .setCredentials(let credentials):

@@ -182,7 +182,7 @@ extension Account {
             step.removed += 1
             let key = Keys.message(partition, rows.number, sequence: sequence)
             if let husk = found.husks[sequence] {
-                put(key, husk.encode())
+                shrink(key, husk.encode())
                 spent.append(
                     sequence, origin: Origin(session: husk.header.originSession, inSeq: husk.header.inSeq),
                     after: core.clock.now &+ RecentMessages.graceMicroseconds)
