@@ -38,8 +38,8 @@ struct SCRAMClientFirst {
     var nonce: [UInt8]
 
     init(_ data: [UInt8]) throws(SASLFailure) {
-        guard let text = String(validating: data, as: UTF8.self), !data.contains(0) else { throw .malformedRequest }
-        let parts = text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+        guard String(validating: data, as: UTF8.self) != nil, !data.contains(0) else { throw .malformedRequest }
+        let parts = data.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
         guard parts.count >= 4 else { throw .malformedRequest }
         let flag = String(decoding: parts[0], as: UTF8.self)
         switch flag {
@@ -62,7 +62,7 @@ struct SCRAMClientFirst {
     }
 
     /// saslname: not empty, "," and "=" only as =2C and =3D.
-    private static func saslName(_ value: Substring.UTF8View, after prefix: String) throws(SASLFailure) -> String {
+    private static func saslName(_ value: ArraySlice<UInt8>, after prefix: String) throws(SASLFailure) -> String {
         guard value.starts(with: prefix.utf8), value.count > 2 else { throw .malformedRequest }
         var name: [UInt8] = []
         var rest = value.dropFirst(2)
@@ -96,7 +96,7 @@ struct SCRAMClientFirst {
     static func isPrintable(_ byte: UInt8) -> Bool { (0x21...0x7E).contains(byte) && byte != UInt8(ascii: ",") }
 
     /// attr-val: a letter, "=", something. "m" is for extensions that must be understood, and none is (§5.1).
-    static func isAttribute(_ value: Substring.UTF8View) -> Bool {
+    static func isAttribute(_ value: ArraySlice<UInt8>) -> Bool {
         guard let name = value.first, name != UInt8(ascii: "m"), value.dropFirst().first == UInt8(ascii: "="), value.count > 2 else {
             return false
         }
@@ -116,8 +116,8 @@ struct SCRAMClientFinal {
     var withoutProof: [UInt8]
 
     init(_ data: [UInt8], hash: SCRAMHash) throws(SASLFailure) {
-        guard let text = String(validating: data, as: UTF8.self), !data.contains(0) else { throw .malformedRequest }
-        let parts = text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+        guard String(validating: data, as: UTF8.self) != nil, !data.contains(0) else { throw .malformedRequest }
+        let parts = data.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
         guard parts.count >= 3, let binding = parts.first, let proof = parts.last, binding.starts(with: "c=".utf8),
             let header = Base64.decode(binding.dropFirst(2)), !header.isEmpty, proof.starts(with: "p=".utf8),
             let proved = Base64.decode(proof.dropFirst(2)), proved.count == hash.length

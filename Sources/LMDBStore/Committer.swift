@@ -39,7 +39,7 @@ final class Committer: Sendable {
     }
 
     func submit(_ submission: Submission) {
-        let isClosed = inbox.change { inbox in
+        let isClosed = inbox.offer { inbox in
             if !inbox.isClosed { inbox.queue.append(submission) }
             return inbox.isClosed
         }

@@ -45,6 +45,13 @@ final class Monitor<State>: @unchecked Sendable {
         return try body(&state)
     }
 
+    /// Changes the state by what any one of those who wait can take, and wakes one: not while the lock is held, for which it would only
+    /// wait again.
+    func offer<R>(_ body: (inout State) throws -> R) rethrows -> R {
+        defer { pthread_cond_signal(condition) }
+        return try look(body)
+    }
+
     /// Waits until `body` answers, or until `deadline` (nanoseconds of the monotonic clock); then the result is nil.
     func wait<R>(until deadline: UInt64? = nil, _ body: (inout State) -> R?) -> R? {
         pthread_mutex_lock(mutex)

@@ -33,7 +33,8 @@ public final class ReaderPool: Sendable {
     /// Runs `body` with a fresh snapshot on a reader thread; first come, first served. When the store cannot be read, the
     /// snapshot's calls throw the reason.
     public func read(_ body: @escaping @Sendable (any Snapshot) -> Void) {
-        let isClosed = jobs.change { jobs in
+        // Any thread takes it: one is woken. One that comes from another job looks before it sleeps.
+        let isClosed = jobs.offer { jobs in
             if !jobs.isClosed { jobs.waiting.append(body) }
             return jobs.isClosed
         }

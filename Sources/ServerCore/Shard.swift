@@ -37,6 +37,8 @@ public final class Shard: @unchecked Sendable {
     /// Letters from this shard to itself, within the tick.
     var ownMail: Deque<Letter> = []
     private var isTickDue = false
+    /// See `encode`.
+    var encoded: [UInt8] = []
     /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
     var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []

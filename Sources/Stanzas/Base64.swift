@@ -1,25 +1,33 @@
 /// Base 64 as XMPP uses it: the alphabet and padding of RFC 4648 §4, nothing else: SASL data
 /// (RFC 6120 §6.4.2, §6.5.5), and the binary values of SCRAM (RFC 5802 §5.1).
 public enum Base64 {
-    private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
     /// The text for `bytes`, padded.
     public static func encode(_ bytes: some Collection<UInt8>) -> String {
-        var out: [UInt8] = []
-        out.reserveCapacity((bytes.count + 2) / 3 * 4)
-        var bits: UInt32 = 0
-        var held = 0
-        for byte in bytes {
-            bits = bits << 8 | UInt32(byte)
-            held += 8
-            while held >= 6 {
-                held -= 6
-                out.append(alphabet[Int(bits >> UInt32(held) & 63)])
+        bytes.withContiguousStorageIfAvailable(text) ?? Array(bytes).withUnsafeBufferPointer(text)
+    }
+
+    private static func text(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
+        let alphabet = UnsafeBufferPointer(start: alphabet.utf8Start, count: 64)
+        return String(unsafeUninitializedCapacity: (bytes.count + 2) / 3 * 4) { out in
+            var length = 0
+            func put(_ character: UInt8) {
+                out[length] = character
+                length += 1
             }
+            for start in stride(from: 0, to: bytes.count, by: 3) {
+                let given = min(3, bytes.count - start)
+                var bits = UInt32(bytes[start]) << 16
+                if given > 1 { bits |= UInt32(bytes[start + 1]) << 8 }
+                if given > 2 { bits |= UInt32(bytes[start + 2]) }
+                put(alphabet[Int(bits >> 18)])
+                put(alphabet[Int(bits >> 12 & 63)])
+                put(given > 1 ? alphabet[Int(bits >> 6 & 63)] : UInt8(ascii: "="))
+                put(given > 2 ? alphabet[Int(bits & 63)] : UInt8(ascii: "="))
+            }
+            return length
         }
-        if held > 0 { out.append(alphabet[Int(bits << UInt32(6 - held) & 63)]) }
-        while out.count % 4 != 0 { out.append(UInt8(ascii: "=")) }
-        return String(decoding: out, as: UTF8.self)
     }
 
     /// The bytes of a text, or nil when it has white space or other foreign characters, lacks padding, or has bits where the padding

@@ -30,7 +30,9 @@ public struct ByteWriter: Sendable {
     }
 
     /// UTF-8 behind its length.
-    public mutating func string(_ value: String) { bytes(value.utf8) }
+    public mutating func string(_ value: String) {
+        if value.utf8.withContiguousStorageIfAvailable({ bytes($0) }) == nil { bytes(value.utf8) }
+    }
 
     private mutating func fixed(_ value: some FixedWidthInteger) {
         withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }

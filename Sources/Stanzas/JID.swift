@@ -123,8 +123,13 @@ public struct JID: Hashable, Sendable, Comparable, CustomStringConvertible {
     public func hasSameBare(as other: JID) -> Bool {
         guard domainEnd == other.domainEnd else { return false }
         return withBytes { a in
-            other.withBytes { b in a.prefix(Int(domainEnd)).elementsEqual(b.prefix(Int(domainEnd))) }
+            other.withBytes { b in Self.order(.init(rebasing: a[..<Int(domainEnd)]), .init(rebasing: b[..<Int(domainEnd)])) == 0 }
         }
+    }
+
+    /// The bytes of the address without its resourcepart: what `bare.description` is made of, and no string is.
+    public func withBareBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+        withBytes { body(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer($0)[..<Int(domainEnd)])) }
     }
 
     /// The whole address.
@@ -136,6 +141,7 @@ public struct JID: Hashable, Sendable, Comparable, CustomStringConvertible {
         withBytes { String(decoding: $0[start..<end], as: UTF8.self) }
     }
 
+    @inline(__always)
     private func withBytes<R>(_ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
         if let result = text.utf8.withContiguousStorageIfAvailable(body) { return result }
         return Array(text.utf8).withUnsafeBufferPointer(body)

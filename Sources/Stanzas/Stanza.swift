@@ -129,22 +129,23 @@ public struct Stanza: Sendable {
     ///   - to: in place of the stanza's own, when given.
     public func write(into bytes: inout [UInt8], xmlns: String? = nil, from: JID? = nil, to: JID? = nil) {
         bytes.append(UInt8(ascii: "<"))
-        bytes.append(contentsOf: kind.name.utf8)
+        bytes.append(text: kind.name)
         if let xmlns { XMLWriter.attribute("xmlns", xmlns, into: &bytes) }
         if let from = from ?? self.from { XMLWriter.attribute("from", from.description, into: &bytes) }
         if let to = to ?? self.to { XMLWriter.attribute("to", to.description, into: &bytes) }
         if let id { XMLWriter.attribute("id", id, into: &bytes) }
         if let type = type.attribute { XMLWriter.attribute("type", type, into: &bytes) }
         if let lang { XMLWriter.attribute("xml:lang", lang, into: &bytes) }
-        if !extraAttributes.isEmpty { bytes.append(contentsOf: extraAttributes.utf8) }
+        if !extraAttributes.isEmpty { bytes.append(text: extraAttributes) }
         if payload.isEmpty {
             bytes.append(contentsOf: "/>".utf8)
             return
         }
         bytes.append(UInt8(ascii: ">"))
         bytes.append(contentsOf: payload.bytes)
-        bytes.append(contentsOf: "</".utf8)
-        bytes.append(contentsOf: kind.name.utf8)
+        bytes.append(UInt8(ascii: "<"))
+        bytes.append(UInt8(ascii: "/"))
+        bytes.append(text: kind.name)
         bytes.append(UInt8(ascii: ">"))
     }
 

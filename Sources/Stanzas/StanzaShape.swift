@@ -1,3 +1,6 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
 public import XMLStream
 
 /// Why an element from the wire is no stanza, with what is needed to answer it.
@@ -10,7 +13,7 @@ public struct StanzaShapeError: Error, Equatable, Sendable {
         case badRequest
         /// `to` is no JID: `jid-malformed` (RFC 6120 §8.3.3.8).
         case toMalformed
-        /// `from` is no JID: on a client's stream a matter for the stream (`invalid-from`, RFC 6120 §4.9.3.9).
+        /// `from` is no JID, or not the sender's: on a client's stream a matter for the stream (`invalid-from`, RFC 6120 §4.9.3.9).
         case fromMalformed
     }
 
@@ -61,8 +64,12 @@ extension Stanza {
     ///   - element: a first-level element of a stream, as `XMLStreamParser` gives it.
     ///   - source: the bytes it was parsed from.
     ///   - streamLang: the stream's `xml:lang`, which a stanza without one takes over (RFC 6120 §8.1.5).
+    ///   - sender: the full address of the client whose stream it is: what the stanza is from. It may say so itself, or name the bare one
+    ///     (RFC 6120 §8.1.2.1).
     /// - Throws: `StanzaShapeError`.
-    public init(_ element: Element, source: UnsafeRawBufferPointer, streamLang: String?) throws(StanzaShapeError) {
+    public init(
+        _ element: Element, source: UnsafeRawBufferPointer, streamLang: String?, sender: JID? = nil
+    ) throws(StanzaShapeError) {
         guard let kind = StanzaKind(element) else {
             throw StanzaShapeError(reason: .notAStanza, kind: nil, type: nil, id: element["id"], to: element["to"], from: element["from"])
         }
@@ -90,7 +97,8 @@ extension Stanza {
             guard id != nil else { throw failure(.badRequest) }
             if type == .get || type == .set, payload.facts.children.count != 1 { throw failure(.badRequest) }
         }
-        self.init(kind: kind, type: type, id: id, from: from, to: to, lang: header.langText ?? streamLang, payload: payload)
+        if let from, let sender, from != sender, !(from.isBare && from.hasSameBare(as: sender)) { throw failure(.fromMalformed) }
+        self.init(kind: kind, type: type, id: id, from: sender ?? from, to: to, lang: header.langText ?? streamLang, payload: payload)
         if header.hasOthers { extraAttributes = Self.extras(element) }
     }
 
@@ -139,13 +147,21 @@ private struct HeaderAttributes {
             switch (local.count, namespace.isEmpty) {
             case (2, true) where local[0] == UInt8(ascii: "i") && local[1] == UInt8(ascii: "d"): id = index
             case (2, true) where local[0] == UInt8(ascii: "t") && local[1] == UInt8(ascii: "o"): to = index
-            case (4, true) where local.elementsEqual("from".utf8): from = index
-            case (4, true) where local.elementsEqual("type".utf8): type = index
-            case (4, false) where local.elementsEqual("lang".utf8) && namespace.elementsEqual(NS.xml.utf8): lang = index
+            case (4, true) where Self.is(local, "from"): from = index
+            case (4, true) where Self.is(local, "type"): type = index
+            case (4, false) where Self.is(local, "lang") && Self.is(namespace, NS.xml): lang = index
             default: others = true
             }
         }
         (self.id, self.to, self.from, self.type, self.lang, hasOthers) = (id, to, from, type, lang, others)
+    }
+
+    private static func `is`(_ bytes: UnsafeRawBufferPointer, _ text: String) -> Bool {
+        var text = text
+        return text.withUTF8 { text in
+            guard let a = bytes.baseAddress, let b = text.baseAddress else { return bytes.count == text.count }
+            return bytes.count == text.count && memcmp(a, b, text.count) == 0
+        }
     }
 
     var idText: String? { value(id) }

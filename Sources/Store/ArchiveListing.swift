@@ -23,7 +23,10 @@ public struct ArchiveScan: Sendable {
 
 extension AccountRows {
     /// What rows are known by whose other end is this bare JID: never 0.
-    public func peer(_ bareJID: String) -> UInt64 { max(1, identity.hash128(bareJID).0) }
+    public func peer(_ bareJID: String) -> UInt64 {
+        var bareJID = bareJID
+        return bareJID.withUTF8 { identity.peer(UnsafeRawBufferPointer($0)) }
+    }
 
     /// Shows archived messages with sequences in `range`, ascending or descending.
     ///

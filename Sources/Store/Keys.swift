@@ -71,13 +71,16 @@ public enum Keys {
     }
 
     public static func message(_ partition: UInt16, _ account: UInt64, sequence: UInt64) -> Key {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(19)
-        append(partition, to: &bytes)
-        bytes.append(Table.message.rawValue)
-        append(account, to: &bytes)
-        append(sequence, to: &bytes)
-        return Key(layout: bytes)
+        // Made in one piece: there is one for every message that is kept.
+        Key(
+            layout: [UInt8](unsafeUninitializedCapacity: 19) { buffer, count in
+                let raw = UnsafeMutableRawBufferPointer(buffer)
+                raw.storeBytes(of: partition.bigEndian, toByteOffset: 0, as: UInt16.self)
+                raw[2] = Table.message.rawValue
+                raw.storeBytes(of: account.bigEndian, toByteOffset: 3, as: UInt64.self)
+                raw.storeBytes(of: sequence.bigEndian, toByteOffset: 11, as: UInt64.self)
+                count = 19
+            })
     }
 
     public static func inbox(_ partition: UInt16, _ account: UInt64) -> Key {
@@ -142,9 +145,5 @@ public enum Keys {
 
     private static func big(_ value: some FixedWidthInteger) -> [UInt8] {
         withUnsafeBytes(of: value.bigEndian) { [UInt8]($0) }
-    }
-
-    private static func append(_ value: some FixedWidthInteger, to bytes: inout [UInt8]) {
-        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }
 }

@@ -27,6 +27,18 @@ public struct MessageRecord: Record, Equatable {
         public var originIDHash: UInt64
         /// A keyed hash of the bare JID at the other end (`AccountRows.peer`); 0: nobody ever asks for it by that.
         public var peer: UInt64
+
+        public init(
+            sequence: UInt64, stamp: Int64, flags: Flags, originSession: UInt64, inSeq: UInt32, originIDHash: UInt64, peer: UInt64 = 0
+        ) {
+            self.sequence = sequence
+            self.stamp = stamp
+            self.flags = flags
+            self.originSession = originSession
+            self.inSeq = inSeq
+            self.originIDHash = originIDHash
+            self.peer = peer
+        }
     }
 
     public var header: Header
@@ -50,14 +62,16 @@ public struct MessageRecord: Record, Equatable {
     /// The value to put.
     public func encode() -> [UInt8] { encode(reserving: Self.headerBytes + 5 + stanza.count) }
 
+    /// The value to put, of a stanza that lies elsewhere.
+    public static func encode(_ header: Header, stanza: UnsafeRawBufferPointer) -> [UInt8] {
+        sealed(reserving: headerBytes + 5 + stanza.count) { writer in
+            header.write(into: &writer)
+            writer.bytes(stanza)
+        }
+    }
+
     public func write(into writer: inout ByteWriter) {
-        writer.uint64(header.sequence)
-        writer.int64(header.stamp)
-        writer.uint8(header.flags.rawValue)
-        writer.uint64(header.originSession)
-        writer.uint32(header.inSeq)
-        writer.uint64(header.originIDHash)
-        writer.uint64(header.peer)
+        header.write(into: &writer)
         writer.bytes(stanza)
     }
 
@@ -120,6 +134,23 @@ extension MessageRecord.Header {
         originIDHash = number(29, as: UInt64.self)
         peer = number(37, as: UInt64.self)
         guard MessageRecord.Flags.known.isSuperset(of: flags) else { return nil }
+    }
+
+    /// The fields in one piece: there is a row for every message that is kept.
+    fileprivate func write(into writer: inout ByteWriter) {
+        withUnsafeTemporaryAllocation(byteCount: MessageRecord.headerBytes, alignment: 1) { raw in
+            func number(_ value: some FixedWidthInteger, _ offset: Int) {
+                raw.storeBytes(of: value.bigEndian, toByteOffset: offset, as: type(of: value))
+            }
+            number(sequence, 0)
+            number(stamp, 8)
+            number(flags.rawValue, 16)
+            number(originSession, 17)
+            number(inSeq, 25)
+            number(originIDHash, 29)
+            number(peer, 37)
+            writer.bytes.append(contentsOf: UnsafeRawBufferPointer(raw))
+        }
     }
 
     fileprivate init(from reader: inout ByteReader) throws {

@@ -49,13 +49,16 @@ extension Record {
     public func encode() -> [UInt8] { encode(reserving: 64) }
 
     /// The value to put; `fields` is a guess at the size of its fields in bytes.
-    func encode(reserving fields: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Envelope.headBytes + fields)
-        var writer = ByteWriter(bytes)
+    func encode(reserving fields: Int) -> [UInt8] { Self.sealed(reserving: fields) { write(into: &$0) } }
+
+    /// A value whose fields `write` writes.
+    static func sealed(reserving fields: Int, _ write: (inout ByteWriter) -> Void) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.bytes.reserveCapacity(Envelope.headBytes + fields)
         writer.uint8(Self.version)
         writer.uint32(0)
-        write(into: &writer)
+        write(&writer)
+        var bytes: [UInt8] = []
         swap(&bytes, &writer.bytes)
         bytes.withUnsafeMutableBytes { raw in
             let value = UnsafeRawBufferPointer(raw)

@@ -45,7 +45,15 @@ extension VolumeIdentity {
         UInt16(truncatingIfNeeded: SipHash.hash64(bareJID, key: hashKey) % UInt64(partitions))
     }
 
+    /// The same of its bytes.
+    public func partition(of bareJID: UnsafeRawBufferPointer) -> UInt16 {
+        UInt16(truncatingIfNeeded: SipHash.hash64(bareJID, key: hashKey) % UInt64(partitions))
+    }
+
     /// The keyed 128-bit hash under which a string from outside enters a key. The string itself stands in the record and is
     /// compared on read.
     public func hash128(_ string: String) -> (UInt64, UInt64) { SipHash.hash128(string, key: hashKey) }
+
+    /// What rows are known by whose other end has this bare JID: never 0.
+    public func peer(_ bareJID: UnsafeRawBufferPointer) -> UInt64 { max(1, SipHash.hash128(bareJID, key: hashKey).0) }
 }

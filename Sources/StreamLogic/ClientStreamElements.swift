@@ -325,11 +325,8 @@ extension ClientStream {
     public mutating func stanza(_ element: Element, source: UnsafeRawBufferPointer) -> Submission {
         guard state == .ready, let fullJID else { return .ignore }
         do throws(StanzaShapeError) {
-            var stanza = try Stanza(element, source: source, streamLang: language)
             // A client speaks for itself alone (§8.1.2.1).
-            if let from = stanza.from, from != fullJID, from != account { return .fail(fail(StreamError(.invalidFrom))) }
-            stanza.from = fullJID
-            return .submit(stanza)
+            return .submit(try Stanza(element, source: source, streamLang: language, sender: fullJID))
         } catch {
             return bounce(error, fullJID)
         }

@@ -50,7 +50,7 @@ public struct XMLWriter: Sendable {
     public mutating func text(_ text: String) { Self.escape(text, into: &bytes) }
 
     /// Well-formed XML, written as it is.
-    public mutating func raw(_ xml: String) { bytes.append(contentsOf: xml.utf8) }
+    public mutating func raw(_ xml: String) { bytes.append(text: xml) }
 
     /// Well-formed XML, written as it is.
     public mutating func raw(_ xml: some Sequence<UInt8>) { bytes.append(contentsOf: xml) }
@@ -74,7 +74,7 @@ public struct XMLWriter: Sendable {
     /// ` name='value'`, the value escaped.
     public static func attribute(_ name: String, _ value: String, into bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: " "))
-        bytes.append(contentsOf: name.utf8)
+        bytes.append(text: name)
         bytes.append(UInt8(ascii: "="))
         bytes.append(UInt8(ascii: "'"))
         escape(value, into: &bytes)
@@ -84,7 +84,7 @@ public struct XMLWriter: Sendable {
     /// ` name='value'`, the value escaped; its bytes are valid UTF-8.
     public static func attribute(_ name: String, utf8 value: UnsafeRawBufferPointer, into bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: " "))
-        bytes.append(contentsOf: name.utf8)
+        bytes.append(text: name)
         bytes.append(UInt8(ascii: "="))
         bytes.append(UInt8(ascii: "'"))
         value.withMemoryRebound(to: UInt8.self) { escape($0, into: &bytes) }
@@ -95,8 +95,9 @@ public struct XMLWriter: Sendable {
     /// a parser would normalise them otherwise (XML 1.0 §2.11, §3.3.3). Control characters that XML 1.0 §2.2 knows no form for,
     /// U+FFFE and U+FFFF become U+FFFD: what leaves the server is always well-formed.
     public static func escape(_ text: String, into bytes: inout [UInt8]) {
-        var text = text
-        text.withUTF8 { source in escape(source, into: &bytes) }
+        if text.utf8.withContiguousStorageIfAvailable({ source in escape(source, into: &bytes) }) == nil {
+            Array(text.utf8).withUnsafeBufferPointer { source in escape(source, into: &bytes) }
+        }
     }
 
     /// The same for bytes that are valid UTF-8.
@@ -105,9 +106,10 @@ public struct XMLWriter: Sendable {
         var plain = 0
         var i = 0
         while i < source.count {
-            // Sixteen at a time where nothing needs care.
-            if i &+ 16 <= source.count, isPlain(UnsafeRawPointer(base + i).loadUnaligned(as: SIMD16<UInt8>.self)) {
-                i += 16
+            // Eight at a time where nothing needs care; the last eight may have been looked at in part.
+            let ahead = min(i, source.count &- 8)
+            if ahead >= 0, isPlain(UnsafeRawPointer(base + ahead).loadUnaligned(as: UInt64.self)) {
+                i = ahead &+ 8
                 continue
             }
             let byte = base[i]
@@ -144,11 +146,29 @@ public struct XMLWriter: Sendable {
     }
 }
 
-/// Whether none of these needs care.
-private func isPlain(_ bytes: SIMD16<UInt8>) -> Bool {
-    let entities = (bytes .== 0x22) .| (bytes .== 0x26) .| (bytes .== 0x27) .| (bytes .== 0x3C) .| (bytes .== 0x3E)
-    return !any(entities .| (bytes .< 0x20) .| (bytes .== 0xEF))
+/// Whether none of these eight bytes needs care. A byte less one borrows into its highest bit only when it was zero (or above 128, which
+/// the complement takes out): the same sum for all eight, and where it says that none is, none is.
+@inline(__always)
+private func isPlain(_ bytes: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    @inline(__always)
+    func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word }
+    let control = (bytes &- (ones &* 0x20)) & ~bytes
+    // 0x26 and 0x27 differ in one bit, 0x3C and 0x3E too.
+    let entities =
+        zeros(bytes ^ (ones &* 0x22)) | zeros((bytes & (ones &* 0xFE)) ^ (ones &* 0x26))
+        | zeros((bytes & (ones &* 0xFD)) ^ (ones &* 0x3C))
+    return (control | entities | zeros(bytes ^ (ones &* 0xEF))) & (ones &* 0x80) == 0
 }
 
 /// Control characters and the five that have entities.
 private let careful: UInt64 = 0xFFFF_FFFF | 1 << 0x22 | 1 << 0x26 | 1 << 0x27 | 1 << 0x3C | 1 << 0x3E
+
+extension [UInt8] {
+    /// Appends the UTF-8 of a string in one piece, where it lies: its view is a sequence that an array would ask for its bytes twice.
+    @inlinable
+    public mutating func append(text: String) {
+        // A string that is changed, as `withUTF8` may, is counted once more than one that is looked at.
+        if text.utf8.withContiguousStorageIfAvailable({ append(contentsOf: $0) }) == nil { append(contentsOf: text.utf8) }
+    }
+}

@@ -133,6 +133,18 @@ import Testing
         #expect(throws: StoreFailure.self) { try TombstoneRecord.decode(tombstone.encode(), key: Keys.tombstone(1, 6)) }
     }
 
+    /// With the stanza elsewhere, byte for byte.
+    @Test func aMessageIsWrittenAsItsRecordIs() {
+        var random = SplitMix(seed: 9)
+        for size in [0, 1, 127, 128, 300, 20_000] {
+            let message = MessageRecord(
+                sequence: random.next(), stamp: Int64(bitPattern: random.next()), flags: .archived, originSession: random.next(),
+                inSeq: UInt32(truncatingIfNeeded: random.next()), originIDHash: random.next(), peer: random.next(),
+                stanza: random.bytes(size))
+            #expect(message.stanza.withUnsafeBytes { MessageRecord.encode(message.header, stanza: $0) } == message.encode())
+        }
+    }
+
     @Test func inboxNumbersAreOrdered() throws {
         let record = InboxRecord(ackedThrough: 9, owed: [5, 3, 5].map { OwedMessage($0) }, spent: [1])
         #expect(record.owed.map(\.sequence) == [3, 5])

@@ -53,6 +53,31 @@ import XMLStream
         #expect(defined.contains(ParseError(reason).condition))
     }
 
+    /// What needs care is found wherever it stands: eight bytes are looked at together, the last eight perhaps twice.
+    @Test func careIsTakenAtEveryPlace() {
+        let known: [String: String] = [
+            "<": "&lt;", ">": "&gt;", "&": "&amp;", "'": "&apos;", "\"": "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;",
+            "\u{0}": "\u{FFFD}", "\u{1F}": "\u{FFFD}", "\u{FFFE}": "\u{FFFD}", "\u{FFFF}": "\u{FFFD}",
+            // Neighbours of those.
+            " ": " ", "!": "!", "#": "#", "%": "%", "(": "(", ";": ";", "=": "=", "?": "?", "\u{7F}": "\u{7F}", "\u{A0}": "\u{A0}",
+            "\u{F000}": "\u{F000}", "\u{FFFD}": "\u{FFFD}", "\u{1F600}": "\u{1F600}",
+        ]
+        for (character, escaped) in known {
+            for filler in ["x", "\u{FF}"] {
+                for length in 0...25 {
+                    for place in 0...length {
+                        let before = String(repeating: filler, count: place)
+                        let after = String(repeating: filler, count: length - place)
+                        var bytes: [UInt8] = []
+                        XMLWriter.escape(before + character + after, into: &bytes)
+                        guard bytes != Array((before + escaped + after).utf8) else { continue }
+                        Issue.record("\(character.unicodeScalars) at \(place) of \(length)")
+                    }
+                }
+            }
+        }
+    }
+
     @Test func anElementTakesNoMoreThanItsLimit() throws {
         func write(_ element: Element, limit: Int) -> (isWhole: Bool, bytes: [UInt8]) {
             var writer = XMLWriter()

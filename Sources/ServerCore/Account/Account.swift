@@ -294,7 +294,7 @@ public final class Account {
         pass(.completion(ticket, half, refusal: refusal))
     }
 
-    func pass(_ output: Gate.Output) {
+    func pass(_ output: consuming Gate.Output) {
         if gate.isEmpty, reached <= shard.durableBatch {
             release(output)
             return
@@ -312,10 +312,10 @@ public final class Account {
         if gate.isEmpty { shard.noteIdle(self) }
     }
 
-    private func release(_ output: Gate.Output) {
+    private func release(_ output: consuming Gate.Output) {
         // A home that is none any more says nothing: the next one is asked again.
         guard !isRetired else { return }
-        switch output {
+        switch consume output {
         case .letter(let letter, let to):
             shard.tracer?.released(letter, to: to)
             shard.post(letter, to: to)

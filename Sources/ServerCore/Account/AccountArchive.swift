@@ -71,7 +71,7 @@ extension Account {
     /// The sender's own copy: one record, which nobody is owed. Returns its sequence.
     func archiveOutgoing(_ stanza: Stanza, _ ticket: Ticket?) -> UInt64? {
         // What the account sends to itself comes in again and is archived then (§6.1.1: once).
-        guard let to = stanza.to, to.bare != jid, belongsInArchive(stanza, peer: to) else { return nil }
+        guard let to = stanza.to, !to.hasSameBare(as: jid), belongsInArchive(stanza, peer: to) else { return nil }
         let origin = originHash(of: stanza, to: to)
         // Sent again, it is passed on again, and archived once.
         guard !recent.isRepeated(ticket), !recent.contains(origin: origin) else { return nil }

@@ -36,7 +36,7 @@ extension Account {
     public func attention(to stanza: Stanza) -> Attention {
         let choice = DeliveryRules.choose(
             type: stanza.type, resource: stanza.to?.resource, hasPayload: stanza.mayBeKept,
-            sessions: resources.map(DeliveryRules.Candidate.init))
+            sessions: resources.lazy.map(DeliveryRules.Candidate.init))
         guard case .sessions(let indexes) = choice else {
             return Attention(isUnattended: true, asleep: asleep { $0.flags.contains(.carbons) })
         }

@@ -48,9 +48,12 @@ extension Account {
     /// RFC 6121 §8.5.2.1.1: the session with the highest priority that is not negative; one that is there before one that waits for
     /// its client.
     func bestForInbox() -> Resource? {
-        resources.filter { $0.isAvailable && $0.priority >= 0 }.max {
-            ($0.isDetached ? 0 : 1, $0.priority, $1.bind) < ($1.isDetached ? 0 : 1, $1.priority, $0.bind)
+        var best: Resource?
+        for resource in resources where resource.isAvailable && resource.priority >= 0 {
+            if let best, !best.isAfter(resource) { continue }
+            best = resource
         }
+        return best
     }
 
     /// Forgets the page that is being read; what is in it waits again.
@@ -153,6 +156,7 @@ extension Account {
 
     /// What is never stored and waited behind what is: to whoever should have it now.
     func releaseHeldBack() {
+        guard !heldBack.isEmpty else { return }
         let held = heldBack
         heldBack.removeAll()
         for stanza in held { incomingAgain(stanza) }

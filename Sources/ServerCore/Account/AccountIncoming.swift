@@ -78,7 +78,7 @@ extension Account {
         }
         switch DeliveryRules.chooseIQ(
             type: stanza.type, resource: to.resource, senderSeesPresence: sees ?? false,
-            sessions: resources.map(DeliveryRules.Candidate.init))
+            sessions: resources.lazy.map(DeliveryRules.Candidate.init))
         {
         case .sessions:
             if stanza.trace != 0 { traceChosen(stanza, addressed.map { [$0] } ?? []) }
@@ -96,16 +96,14 @@ extension Account {
     private func incomingMessage(_ original: Stanza, to: JID, _ ticket: Ticket?) {
         var stanza = original
         let turn = Turn(account: self, ticket: ticket)
-        for stage in [Stage.admit, .stamp] {
-            switch shard.table.pass(stage, .incoming, &stanza, turn) {
-            case .next: continue
-            case .drop:
-                trace(.dropped, stanza, "by \(jid), at \(stage)")
-                return complete(ticket, .theirs)
-            case .bounce(let error):
-                trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
-                return complete(ticket, .theirs, refusal: error)
-            }
+        switch shard.table.pass(through: .stamp, .incoming, &stanza, turn) {
+        case nil: break
+        case (let stage, nil)?:
+            trace(.dropped, stanza, "by \(jid), at \(stage)")
+            return complete(ticket, .theirs)
+        case (let stage, let error?)?:
+            trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
+            return complete(ticket, .theirs, refusal: error)
         }
         cutForgedStanzaIDs(&stanza)
         let origin = originHash(of: stanza)
@@ -129,7 +127,8 @@ extension Account {
     /// - Parameter copied: whether it comes for the first time: what a session gave back was copied then.
     private func place(_ stanza: inout Stanza, to: JID, _ ticket: Ticket?, origin: UInt64, copied: Bool = false) -> StanzaError? {
         let choice = DeliveryRules.choose(
-            type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept, sessions: resources.map(DeliveryRules.Candidate.init))
+            type: stanza.type, resource: to.resource, hasPayload: stanza.mayBeKept,
+            sessions: resources.lazy.map(DeliveryRules.Candidate.init))
         switch choice {
         case .refuse(let condition): return stanza.mayBeAnswered ? StanzaError(condition) : nil
         case .drop:
@@ -141,7 +140,7 @@ extension Account {
             if copied, refusal == nil { copyReceived(stanza, besides: []) }
             return refusal
         case .sessions(let indexes):
-            let chosen = indexes.map { resources[$0] }
+            let chosen = indexes.count == resources.count ? resources : indexes.map { resources[$0] }
             if stanza.trace != 0 { traceChosen(stanza, chosen) }
             // Kept behind what waits it goes to one session alone, the one that the inbox goes to next.
             let receivers = mustQueue(for: chosen) && stanza.isKeepable ? bestForInbox().map { [$0] } ?? [] : chosen
@@ -196,7 +195,7 @@ extension Account {
             return nil
         }
         // Who has too much in flight reads it from the store in its turn.
-        let ready = mustQueue ? [] : chosen.filter { !isFull($0) }
+        let ready = mustQueue ? [] : chosen.contains(where: isFull) ? chosen.filter { !isFull($0) } : chosen
         if ready.isEmpty, let refusal = inboxIsFull() { return refusal }
         let message = keep(&stanza, ticket, origin: origin, sessions: ready.count)
         if ready.isEmpty { trace(.held, stanza, "by \(jid), in the store: more than enough is under way") }
@@ -209,10 +208,11 @@ extension Account {
     private static let heldBackBound = 64
 
     private func isFull(_ resource: Resource) -> Bool {
+        guard resource.isLagging || resource.inFlight.count >= Resource.flightBound else { return false }
         // Only the session that the inbox goes to is spared: what waits would go to it, and not to another.
         guard resource === bestForInbox() else { return false }
-        if resource.inFlight.count >= Resource.flightBound { resource.isLagging = true }
-        return resource.isLagging
+        resource.isLagging = true
+        return true
     }
 
     @discardableResult
@@ -234,20 +234,17 @@ extension Account {
     func write(
         _ stanza: Stanza, _ flags: MessageRecord.Flags, peer: JID?, _ ticket: Ticket?, origin: UInt64, waits: Bool = true
     ) -> (sequence: UInt64, bytes: Int)? {
-        guard let rows else { return nil }
+        guard let number = record?.number else { return nil }
         let now = core.clock.now
         let stamp = max(now, Int64(bitPattern: lastMessage) &+ 1)
         if stamp &- now > Self.toleratedHaste { shard.metrics.stampsAhead.increment() }
         let message = UInt64(bitPattern: stamp)
         lastMessage = message
-        var encoded: [UInt8] = []
-        encoded.reserveCapacity(stanza.payload.bytes.count + 160)
-        stanza.encode(into: &encoded)
-        let value = MessageRecord(
+        let header = MessageRecord.Header(
             sequence: message, stamp: stamp, flags: flags, originSession: RecentMessages.key(ticket), inSeq: ticket?.inSeq ?? 0,
-            originIDHash: origin, peer: peer.map { rows.peer($0.bare.description) } ?? 0, stanza: encoded
-        ).encode()
-        put(Keys.message(partition, rows.number, sequence: message), value, waits: waits)
+            originIDHash: origin, peer: peer?.withBareBytes { core.identity.peer($0) } ?? 0)
+        let value = shard.encode(stanza) { MessageRecord.encode(header, stanza: $0) }
+        put(Keys.message(partition, number, sequence: message), value, waits: waits)
         recent.note(origin: origin, at: stamp)
         return (message, value.count)
     }

@@ -4,7 +4,7 @@ public import Store
 /// The small named values of an account (`ItemKind`), and reads of the store behind what the account wrote.
 extension Account {
     /// A host has an account too, named by the domain alone: what belongs to no user is kept there. Nobody logs in to it.
-    var isHost: Bool { jid.local == nil && host != nil }
+    var isHost: Bool { !jid.hasLocal && host != nil }
 
     /// A host's account needs no making: its record is written with the first thing that it keeps.
     func adoptHost() {

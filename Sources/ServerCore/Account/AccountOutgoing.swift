@@ -50,16 +50,14 @@ extension Account {
         // RFC 6120 §10.3.1: without an address it is for the sender's own account.
         if stanza.to == nil { stanza.to = jid }
         let turn = Turn(account: self, ticket: ticket)
-        for stage in [Stage.admit, .stamp, .keep] {
-            switch shard.table.pass(stage, .outgoing, &stanza, turn) {
-            case .next: continue
-            case .drop:
-                trace(.dropped, stanza, "by \(jid), at \(stage)")
-                return complete(ticket, .whole)
-            case .bounce(let error):
-                trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
-                return complete(ticket, .whole, refusal: error)
-            }
+        switch shard.table.pass(through: .keep, .outgoing, &stanza, turn) {
+        case nil: break
+        case (let stage, nil)?:
+            trace(.dropped, stanza, "by \(jid), at \(stage)")
+            return complete(ticket, .whole)
+        case (let stage, let error?)?:
+            trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
+            return complete(ticket, .whole, refusal: error)
         }
         cutForgedStanzaIDs(&stanza)
         trace(.admitted, stanza, "by \(jid), outgoing")

@@ -44,10 +44,11 @@ public enum DeliveryRules {
     ///   - hasPayload: false for a message nobody misses, e.g. a chat state alone: it is dropped where another would be refused.
     ///   - senderSeesPresence: the sender has a subscription to the account's presence, got directed presence from the addressed session,
     ///     or is the account itself (§8.1, §8.5.3.1).
-    public static func choose(
+    public static func choose<Sessions: RandomAccessCollection>(
         kind: StanzaKind, type: StanzaType, resource: String?, exists: Bool, hasPayload: Bool = true, senderSeesPresence: Bool,
-        sessions: [Candidate]
-    ) -> Choice? {
+        sessions: Sessions
+    ) -> Choice?
+    where Sessions.Element == Candidate, Sessions.Index == Int {
         guard exists else { return chooseForNobody(kind: kind, type: type, hasPayload: hasPayload) }
         switch kind {
         case .message: return choose(type: type, resource: resource, hasPayload: hasPayload, sessions: sessions)
@@ -57,7 +58,9 @@ public enum DeliveryRules {
     }
 
     /// What becomes of a message: the table of §8.5.4.
-    public static func choose(type: StanzaType, resource: String?, hasPayload: Bool, sessions: [Candidate]) -> Choice {
+    public static func choose<Sessions: RandomAccessCollection>(
+        type: StanzaType, resource: String?, hasPayload: Bool, sessions: Sessions
+    ) -> Choice where Sessions.Element == Candidate, Sessions.Index == Int {
         if let resource, let match = sessions.firstIndex(where: { $0.resource == resource }) { return .sessions([match]) }  // §8.5.3.1
         switch type {
         case .error: return .drop
@@ -78,7 +81,9 @@ public enum DeliveryRules {
 
     /// What becomes of presence (§8.5.2.1.2, §8.5.2.2.2, §8.5.3). One of type error goes the way of available presence;
     /// nil for subscriptions and probes.
-    public static func choosePresence(type: StanzaType, resource: String?, sessions: [Candidate]) -> Choice? {
+    public static func choosePresence<Sessions: RandomAccessCollection>(
+        type: StanzaType, resource: String?, sessions: Sessions
+    ) -> Choice? where Sessions.Element == Candidate, Sessions.Index == Int {
         switch type {
         case .probe, .subscribe: return nil
         case .subscribed, .unsubscribe, .unsubscribed:
@@ -98,7 +103,9 @@ public enum DeliveryRules {
 
     /// What becomes of an IQ (§8.5.2.1.3, §8.5.3.1, §8.5.3.2.3). An answer is never answered (RFC 6120 §8.2.3);
     /// nil when the account answers for its user.
-    public static func chooseIQ(type: StanzaType, resource: String?, senderSeesPresence: Bool, sessions: [Candidate]) -> Choice? {
+    public static func chooseIQ<Sessions: RandomAccessCollection>(
+        type: StanzaType, resource: String?, senderSeesPresence: Bool, sessions: Sessions
+    ) -> Choice? where Sessions.Element == Candidate, Sessions.Index == Int {
         guard let resource else { return nil }
         let isRequest = type != .result && type != .error
         guard let match = sessions.firstIndex(where: { $0.resource == resource }) else {
@@ -124,12 +131,21 @@ public enum DeliveryRules {
     private static func refuse(_ hasPayload: Bool) -> Choice { hasPayload ? .refuse(.serviceUnavailable) : .drop }
 
     /// §8.5.2.1.1: never a session with a negative priority.
-    private static func nonNegative(_ sessions: [Candidate]) -> [Int] {
+    private static func nonNegative<Sessions: RandomAccessCollection>(_ sessions: Sessions) -> [Int]
+    where Sessions.Element == Candidate, Sessions.Index == Int {
         sessions.indices.filter { (sessions[$0].priority ?? -1) >= 0 }
     }
 
-    private static func mostAvailable(_ sessions: [Candidate]) -> [Int] {
-        guard let highest = sessions.lazy.compactMap(\.priority).max(), highest >= 0 else { return [] }
-        return sessions.indices.filter { sessions[$0].priority == highest }
+    private static func mostAvailable<Sessions: RandomAccessCollection>(_ sessions: Sessions) -> [Int]
+    where Sessions.Element == Candidate, Sessions.Index == Int {
+        var best: [Int] = []
+        var highest: Int8 = 0
+        for index in sessions.indices {
+            guard let priority = sessions[index].priority, priority >= highest else { continue }
+            if priority > highest { best.removeAll(keepingCapacity: true) }
+            highest = priority
+            best.append(index)
+        }
+        return best
     }
 }

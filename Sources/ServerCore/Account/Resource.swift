@@ -67,6 +67,11 @@ final class Resource {
     /// Nobody attends to it: what it gets is not seen now.
     var isAsleep: Bool { flags.contains(.inactive) || isDetached }
 
+    /// Whether the inbox goes to `other` rather than to it: to one who is there, of those to the highest priority, of those to the oldest.
+    func isAfter(_ other: Resource) -> Bool {
+        (isDetached ? 0 : 1, priority, other.bind) < (other.isDetached ? 0 : 1, other.priority, bind)
+    }
+
     init(name: String, jid: JID, session: SessionRef, bind: BindID, device: String? = nil) {
         self.device = device
         self.name = name

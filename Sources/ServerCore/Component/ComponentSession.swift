@@ -199,7 +199,7 @@ public final class ComponentSession {
     /// The socket handed everything up to `mark` to the kernel.
     public func written(through mark: UInt64) {
         progress = shard.loop.now
-        taken.append(contentsOf: queue.written(through: mark))
+        queue.written(through: mark, &taken)
         shard.tracer?.socketTook(session: id, through: mark, "by the socket of \(domain)")
         postTaken()
     }

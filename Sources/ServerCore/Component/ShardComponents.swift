@@ -38,6 +38,7 @@ extension Shard {
     }
 
     func flushComponents() {
+        guard !dirtyComponents.isEmpty else { return }
         let touched = dirtyComponents
         dirtyComponents.removeAll(keepingCapacity: true)
         for session in touched { session.flush() }

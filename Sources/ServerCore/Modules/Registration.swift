@@ -229,6 +229,8 @@ public struct ClaimConflict: Error, CustomStringConvertible {
 public final class DispatchTable {
     private var handlers: [Registration.IQHandler?]
     private let stages: [[Registration.MessageHandler]]
+    /// Stations where somebody stands, as bits.
+    private let manned: UInt64
     /// What is called when messages are left unread.
     let unread: [(Turn) -> Void]
     private var calls: [String: Registration.CallHandler] = [:]
@@ -312,6 +314,7 @@ public final class DispatchTable {
         requests = registrations.flatMap(\.requests)
         visitorFeatures = registrations.flatMap(\.visitorFeatures)
         self.stages = stages
+        manned = stages.indices.reduce(0) { stages[$1].isEmpty ? $0 : $0 | 1 << UInt64($1) }
         presences = registrations.flatMap(\.presences)
         removals = registrations.flatMap(\.removals)
         expansions = registrations.flatMap(\.expansions)
@@ -381,9 +384,27 @@ public final class DispatchTable {
         return nil
     }
 
+    /// Asks the handlers of every station up to `last`. Returns where the message ended, and what its sender hears of it; nil when it goes on.
+    func pass(
+        through last: Stage, _ direction: Direction, _ stanza: inout Stanza, _ turn: Turn
+    ) -> (stage: Stage, refusal: StanzaError?)? {
+        for number in 0...last.rawValue where manned & (1 << UInt64(number * Direction.allCases.count + Int(direction.rawValue))) != 0 {
+            guard let stage = Stage(rawValue: number) else { continue }
+            switch pass(stage, direction, &stanza, turn) {
+            case .next: continue
+            case .drop: return (stage, nil)
+            case .bounce(let error): return (stage, error)
+            }
+        }
+        return nil
+    }
+
     /// Asks the handlers of a station in turn.
     func pass(_ stage: Stage, _ direction: Direction, _ stanza: inout Stanza, _ turn: Turn) -> Verdict {
-        for handler in stages[Self.index(stage, direction)] {
+        let index = Self.index(stage, direction)
+        // Most stations are empty, and every message passes all of them.
+        guard manned & (1 << UInt64(index)) != 0 else { return .next }
+        for handler in stages[index] {
             switch handler(&stanza, turn) {
             case .next: continue
             case let verdict: return verdict

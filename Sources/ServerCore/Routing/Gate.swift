@@ -12,26 +12,31 @@ struct Gate {
         case perform(() -> Void)
     }
 
-    private var waiting: Deque<(batch: UInt64, output: Output)> = []
+    private var waiting: Deque<Output> = []
+    /// What each of them waits for: looked at without a copy of the output.
+    private var batches: Deque<UInt64> = []
 
     var isEmpty: Bool { waiting.isEmpty }
     /// The batch the first output waits for.
-    var front: UInt64? { waiting.first?.batch }
+    var front: UInt64? { batches.first }
 
-    mutating func hold(_ output: Output, until batch: UInt64) {
-        waiting.append((batch, output))
+    mutating func hold(_ output: consuming Output, until batch: UInt64) {
+        waiting.append(output)
+        batches.append(batch)
     }
 
     /// The next output that may leave when `batch` and all before it are durable.
     mutating func next(durable batch: UInt64) -> Output? {
-        guard let first = waiting.first, first.batch <= batch else { return nil }
-        return waiting.removeFirst().output
+        guard let first = batches.first, first <= batch else { return nil }
+        batches.removeFirst()
+        return waiting.popFirst()
     }
 
     /// Everything that waits, in order: after a failed commit.
     mutating func takeAll() -> [Output] {
-        let all = waiting.map(\.output)
+        let all = Array(waiting)
         waiting.removeAll()
+        batches.removeAll()
         return all
     }
 }

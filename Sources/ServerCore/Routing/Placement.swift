@@ -35,7 +35,8 @@ public final class Placement {
 
     /// The partition of a bare JID.
     public func partition(of bare: JID) -> UInt16 {
-        identity.partition(of: wholeDomains.isEmpty || !wholeDomains.contains(bare.domain) ? bare.description : bare.domain)
+        guard wholeDomains.isEmpty || !wholeDomains.contains(bare.domain) else { return identity.partition(of: bare.domain) }
+        return bare.withBareBytes { identity.partition(of: $0) }
     }
 
     /// The loop of the owner that serves a partition; nil while nobody is known to own it.

@@ -7,3 +7,12 @@ extension Stanza {
         self = try Stanza.decode(&reader)
     }
 }
+
+extension Shard {
+    /// Shows a stanza's binary form, in a buffer that is used again for the next.
+    func encode<R>(_ stanza: Stanza, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+        if encoded.capacity > 65_536 { encoded = [] } else { encoded.removeAll(keepingCapacity: true) }
+        stanza.encode(into: &encoded)
+        return encoded.withUnsafeBytes(body)
+    }
+}

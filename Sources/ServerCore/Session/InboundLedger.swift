@@ -16,6 +16,21 @@ struct InboundLedger {
         var theirs = false
         var refused = false
         var isHandled: Bool { own && (!expectsTheirs || theirs) }
+
+        /// Notes one half. Returns whether it is handled now.
+        fileprivate mutating func note(_ half: CompletionHalf) -> Bool {
+            switch half {
+            case .whole:
+                // Whatever an earlier home said: nobody else has a part in it.
+                own = true
+                expectsTheirs = false
+            case .own:
+                own = true
+                expectsTheirs = true
+            case .theirs: theirs = true
+            }
+            return isHandled
+        }
     }
 
     private(set) var unhandled: Deque<Entry> = []
@@ -34,7 +49,9 @@ struct InboundLedger {
 
     var count: Int { unhandled.count }
     /// The longest handled prefix.
-    var handledThrough: UInt32 { (unhandled.isEmpty ? nextSeq : unhandled[0].seq) &- 1 }
+    var handledThrough: UInt32 { firstSeq &- 1 }
+    /// The number of the first unhandled one: they have no gaps. (Told without a look at it, which would copy it.)
+    private var firstSeq: UInt32 { nextSeq &- UInt32(truncatingIfNeeded: unhandled.count) }
 
     mutating func add(_ stanza: Stanza, size: Int, received: MonotonicTime? = nil) -> Entry {
         let entry = Entry(seq: nextSeq, stanza: stanza, size: size, received: received)
@@ -45,11 +62,11 @@ struct InboundLedger {
     }
 
     private func index(_ seq: UInt32) -> Int? {
-        guard !unhandled.isEmpty else { return nil }
-        let distance = Int(seq &- unhandled[0].seq)
+        let distance = Int(seq &- firstSeq)
         return distance < unhandled.count ? distance : nil
     }
 
+    func contains(_ seq: UInt32) -> Bool { index(seq) != nil }
     func entry(_ seq: UInt32) -> Entry? { index(seq).map { unhandled[$0] } }
 
     mutating func markSent(_ seq: UInt32, epoch: UInt64) {
@@ -62,20 +79,10 @@ struct InboundLedger {
 
     /// Notes one half. Returns how many stanzas, and of how many bytes, the handled prefix grew by; `handled` sees each of them.
     mutating func complete(_ seq: UInt32, _ half: CompletionHalf, handled: (Entry) -> Void = { _ in }) -> (stanzas: Int, bytes: Int) {
-        guard let index = index(seq) else { return (0, 0) }
-        switch half {
-        case .whole:
-            // Whatever an earlier home said: nobody else has a part in it.
-            unhandled[index].own = true
-            unhandled[index].expectsTheirs = false
-        case .own:
-            unhandled[index].own = true
-            unhandled[index].expectsTheirs = true
-        case .theirs: unhandled[index].theirs = true
-        }
+        guard let index = index(seq), unhandled[index].note(half), index == 0 else { return (0, 0) }
         var stanzas = 0
         var freed = 0
-        while !unhandled.isEmpty, unhandled[0].isHandled {
+        while !unhandled.isEmpty, stanzas == 0 || unhandled[0].isHandled {
             let first = unhandled.removeFirst()
             handled(first)
             stanzas += 1

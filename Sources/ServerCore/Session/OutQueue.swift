@@ -39,18 +39,16 @@ struct OutQueue {
         return mark
     }
 
-    /// The kernel has everything up to `mark`. Returns the owed messages among it.
-    mutating func written(through mark: UInt64) -> [UInt64] {
+    /// The kernel has everything up to `mark`: the owed messages among it go behind `acknowledged`.
+    mutating func written(through mark: UInt64, _ acknowledged: inout [UInt64]) {
         while !flights.isEmpty, flights[0].mark <= mark {
             let first = flights.removeFirst()
             bytes -= first.bytes
             stanzas -= first.stanzas
         }
-        var acknowledged: [UInt64] = []
         while !fates.isEmpty, fates[0].mark <= mark {
             if case .owed(let message) = fates.removeFirst().fate { acknowledged.append(message) }
         }
-        return acknowledged
     }
 
     /// Owed messages that the kernel has not taken.

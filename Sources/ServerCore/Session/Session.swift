@@ -288,16 +288,8 @@ public final class Session {
     }
 
     func completed(_ inSeq: UInt32, _ half: CompletionHalf, refusal: StanzaError?) {
-        guard let entry = inbound.entry(inSeq) else { return }
-        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
-        if let refusal, !entry.refused {
-            inbound.markRefused(inSeq)
-            shard.metrics.bounced(refusal)
-            if let reply = refusal.reply(to: entry.stanza) {
-                if ended == nil { deliver(reply, message: 0) }
-                copyRefusal(reply, of: entry.stanza)
-            }
-        }
+        guard inbound.contains(inSeq) else { return }
+        if refusal != nil || shard.tracer != nil, let entry = inbound.entry(inSeq) { hear(refusal, half, of: entry) }
         let now = shard.loop.now
         let (done, bytes) = inbound.complete(inSeq, half) { entry in
             // Of one that came from another loop or was answered at once there is nothing to tell.
@@ -314,6 +306,17 @@ public final class Session {
         checkReading()
         if inbound.count == 0 { becameQuiet() }
         if ended != nil { shard.forgetIfDone(self) }
+    }
+
+    /// Passes on why a submission is refused, once, and says to who traces it how it ended.
+    private func hear(_ refusal: StanzaError?, _ half: CompletionHalf, of entry: InboundLedger.Entry) {
+        if entry.stanza.trace != 0 { shard.tracer?.completed(entry.stanza, half, refusal) }
+        guard let refusal, !entry.refused else { return }
+        inbound.markRefused(entry.seq)
+        shard.metrics.bounced(refusal)
+        guard let reply = refusal.reply(to: entry.stanza) else { return }
+        if ended == nil { deliver(reply, message: 0) }
+        copyRefusal(reply, of: entry.stanza)
     }
 
     /// The account's other sessions have a copy of the message: its error is for them too (XEP-0280 §6.1).

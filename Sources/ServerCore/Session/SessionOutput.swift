@@ -147,7 +147,7 @@ extension Session {
 
     /// The socket handed everything up to `mark` to the kernel. Without stream management that is the acknowledgement.
     public func written(through mark: UInt64) {
-        ackedNow.append(contentsOf: queue.written(through: mark))
+        queue.written(through: mark, &ackedNow)
         shard.tracer?.socketTook(
             session: id, through: mark, management == nil ? "by the socket, which counts as acknowledged" : "by the socket")
         // A full socket that takes something is slow, not dead. One with room takes it whether anybody is there or not.
