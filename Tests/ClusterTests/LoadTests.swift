@@ -56,6 +56,19 @@ extension ClusterTests {
                 let result = try cluster.run("martletload", ["mix", "chat"] + words + targets, input: wrong)
                 #expect(result.status == 1 && result.text.contains(why) && !result.text.contains("not-the-password"), "\(result.text)")
             }
+            // A session that the load does not know takes what is meant for one of its own: it is missed. A machine that is too slow for so
+            // little patience ends with 1 as well.
+            let password = lines[1].split(separator: " ").last.map { String($0) } ?? ""
+            let thief = try XMPPClient(
+                port: cluster.ports[0], domain: cluster.domain, user: "load1", resource: "thief", password: password)
+            try thief.send("<presence><priority>9</priority></presence>")
+            try thief.ping("there")
+            let robbed = try cluster.run(
+                "martletload",
+                ["mix", "chat", "--sessions", "2", "--duration", "0.2", "--warm-up", "0", "--tls", "none", "--patience", "3"] + targets,
+                input: accounts)
+            #expect(robbed.status == 1, "\(robbed.text)")
+            #expect((number("lost", in: robbed.text) ?? 0) > 0 || robbed.text.contains("not logged in"), "\(robbed.text)")
             let stranger = try TestAuthority()
             let untrusted = try cluster.run("martletload", ["mix", "chat", "--ca", stranger.anchor] + targets, input: accounts)
             #expect(untrusted.status == 1 && untrusted.text.contains("the certificate"), "\(untrusted.text)")
