@@ -88,7 +88,7 @@ final class PowerDrill {
     private func look(_ read: [Letter]) throws {
         #expect(!secret.isEmpty && ProcessCluster.text(of: Self.secretFile(of: cluster)) == secret, "\(place): a component's secret")
         // A backup of it is whole: every row of every account is read.
-        guard case .text(let path)? = try cluster.admin(chance.below(3)).demand("store", "backup", backups).fact("path") else {
+        guard case .text(let path)? = try cluster.admin(chance.below(3)).demand("store", "backup", "\(backups)-\(cuts)").fact("path") else {
             throw ProcessFailure("no backup")
         }
         let verified = try ProcessCluster.files(["store", "verify", path])
