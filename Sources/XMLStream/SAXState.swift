@@ -147,11 +147,13 @@ struct SAXState {
             name: 0, isText: false, end: 0, string: 0, length: 0, namespace: 0, namespaceLength: 0,
             attributes: UInt32(truncatingIfNeeded: attributes.count), attributeCount: 0, start: 0, stop: 0)
         if depth <= stanzaDepth + 1 { record.start = locate(local, prefix) }
-        let named = resolve(prefix, uri)
+        // The prefix `xml` is bound without a declaration (Namespaces in XML §3).
+        let isXML = prefix != nil && prefix == context?.pointee.str_xml
+        let named = isXML ? uri : resolve(prefix, uri)
         record.name = number(local, named)
         if record.name == 0 {
             (record.string, record.length) = store(local)
-            (record.namespace, record.namespaceLength) = store(namespace: named)
+            (record.namespace, record.namespaceLength) = isXML ? storeXMLNamespace() : store(namespace: named)
         }
         if attributeCount > 0, let values { record.attributeCount = readAttributes(values, attributeCount) }
         open.append(UInt32(truncatingIfNeeded: nodes.count))

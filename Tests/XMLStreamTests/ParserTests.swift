@@ -10,6 +10,13 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
 }
 
 @Suite struct ParserTests {
+    /// Namespaces in XML §3: the prefix xml need not be declared, on elements as on attributes.
+    @Test func thePrefixXMLIsBound() throws {
+        let element = try Element.parse(Array("<message><xml:a xml:lang='en'/></message>".utf8))
+        let child = try #require(element.children.first { _ in true })
+        #expect(child.local == "a" && child.namespace == "http://www.w3.org/XML/1998/namespace" && child.lang == "en")
+    }
+
     @Test func readsNamesAttributesAndText() throws {
         let element = try parse(
             "<message to='a@b' xml:lang='de' x=\"&lt;&#10;'\"><body>Art <b>thou</b> not &amp; <![CDATA[<Romeo>]]></body><x xmlns='urn:x' k='v'/></message>"
