@@ -291,7 +291,7 @@ public enum SettingsTable {
             "Address space reserved for the store, which can never grow beyond it. It takes no disk and no memory until it is used."),
         .integer(
             "store.quota_mib", \.store.quotaMiB, 0...67_108_864, "MiB",
-            "Size of the store at which writes are refused, before the disk is full; 0: no bound."),
+            "Size of the store at which what adds to it is refused, before the disk is full; 0: no bound."),
         .integer(
             "store.commit_effects", \.store.commitEffects, 1...1_000_000, "writes",
             "Writes in one commit at most. More make a commit cheaper and longer."),

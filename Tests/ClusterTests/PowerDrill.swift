@@ -64,6 +64,7 @@ final class PowerDrill {
             if chance.one(in: 3) { disk.stir(at: Int64(chance.below(96)) << 20, count: Int64(1 + chance.below(512)) << 12) }
             poll(nil, 0, 1)
         }
+        // Nothing is waited for: the cut comes at any moment of a commit, not at the one in which an answer did.
         usleep(UInt32(chance.below(3_000)))
         try disk.cut()
         cuts += 1
