@@ -3,7 +3,8 @@ import Stanzas
 import XMLStream
 
 /// XEP-0030: Service Discovery, with the extended information of XEP-0128. What it tells comes from the modules' own
-/// registrations, so it cannot drift from what they do.
+/// registrations, so it cannot drift from what they do. An account is shown to those who may see its presence; to others it looks as if it
+/// did not exist (§8), and as nobody it has no items either, but `service-unavailable` (RFC 6121 §8.5.1).
 public final class Discovery: Module {
     public static let name = "disco"
     public static let implements = [XEP(30, "2.5.1", "Service Discovery"), XEP(128, "1.0.1", "Service Discovery Extensions")]
@@ -18,8 +19,6 @@ public final class Discovery: Module {
         registration.identity(Identity(category: "account", type: "registered"), of: .ownAccount)
 
         registration.iq(.get, Self.info, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
-            // §8: to a stranger an account looks as if it did not exist.
-            guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
             let addressee = Self.addressee(request, turn)
             if let node = request.payload["node"], !node.isEmpty {
                 return turn.catalogue.node(node, of: addressee)?.info(request, turn) ?? .error(StanzaError(.itemNotFound))
@@ -28,7 +27,6 @@ public final class Discovery: Module {
             return .result { info.write(into: &$0) }
         }
         registration.iq(.get, Self.items, to: .server, .serverOfStranger, .ownAccount, .otherAccount) { request, turn in
-            guard Self.mayAsk(request, turn) else { return .error(StanzaError(.serviceUnavailable)) }
             let addressee = Self.addressee(request, turn)
             if let node = request.payload["node"], !node.isEmpty {
                 return turn.catalogue.node(node, of: addressee)?.items(request, turn) ?? .error(StanzaError(.itemNotFound))
@@ -51,9 +49,5 @@ public final class Discovery: Module {
     private static func addressee(_ request: Request, _ turn: Turn) -> Addressee {
         if let to = request.stanza.to, to.local == nil { return .server }
         return request.from.bare == turn.account.jid ? .ownAccount : .otherAccount
-    }
-
-    private static func mayAsk(_ request: Request, _ turn: Turn) -> Bool {
-        request.from.bare == turn.account.jid || request.stanza.to?.local == nil || turn.account.isVisible(to: request.from.bare)
     }
 }

@@ -36,7 +36,7 @@ public final class PrivateStorage: Module {
             }
             result.reply(.done(count))
         }
-        // §2.3, §4: of others nothing is said and nothing is taken.
+        // §2.3, §4: of others nothing is said and nothing is taken; who may not see their presence hears that nobody is there.
         for type in [StanzaType.get, .set] {
             registration.iq(type, Self.query, to: .otherAccount, .server, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
         }

@@ -28,10 +28,10 @@ public final class VCards: Module {
             Self.answer(request, turn, missing: StanzaError(.itemNotFound))
         }
         // §3.3: the same as for an account that is not there.
-        registration.iq(.get, Self.card, to: .otherAccount) { request, turn in
+        registration.iq(.get, Self.card, to: .otherAccount, .accountOfStranger) { request, turn in
             Self.answer(request, turn, missing: StanzaError(.serviceUnavailable))
         }
-        // §3.2.
+        // §3.2; a stranger hears what he would hear of nobody (RFC 6121 §8.5.1).
         registration.iq(.set, Self.card, to: .otherAccount, .serverOfStranger) { _, _ in .error(StanzaError(.forbidden)) }
         let (bound, admins, hasDirectory) = (bound, admins, hasDirectory)
         registration.iq(.set, Self.card, to: .ownAccount) { request, turn in

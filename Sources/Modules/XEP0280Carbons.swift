@@ -21,7 +21,7 @@ public final class Carbons: Module {
                 turn.account.setCarbons(on, of: request.from)
                 return .done
             }
-            // §4.1, §5.1: nobody has copies of another's messages.
+            // §4.1, §5.1: nobody has copies of another's messages. A contact is told so.
             registration.iq(.set, name, to: .otherAccount) { _, _ in .error(StanzaError(.notAllowed)) }
         }
     }

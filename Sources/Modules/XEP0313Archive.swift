@@ -50,10 +50,8 @@ public final class MessageArchive: Module {
         ]
             as [(StanzaType, Name)]
         {
-            // §8.1: to whom the account shows itself the archive says no; to others it looks as if there were none.
-            registration.iq(type, name, to: .otherAccount) { request, turn in
-                .error(StanzaError(turn.account.isVisible(to: request.from.bare) ? .forbidden : .serviceUnavailable))
-            }
+            // §8.1: to whom the account shows itself the archive says no.
+            registration.iq(type, name, to: .otherAccount) { _, _ in .error(StanzaError(.forbidden)) }
         }
     }
 

@@ -236,6 +236,8 @@ public struct Settings: Sendable, Equatable {
         public var messages = 10_000
         /// Bytes of them in the store; 0: no bound.
         public var bytes = 67_108_864
+        /// Whether senders who may not see an account's presence hear that their message reached nobody.
+        public var answersStrangers = true
         public init() {}
     }
 

@@ -250,6 +250,10 @@ public enum SettingsTable {
         .integer(
             "offline.bytes", \.offline.bytes, 0...gib * 64, "bytes", live: true,
             "Bytes of the messages that wait for one account; further ones are answered with an error. 0: no bound."),
+        .flag(
+            "offline.answers_strangers", \.offline.answersStrangers, live: true,
+            "Whether a message that reaches nobody is answered with an error though its sender may not see the presence of who it is for. Without, nobody learns by messages who has an account or is connected, and a mistyped address goes unnoticed (RFC 6120 §10.2)."
+        ),
         .integer(
             "archive.page", \.archive.page, 1...5_000, "messages", live: true,
             "Messages of one page at most, whatever a client asks for. A page also ends at 512 KiB."),

@@ -129,7 +129,7 @@ import Testing
 
     @Test(arguments: [
         ("[limits]\ndpth = 3", ["2: limits.dpth: is not known: did you mean \"depth\"?"]),
-        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages, bytes"]),
+        ("[offline]\nfrobnicate = 3", ["2: offline.frobnicate: is not known: known are messages, bytes, answers_strangers"]),
         ("[limts]", ["1: limts: is not known: did you mean \"limits\"?"]),
         ("depth = 3", ["1: depth: is not known here: it belongs below [limits]"]),
         ("limits = 3", ["1: limits: is an integer: write [limits] and its keys below"]),

@@ -30,15 +30,16 @@ extension Account {
     /// What becomes of a stanza from a blocked address (§3.3): the account looks as if nobody were there.
     func refuseBlocked(_ stanza: Stanza, _ ticket: Ticket?) {
         core.metrics.blockedStanzas.increment()
-        let isAnswered: Bool =
-            switch stanza.kind {
-            case .presence: false
-            case .iq: stanza.type == .get || stanza.type == .set
-            // A room would take the error of a group chat for the end of its occupant; nobody is told of headlines that reach no one.
-            case .message: stanza.type == .chat || stanza.type == .normal
-            }
-        trace(isAnswered ? .bounced : .dropped, stanza, "\(jid) blocks \(stanza.from.map { "\($0)" } ?? "its sender")")
-        complete(ticket, .theirs, refusal: isAnswered ? StanzaError(.serviceUnavailable) : nil)
+        let why = "\(jid) blocks \(stanza.from.map { "\($0)" } ?? "its sender")"
+        switch stanza.kind {
+        case .iq,
+            .message where stanza.type != .groupchat:
+            answerAsNobody(stanza, ticket, why)
+        // Presence is not responded to, not even a probe. A room would take the error of a group chat for the end of its occupant.
+        case .presence, .message:
+            trace(.dropped, stanza, why)
+            complete(ticket, .theirs)
+        }
     }
 
     /// What the account's own session hears for a stanza to a blocked address (§3.3).

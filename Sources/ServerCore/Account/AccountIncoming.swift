@@ -23,8 +23,8 @@ extension Account {
 
     /// A disabled account answers like none at all, but its subscriptions live on: it must not wake up with a roster that is wrong.
     private func incomingToDisabled(_ stanza: Stanza, to: JID, _ ticket: Ticket?) {
-        guard stanza.kind == .presence else { return incomingToNobody(stanza, ticket) }
-        if stanza.type == .probe { complete(ticket, .theirs) } else { incomingPresence(stanza, to: to, ticket) }
+        guard stanza.kind == .presence, stanza.type != .probe else { return incomingToNobody(stanza, ticket) }
+        incomingPresence(stanza, to: to, ticket)
     }
 
     /// A stanza that a session gave back: no stage sees it again, and nobody waits for its completion.
@@ -40,7 +40,7 @@ extension Account {
         case .presence: refusal = nil
         case .message, .iq: refusal = StanzaError(.serviceUnavailable)
         }
-        if let refusal, stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) {
+        if let refusal = heard(refusal, by: stanza), stanza.mayBeAnswered, let bounce = refusal.reply(to: stanza) {
             shard.metrics.bounced(refusal)
             route(bounce, nil)
         }
@@ -48,18 +48,7 @@ extension Account {
 
     /// RFC 6121 §8.5.1: no such user.
     private func incomingToNobody(_ stanza: Stanza, _ ticket: Ticket?) {
-        trace(
-            stanza.mayBeAnswered && stanza.kind != .presence ? .bounced : .dropped, stanza, "there is no account \(jid), or it is disabled")
-        guard stanza.mayBeAnswered else { return complete(ticket, .theirs) }
-        switch stanza.kind {
-        case .message, .iq: complete(ticket, .theirs, refusal: StanzaError(.serviceUnavailable))
-        case .presence:
-            // §4.3.2: a probe for nobody is answered as a cancelled subscription; all else is dropped in silence.
-            if stanza.type == .probe, let asker = stanza.from {
-                route(Stanza(kind: .presence, type: .unsubscribed, from: jid, to: asker.bare), nil)
-            }
-            complete(ticket, .theirs)
-        }
+        answerAsNobody(stanza, ticket, "there is no account \(jid), or it is disabled")
     }
 
     // MARK: IQ
@@ -70,7 +59,8 @@ extension Account {
                 answered(stanza)
                 return complete(ticket, .theirs)
             }
-            return dispatch(stanza, .otherAccount, ticket: ticket)
+            let isKnown = stanza.from.map { isVisible(to: $0.bare) } ?? false
+            return isKnown ? dispatch(stanza, .otherAccount, ticket: ticket) : answerStranger(stanza, ticket)
         }
         let addressed = resource(jid: to)
         let sees = stanza.from.map { from in
@@ -103,7 +93,7 @@ extension Account {
             return complete(ticket, .theirs)
         case (let stage, let error?)?:
             trace(.bounced, stanza, "by \(jid), at \(stage): \(error)")
-            return complete(ticket, .theirs, refusal: error)
+            return complete(ticket, .theirs, refusal: heard(error, by: stanza))
         }
         cutForgedStanzaIDs(&stanza)
         let origin = originHash(of: stanza)
@@ -116,7 +106,7 @@ extension Account {
         trace(.admitted, stanza, "by \(jid), incoming")
         let refusal = place(&stanza, to: to, ticket, origin: origin, copied: true)
         if let refusal { trace(.bounced, stanza, "by \(jid): \(refusal)") }
-        complete(ticket, .theirs, refusal: refusal)
+        complete(ticket, .theirs, refusal: heard(refusal, by: stanza))
         _ = shard.table.pass(.copy, .incoming, &stanza, turn)
         if refusal == nil { hold(&stanza, turn) }
     }

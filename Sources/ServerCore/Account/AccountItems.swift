@@ -58,11 +58,18 @@ extension Account {
         then: @escaping (Result<T, StoreFailure>) -> Void
     ) {
         guard let rows else { return }
+        read({ (snapshot) throws(StoreFailure) in try body(snapshot, rows) }, then: then)
+    }
+
+    /// As `read(_:then:)`, also of an account that does not exist.
+    func read<T: Sendable>(
+        _ body: @escaping @Sendable (any Snapshot) throws(StoreFailure) -> T, then: @escaping (Result<T, StoreFailure>) -> Void
+    ) {
         let reading = Reading(account: self, then)
         pass(
             .perform { [shard] in
                 shard.core.readers.read { snapshot in
-                    let result = Result<T, StoreFailure> { () throws(StoreFailure) in try body(snapshot, rows) }
+                    let result = Result<T, StoreFailure> { () throws(StoreFailure) in try body(snapshot) }
                     shard.enter { _ in reading.finish(result) }
                 }
             })

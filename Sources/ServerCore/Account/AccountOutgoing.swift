@@ -93,7 +93,7 @@ extension Account {
 
     /// Finds the one handler of a request and sends its answer, exactly once, to the asker.
     func dispatch(_ stanza: Stanza, _ addressee: Addressee, ticket: Ticket?) {
-        let half: CompletionHalf = addressee == .otherAccount ? .theirs : .whole
+        let half: CompletionHalf = addressee == .otherAccount || addressee == .accountOfStranger ? .theirs : .whole
         guard let from = stanza.from, let wrapped = stanza.payload.element(wrappedIn: .iq) else {
             return complete(ticket, half, refusal: StanzaError(.badRequest))
         }

@@ -194,9 +194,7 @@ extension Account {
     /// §4.3.2.
     private func answerProbe(_ probe: Stanza) {
         guard let asker = probe.from else { return }
-        guard isVisible(to: asker.bare) else {
-            return route(Stanza(kind: .presence, type: .unsubscribed, id: probe.id, from: jid, to: asker.bare), nil)
-        }
+        guard isVisible(to: asker.bare) else { return denyProbe(probe) }
         if let wanted = probe.to?.resource, let resource = resource(named: wanted) {
             // §4.3.2 last paragraph: a full JID.
             let presence = resource.presence ?? Stanza(kind: .presence, type: .unavailable, from: resource.jid)

@@ -165,7 +165,8 @@ extension SubscriptionState {
             return change(to: new) {
                 $0.delivers = true
                 $0.sendsUnavailable = hasFrom
-                $0.sends = [.unsubscribed]
+                // One whose request nobody answered does not learn by taking it back that somebody got it, as A.1.3.2 would have it.
+                $0.sends = hasFrom ? [.unsubscribed] : []
             }
         case .subscribed:  // A.1.3.3
             guard pendingOut else { return change(to: new) }

@@ -60,10 +60,14 @@ public enum Addressee: UInt8, CaseIterable, Sendable {
     case server = 0
     /// The sender's own account: no address, or its own bare JID.
     case ownAccount = 1
-    /// Another local account's bare JID.
+    /// Another local account's bare JID, asked by one who may see the account's presence.
     case otherAccount = 2
     /// The domain, asked by one who has no account here, as a component. The turn is the host's own.
     case serverOfStranger = 3
+    /// Another local account's bare JID, asked by anybody else. Without a claim the answer is the one that nobody gives (RFC 6121
+    /// §8.5.1): whoever claims this shows what everybody may have, and answers where there is nothing to show with
+    /// `service-unavailable` alone.
+    case accountOfStranger = 4
 }
 
 /// An IQ of type get or set for the server or an account.

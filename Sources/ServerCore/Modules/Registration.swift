@@ -233,6 +233,8 @@ public final class DispatchTable {
     private let manned: UInt64
     /// What is called when messages are left unread.
     let unread: [(Turn) -> Void]
+    /// Every request that somebody answers for some addressee, in the order of the claims.
+    private(set) var claimed: [(isSet: Bool, name: Name)] = []
     private var calls: [String: Registration.CallHandler] = [:]
     private let presences: [Registration.PresenceHandler]
     private let removals: [Registration.RemovalHandler]
@@ -275,6 +277,7 @@ public final class DispatchTable {
                 owners[index] = registration.module
                 if handlers.count <= index { handlers.append(contentsOf: repeatElement(nil, count: index + 1 - handlers.count)) }
                 handlers[index] = claim.handler
+                if !claimed.contains(where: { $0 == (claim.isSet, claim.name) }) { claimed.append((claim.isSet, claim.name)) }
             }
             for (stage, direction, handler) in registration.messages { stages[Self.index(stage, direction)].append(handler) }
             for (feature, addressee) in registration.features {
