@@ -142,8 +142,9 @@ public final class Node: Sendable {
     public func start() async throws {
         try links.start()
         for shard in shards {
-            shard.enter { [census] shard in
+            shard.enter { [census, log] shard in
                 shard.accountWritten = { census.changed($0, $1) }
+                shard.unreadable = { log.error("\($0)") }
                 shard.startHousekeeping()
             }
         }

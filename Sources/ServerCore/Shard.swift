@@ -97,6 +97,9 @@ public final class Shard: @unchecked Sendable {
     public var laterAnswerer: ((_ question: [UInt8], _ answer: @escaping @Sendable ([UInt8]) -> Void) -> Bool)?
     /// Told of every account that a module made or changed from here; set by the room that assembles the node.
     public var accountWritten: ((AccountCommand, JID) -> Void)?
+    /// Told in one sentence of what the store could not read, at most once a minute; set by the room that assembles the node.
+    public var unreadable: ((String) -> Void)?
+    var lastUnreadable: MonotonicTime?
     /// Live nodes as the bus knows them: incarnation → number of loops.
     var members: [UInt64: UInt16]
     /// Unhandled bytes of all sessions here.

@@ -137,7 +137,7 @@ public final class Account {
         case .success(let snapshot?): adopt(snapshot)
         case .success(nil): if isHost { adoptHost() } else { phase = .absent }
         case .failure(let failure):
-            core.metrics.failedLoads.increment()
+            shard.cannotRead("the account \(jid)", failure)
             return refuseAll(waiting, failure)
         }
         for work in waiting { run(work) }

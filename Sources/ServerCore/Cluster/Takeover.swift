@@ -40,8 +40,9 @@ final class Takeover {
         for loop in 0..<loops { awaited.insert(ShardAddress(node: node, loop: loop)) }
     }
 
+    /// Rows were read; those of partitions that could not be read come later, perhaps when this is over.
     func rowsRead(_ rows: [SessionRow], _ here: Shard) {
-        self.rows = rows
+        self.rows = (self.rows ?? []) + rows
         finishIfComplete(here)
     }
 
@@ -74,27 +75,8 @@ extension Shard {
         if address.loop == 0 {
             for shard in awaited.sorted() { post(.resync(owner: core.node, loops: core.loopCount, epoch: epoch), to: shard) }
         }
-        let core = core
-        let loop = address.loop
-        core.readers.read { snapshot in
-            // Rows of the partitions that this loop serves.
-            var rows: [SessionRow] = []
-            var isWhole = true
-            for partition in stride(from: loop, to: UInt16(core.identity.partitions), by: Int(core.loopCount).clampedToUInt16) {
-                guard let found = try? SessionRow.all(ofPartition: partition, in: snapshot) else {
-                    isWhole = false
-                    continue
-                }
-                rows.append(contentsOf: found)
-            }
-            let collected = rows
-            let failed = !isWhole
-            self.enter { shard in
-                if failed { shard.core.metrics.failedLoads.increment() }
-                guard let takeover = shard.takeover, takeover.epoch == epoch else { return }
-                takeover.rowsRead(collected, shard)
-            }
-        }
+        let mine = stride(from: address.loop, to: UInt16(core.identity.partitions), by: Int(core.loopCount).clampedToUInt16)
+        readSessionRows(of: Array(mine), epoch: epoch)
     }
 
     /// Nothing of what this shard knew as a home counts any more.
