@@ -74,24 +74,6 @@ int martlet_exchange(const char *one, const char *other) {
     return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE) == 0 ? 0 : errno;
 }
 
-static char bus_error_sentence[1024];
-
-static void tell_bus_error(int signal) {
-    (void)signal;
-    ssize_t written = write(STDERR_FILENO, bus_error_sentence, strlen(bus_error_sentence));
-    (void)written;
-    // The handler is taken off: the access fails again, and ends the process as it would have.
-}
-
-int martlet_explain_bus_errors(const char *sentence) {
-    snprintf(bus_error_sentence, sizeof bus_error_sentence, "%s\n", sentence);
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = tell_bus_error;
-    action.sa_flags = (int)SA_RESETHAND;
-    return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : errno;
-}
-
 int martlet_clock_synchronised(int64_t *worst) {
     struct timex state = {0};
     int result = adjtimex(&state);

@@ -3,7 +3,8 @@ import CShims
 import Glibc
 import Store
 
-/// Whether the data file is there as it was left, as far as its length says: liblmdb believes it, and its pages have no checksums.
+/// Whether the data file is there as it was left, as far as its length says: liblmdb believes it, and its pages have no checksums. What it
+/// then finds to be impossible ends the process.
 enum DataFile {
     /// liblmdb begins anew in a file without a byte, as if nothing had ever been in it.
     static func requireContent(of file: String) throws(StoreFailure) {
@@ -30,9 +31,13 @@ enum DataFile {
 
     private static let mend = "restore a backup (martletctl store restore)"
 
-    /// What is cut off later, or what the disk cannot read, ends the process in the midst of liblmdb: with this.
-    static func explainFailedReads(of file: String) {
-        _ = martlet_explain_bus_errors(
-            "\(file) cannot be read: the disk failed, or the file was cut short. See the kernel's log; \(mend)")
+    /// What is cut off later, what the disk cannot read, and pages that are not as liblmdb wrote them end the process in its midst: with
+    /// one of these. Of several open files one is it.
+    static func explainFaults(of files: some Collection<String>) {
+        let names = files.sorted().joined(separator: " or ")
+        guard !names.isEmpty else { return }
+        _ = martlet_explain_store_faults(
+            "\(names) cannot be read: the disk failed, or the file was cut short or damaged. See the kernel's log; \(mend)",
+            "\(names) is damaged: its pages are not as they were written; \(mend)")
     }
 }

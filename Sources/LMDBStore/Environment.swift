@@ -1,4 +1,5 @@
 import CLMDB
+import CShims
 import Glibc
 import Store
 import Synchronization
@@ -44,16 +45,13 @@ final class Environment: @unchecked Sendable {
         self.readers = max(1, readers)
         guard creating || access(path + "/data.mdb", F_OK) == 0 else { throw .format("there is no volume in \(path)") }
         if !creating { try DataFile.requireContent(of: path + "/data.mdb") }
-        guard Self.opened.withLock({ $0.insert(path).inserted }) else {
-            throw .format("the volume in \(path) is already open in this process")
-        }
+        guard Self.note({ $0.insert(path).inserted }) else { throw .format("the volume in \(path) is already open in this process") }
         do throws(StoreFailure) {
             let env = try Self.open(path, mapBytes: mapBytes)
             do throws(StoreFailure) {
                 var stat = MDB_stat()
                 mdb_env_stat(env, &stat)
                 try DataFile.requireLength(of: env, path + "/data.mdb", pageBytes: UInt64(stat.ms_psize))
-                DataFile.explainFailedReads(of: path + "/data.mdb")
                 let (database, transactions) = try Self.claim(self.readers, of: env)
                 self.env = env
                 self.database = database
@@ -65,8 +63,16 @@ final class Environment: @unchecked Sendable {
                 throw error
             }
         } catch {
-            _ = Self.opened.withLock { $0.remove(path) }
+            Self.note { _ = $0.remove(path) }
             throw error
+        }
+    }
+
+    /// Changes what is open, and which files a fault may be of.
+    private static func note<T>(_ change: (inout Set<String>) -> T) -> T {
+        opened.withLock { paths in
+            defer { DataFile.explainFaults(of: paths.map { $0 + "/data.mdb" }) }
+            return change(&paths)
         }
     }
 
@@ -80,6 +86,7 @@ final class Environment: @unchecked Sendable {
         var created: OpaquePointer?
         var result = mdb_env_create(&created)
         guard result == MDB_SUCCESS, let env = created else { throw StoreFailure(lmdb: result, "making an environment") }
+        _ = mdb_env_set_assert(env, martlet_store_assertion)
         result = mdb_env_set_mapsize(env, Int(clamping: mapBytes))
         if result == MDB_SUCCESS { result = mdb_env_set_maxreaders(env, 1024) }
         // NOTLS: a reader slot belongs to its transaction, not to a thread.
@@ -136,7 +143,7 @@ final class Environment: @unchecked Sendable {
             for transaction in rest.idle { mdb_txn_abort(transaction) }
             mdb_env_close(env)
         }
-        _ = Self.opened.withLock { $0.remove(directory) }
+        Self.note { _ = $0.remove(directory) }
     }
 
     // MARK: Reading

@@ -12,8 +12,8 @@ struct Thread: @unchecked Sendable {
         var all = sigset_t()
         var before = sigset_t()
         sigfillset(&all)
-        // What liblmdb cannot read must find its handler (`DataFile`): blocked, it ends the process without a word.
-        sigdelset(&all, SIGBUS)
+        // A fault of the thread's own must find its handler (`DataFile`): blocked, it ends the process without a word.
+        for fault in [SIGBUS, SIGSEGV, SIGFPE, SIGABRT, SIGILL, SIGTRAP] { sigdelset(&all, fault) }
         pthread_sigmask(SIG_SETMASK, &all, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         var handle = pthread_t()

@@ -132,7 +132,7 @@ extension ClusterTests {
 }
 
 /// Whole files.
-private enum Files {
+enum Files {
     static func bytes(of path: String) throws -> [UInt8] {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         defer { close(file) }

@@ -3,3 +3,4 @@
 #include "CShimsSystem.h"
 #include "CShimsICU.h"
 #include "CShimsClock.h"
+#include "CShimsStoreFaults.h"

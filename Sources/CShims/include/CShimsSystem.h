@@ -18,9 +18,6 @@ int martlet_peer_credentials(int fd, pid_t *pid, uid_t *uid, gid_t *gid);
 int martlet_bind(int fd, const char *address, uint16_t port);
 /// Exchanges the names of two files or folders in one step, so that neither name is ever missing. Returns 0 or errno.
 int martlet_exchange(const char *one, const char *other);
-/// What the process writes to standard error, of at most 1,022 bytes, when it reads from a mapped file what cannot be read (SIGBUS), which
-/// then ends it. A later call replaces it. Returns 0 or errno.
-int martlet_explain_bus_errors(const char *sentence);
 /// Whether the machine's clock is kept by somebody (adjtimex). Returns 1 when it is, 0 when it is not, or -1 with errno set.
 /// `worst` gets how wrong it may be, in microseconds.
 int martlet_clock_synchronised(int64_t *worst);
