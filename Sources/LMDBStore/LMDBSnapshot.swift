@@ -14,6 +14,12 @@ final class LMDBSnapshot: Snapshot {
 
     func end() { transaction = nil }
 
+    var rows: UInt64? {
+        guard let transaction else { return nil }
+        var figures = MDB_stat()
+        return mdb_stat(transaction, database, &figures) == MDB_SUCCESS ? UInt64(figures.ms_entries) : nil
+    }
+
     func get(_ key: Key) throws(StoreFailure) -> [UInt8]? {
         guard let transaction else { throw .closed }
         var value = MDB_val()

@@ -36,7 +36,15 @@ public struct Verification: Sendable {
         let from = after
         var walk = self
         try snapshot.scan(prefix: [], from: from, through: nil, reverse: false) { (raw, value) throws(StoreFailure) in
-            guard let key = Key(raw), key != from else { return true }
+            guard let key = Key(raw) else {
+                let start = UnsafeRawBufferPointer(rebasing: raw.prefix(32))
+                page.findings.append(
+                    Finding(kind: .unknown, key: Key.hex(start), sentence: "a key of \(raw.count) bytes is none of the store's"))
+                return true
+            }
+            guard key != from else { return true }
+            // Where pages are damaged the walk could go round for ever.
+            if let before = last ?? from, key <= before { throw .damaged(key: Key.hex(raw), reason: "it stands out of order") }
             try walk.look(at: raw, value, &page)
             last = key
             seen += 1
@@ -49,9 +57,23 @@ public struct Verification: Sendable {
         if seen < limit, size < limitBytes {
             page.findings += leavePartition()
             page.findings += try missing(in: snapshot)
+            page.findings += try unreached(in: snapshot)
             isDone = true
         }
         return page.findings
+    }
+
+    /// Rows that no walk comes by any more: a damaged page shows less than it has, and nothing but their number tells.
+    private func unreached(in snapshot: any Snapshot) throws(StoreFailure) -> [Finding] {
+        guard let expected = snapshot.rows else { return [] }
+        // In one snapshot: between the pages of the walk the store may have changed.
+        var reached: UInt64 = 0
+        try snapshot.scan(prefix: [], from: nil, through: nil, reverse: false) { _, _ in
+            reached += 1
+            return true
+        }
+        guard reached != expected else { return [] }
+        return [Finding(kind: .missing, key: "", sentence: "the store counts \(expected) rows, and \(reached) can be reached")]
     }
 
     /// Counts the next rows and looks at nothing in them, until `limit` rows are counted.

@@ -4,6 +4,9 @@ public protocol Snapshot {
     /// The value of a row; nil when there is none.
     func get(_ key: Key) throws(StoreFailure) -> [UInt8]?
 
+    /// How many rows there are, as the store itself keeps count; nil where it does not.
+    var rows: UInt64? { get }
+
     /// Shows every row whose key starts with `prefix` and lies in `from...through` (both inclusive, nil: unbounded, `from` is
     /// the lower one in both directions), ascending, or descending when `reverse`. The buffers are valid only inside `body`,
     /// which returns false to stop.
@@ -11,6 +14,10 @@ public protocol Snapshot {
         prefix: [UInt8], from: Key?, through: Key?, reverse: Bool,
         _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws(StoreFailure) -> Bool
     ) throws(StoreFailure)
+}
+
+extension Snapshot {
+    public var rows: UInt64? { nil }
 }
 
 /// A snapshot of a store that cannot be read: every call throws the reason.

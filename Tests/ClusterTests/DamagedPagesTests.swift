@@ -36,15 +36,16 @@ extension ClusterTests {
             for kind in DataPages.Class.allCases { #expect(pages.pages[kind]?.isEmpty == false, "there is no \(kind.rawValue) page") }
             let first = getenv("MARTLET_SEED") == nil ? 1 : Rounds.seed
             for round in 0..<Rounds.count(10) {
-                var chance = Chance(seed: first + UInt64(round))
-                let kind = DataPages.Class.allCases[round % DataPages.Class.allCases.count]
+                let seed = first &+ UInt64(round)
+                var chance = Chance(seed: seed)
+                let kind = DataPages.Class.allCases[Int((seed &- 1) % UInt64(DataPages.Class.allCases.count))]
                 var bytes = whole
                 let damage = pages.damage(kind, &chance, in: &bytes)
                 try Files.write(bytes, to: file)
                 if let fault = try use(cluster, verifies: round % 16 == 15) {
-                    let kept = "\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/martlet-damaged-\(first + UInt64(round)).mdb"
+                    let kept = "\(getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp")/martlet-damaged-\(seed).mdb"
                     try Files.write(bytes, to: kept)
-                    Issue.record("seed \(first + UInt64(round)), \(damage): \(fault)\nthe file: \(kept)\n\(cluster.logTail(0))")
+                    Issue.record("seed \(seed), \(damage): \(fault)\nthe file: \(kept)\n\(cluster.logTail(0))")
                 }
             }
         }
@@ -84,6 +85,8 @@ extension ClusterTests {
                         let answer = try cluster.admin(0).ask(["store", "verify"], within: Self.patience)
                         if answer.error != nil || answer.fact("findings") != .integer(0) {
                             refusals.append("verify: \(answer.sentence) \(answer.rows)")
+                        } else if counts != Self.written, counts.allSatisfy({ $0 != nil }) {
+                            faults.append("archives of \(counts), and verify finds the store whole")
                         }
                     }
                 }

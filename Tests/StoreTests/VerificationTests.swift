@@ -258,4 +258,73 @@ import Testing
         #expect(again.rosterVersion == 2 << 32)
         #expect(AccountRecord.isSameEra(again.rosterVersion, again.rosterVersion + 9))
     }
+
+    /// What damaged pages show: rows that are left out, twice, or under no key at all.
+    private struct Damaged: Snapshot {
+        let whole: any Snapshot
+        let rows: UInt64?
+        var hidden = 0
+        var turnsBack = false
+        var showsLongKey = false
+
+        func get(_ key: Key) throws(StoreFailure) -> [UInt8]? { try whole.get(key) }
+        func scan(
+            prefix: [UInt8], from: Key?, through: Key?, reverse: Bool,
+            _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreFailure) -> Bool
+        ) throws(StoreFailure) {
+            var left = hidden
+            var first: Key?
+            try whole.scan(prefix: prefix, from: from, through: through, reverse: reverse) { (key, value) throws(StoreFailure) in
+                if prefix.isEmpty, left > 0, key.count > 3 {
+                    left -= 1
+                    return true
+                }
+                if prefix.isEmpty, let first, turnsBack {
+                    return try show(first.bytes, body)
+                }
+                first = first ?? Key(key)
+                return try body(key, value)
+            }
+            if showsLongKey, prefix.isEmpty { _ = try show([UInt8](repeating: 7, count: 4_864), body) }
+        }
+
+        private func show(
+            _ key: [UInt8], _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StoreFailure) -> Bool
+        ) throws(StoreFailure) -> Bool {
+            let result: Result<Bool, StoreFailure> = key.withUnsafeBytes { raw in
+                do throws(StoreFailure) { return .success(try body(raw, raw)) } catch { return .failure(error) }
+            }
+            return try result.get()
+        }
+    }
+
+    @Test func whatDamagedPagesHideIsMissed() async throws {
+        let volume = try await Self.sound()
+        let count = UInt64(
+            try volume.read { snapshot in
+                var rows = 0
+                try snapshot.scan(prefix: [], from: nil, through: nil, reverse: false) { _, _ in
+                    rows += 1
+                    return true
+                }
+                return rows
+            })
+        func findings(_ change: (inout Damaged) -> Void) throws -> [Finding] {
+            var walk = Verification(identity: Self.identity, liveNodes: [1])
+            return try volume.read { whole in
+                var damaged = Damaged(whole: whole, rows: count)
+                change(&damaged)
+                return try walk.step(limit: 1_000, in: damaged)
+            }
+        }
+        #expect(try findings { _ in }.isEmpty)
+        let hidden = try findings { $0.hidden = 1 }
+        #expect(
+            hidden.contains { $0.kind == .missing && $0.sentence == "the store counts \(count) rows, and \(count - 1) can be reached" },
+            "\(hidden)")
+        let long = try findings { $0.showsLongKey = true }
+        #expect(long.contains { $0.kind == .unknown && $0.sentence.contains("4864 bytes") }, "\(long)")
+        // It ends, where it would go round.
+        #expect(throws: StoreFailure.self) { try findings { $0.turnsBack = true } }
+    }
 }
