@@ -33,7 +33,7 @@ struct Listener: Sendable {
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
                 .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .childChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_USER_TIMEOUT)), value: unansweredMilliseconds)
-                .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 65_536))
+                .childChannelOption(.recvAllocator, value: readBuffers)
                 .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try begin(channel) } }
                 .withBoundSocket(descriptor)
                 .get()
@@ -42,6 +42,9 @@ struct Listener: Sendable {
             throw ListenError("Cannot listen on \(address): \(error).")
         }
     }
+
+    /// A connection keeps the buffer it read into last: most read little, and a large one would stay with each that sent much at once.
+    private static let readBuffers = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 16_384)
 
     /// How long the network may leave sent bytes without an answer before a connection counts as dead.
     private static let unansweredMilliseconds = 60_000
