@@ -86,16 +86,18 @@ static void say(const char *sentence) {
 static void tell(int signal, siginfo_t *info, void *context) {
     int saved = errno;
     int version = atomic_load(&current);
-    if (signal == SIGBUS) {
+    /* What somebody sent says nothing about the file. abort() sends too, to its own thread. */
+    int is_fault = info->si_code > 0 || (signal == SIGABRT && info->si_code == SI_TKILL);
+    if (is_fault && signal == SIGBUS) {
         say(unreadable[version]);
-    } else if (was_in_store(context)) {
+    } else if (is_fault && was_in_store(context)) {
         say(damaged[version]);
     }
     for (int i = 0; i < watched_count; i++) {
         if (watched[i] == signal) sigaction(signal, &before[i], NULL);
     }
     /* The access that failed fails again. What somebody sent does not come again by itself. */
-    if (signal == SIGABRT || info == NULL || info->si_code <= 0) raise(signal);
+    if (signal == SIGABRT || info->si_code <= 0) raise(signal);
     errno = saved;
 }
 

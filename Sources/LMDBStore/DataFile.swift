@@ -29,6 +29,11 @@ enum DataFile {
         }
     }
 
+    /// Neither root can be read.
+    static func notOurs(_ file: String) -> StoreFailure {
+        .format("\(file) is not one of this version of LMDB, or damaged where its roots are; \(mend)")
+    }
+
     private static let mend = "restore a backup (martletctl store restore)"
 
     /// What is cut off later, what the disk cannot read, and pages that are not as liblmdb wrote them end the process in its midst: with

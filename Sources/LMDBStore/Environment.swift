@@ -93,7 +93,8 @@ final class Environment: @unchecked Sendable {
         if result == MDB_SUCCESS { result = mdb_env_open(env, path, UInt32(MDB_NOTLS), 0o600) }
         guard result == MDB_SUCCESS else {
             mdb_env_close(env)
-            throw StoreFailure(lmdb: result, "opening \(path)")
+            if result == MDB_INVALID || result == MDB_VERSION_MISMATCH { throw DataFile.notOurs(path + "/data.mdb") }
+            throw StoreFailure(lmdb: result, "opening \(path)/data.mdb")
         }
         return env
     }

@@ -82,7 +82,8 @@ public final class CoreMetrics: Sendable {
         }
         self.invitations = invitations
         failedCommits = try registry.counter("martlet_commits_failed_total", help: "Batches of effects that the store refused.")
-        failedLoads = try registry.counter("martlet_account_loads_failed_total", help: "Reads of accounts, or of a takeover's session rows, that the store failed.")
+        failedLoads = try registry.counter(
+            "martlet_account_loads_failed_total", help: "Reads of accounts, or of a takeover's session rows, that the store failed.")
         damagedRecords = try registry.counter("martlet_records_damaged_total", help: "Records that failed their checksum.")
         refusedOffline = try registry.counter(
             "martlet_inbox_refusals_total", help: "Messages refused because the recipient's inbox was full.")

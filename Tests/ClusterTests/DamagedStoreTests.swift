@@ -115,6 +115,20 @@ extension ClusterTests {
             #expect(try cluster.waitForEnd(0) == 0)
         }
 
+        /// A fault that is none of the file's ends the node as it would have, and the file is not blamed.
+        @Test func otherFaultsAreNotBlamedOnTheFile() throws {
+            let cluster = try ProcessCluster(nodes: 1)
+            try stop(cluster)
+            for fault in [SIGSEGV, SIGBUS, SIGABRT, SIGFPE] {
+                // With its own handlers Swift tells of such a signal and goes on, if nothing failed.
+                try cluster.start(0, environment: ["SWIFT_BACKTRACE=enable=no"])
+                try cluster.waitUntilServing(0)
+                cluster.signal(0, fault)
+                #expect(try cluster.waitForEnd(0) == -fault)
+                #expect(!cluster.log(0).contains("data.mdb"))
+            }
+        }
+
         /// The file is cut short under a node that serves: it ends, with a word.
         @Test func aFileCutShortUnderANodeEndsItWithAWord() throws {
             let cluster = try ProcessCluster(nodes: 1, settings: "archive = true\n[offline]\nmessages = 0")
