@@ -188,6 +188,8 @@ public struct ClientStream: ~Copyable {
             if policy.hosts.count == 1, let only = policy.hosts.first { return .success((only.key, only.value)) }
             return .failure(StreamError(.hostUnknown))
         }
+        // Most clients write it as we do.
+        if let known = policy.hosts.index(forKey: to) { return .success((policy.hosts[known].key, policy.hosts[known].value)) }
         guard let name = try? JID.prepareDomain(to) else { return .failure(StreamError(.hostUnknown)) }
         if let host = policy.hosts[name] { return .success((name, host)) }
         return .failure(StreamError(policy.goneHosts.contains(name) ? .hostGone : .hostUnknown))
