@@ -42,6 +42,8 @@ public final class Shard: @unchecked Sendable {
     /// Copies of stanzas to several addresses that are under way, by the number their completion comes to.
     var copies: [UInt64: (group: Multicast, stanza: Stanza)] = [:]
     var dirty: [Session] = []
+    /// Buffers for what sessions write in a tick (`Session.gather`).
+    var spareBuffers: [[UInt8]] = []
     /// Those that are being flushed: the two take turns, so that neither is made anew.
     private var flushing: [Session] = []
     var dirtyComponents: [ComponentSession] = []

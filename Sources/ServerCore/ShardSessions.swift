@@ -66,6 +66,7 @@ extension Shard {
     /// Lets go of all that is here without a word: what it holds holds it. For a loop whose process goes on without it, which only
     /// tests do.
     public func dismantle() {
+        for session in sessions.values { session.connection = nil }
         sessions.removeAll()
         componentSessions.removeAll()
         accounts.removeAll()
@@ -74,7 +75,13 @@ extension Shard {
         copies.removeAll()
         ownMail.removeAll()
         gated.removeAll()
+        touchedInboxes.removeAll()
+        settled.removeAll()
+        pendingQuestions.removeAll()
+        pendingCommands.removeAll()
+        pendingKeys.removeAll()
         dirty.removeAll()
+        dirtyComponents.removeAll()
         idle.removeAll()
         tracer = nil
         takeover = nil

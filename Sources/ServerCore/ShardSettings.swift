@@ -20,7 +20,7 @@ extension Shard {
     /// - Throws: `ClaimConflict`; then the modules stay as they were.
     public func settingsChanged() throws(ClaimConflict) {
         (table, catalogue) = try Self.makeTable(core, modules)
-        for account in accounts.values { account.host = core.hosts[account.jid.domain] }
+        for account in accounts.values { account.host = core.hosts[account.jid.domain].map(HostTerms.init) }
         for session in Array(sessions.values) where core.hosts[session.account.domain] == nil { session.end(.hostGone) }
     }
 }

@@ -70,7 +70,13 @@ public struct ClientStream: ~Copyable {
     /// In which form the client asked last to be authenticated, and has to be answered.
     public internal(set) var profile = SASLProfile.rfc6120
     /// What `<authenticate/>` asked for, from then until its answer.
-    public internal(set) var request: AuthenticationRequest?
+    public internal(set) var request: AuthenticationRequest? {
+        get { if case .is(let request)? = asked { request } else { nil } }
+        set { asked = newValue.map { .is($0) } }
+    }
+    /// Apart, since it is there during a login alone and every stream would have room for it.
+    private indirect enum Asked { case `is`(AuthenticationRequest) }
+    private var asked: Asked?
     /// Who a task is left to, once it is.
     var tasked: JID?
     /// The full JID, once bound.

@@ -33,7 +33,7 @@ struct Listener: Sendable {
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         // At once: an option of the bootstrap's costs a chain of futures for each connection.
-                        try channel.syncOptions?.setOption(.recvAllocator, value: Self.allocator)
+                        try channel.syncOptions?.setOption(.recvAllocator, value: readBuffers)
                         try begin(channel)
                     }
                 }
@@ -45,11 +45,11 @@ struct Listener: Sendable {
         }
     }
 
+    /// A connection keeps the buffer it read into last: most read little, and a large one would stay with each that sent much at once.
+    private static let readBuffers = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 16_384)
+
     /// How long the network may leave sent bytes without an answer before a connection counts as dead.
     private static let unansweredMilliseconds: CInt = 60_000
-
-    /// How much is read at once from a new connection.
-    private static let allocator = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2048, maximum: 65_536)
 
     /// Accepts no more connections; those that stand are not touched.
     func stop() async { try? await channel.close() }

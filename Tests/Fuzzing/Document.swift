@@ -39,7 +39,7 @@ struct Document {
 
     /// Whether libxml2 had nothing to say of its namespaces.
     private(set) var isClean = true
-    /// Whether the last it had to say was more than that a name is no URI.
+    /// Whether it had more to say than that a name is no URI, or a relative one.
     private(set) var hasUnboundPrefix = false
 
     /// Nil when it is not well-formed.
@@ -51,6 +51,17 @@ struct Document {
         xmlInitParser()
         guard let context = xmlNewParserCtxt() else { return nil }
         defer { xmlFreeParserCtxt(context) }
+        // By each of its messages: the last one, which the context keeps, may be a lesser one.
+        let worse = UnsafeMutablePointer<Bool>.allocate(capacity: 1)
+        defer { worse.deallocate() }
+        worse.initialize(to: false)
+        context.pointee._private = UnsafeMutableRawPointer(worse)
+        context.pointee.sax?.pointee.serror = { context, error in
+            // A namespace name that is no URI reference is a fault to libxml2, and none to Namespaces in XML.
+            let lesser = [XML_WAR_NS_URI.rawValue, XML_WAR_NS_URI_RELATIVE.rawValue].map { Int32(bitPattern: $0) }
+            guard let error, !lesser.contains(error.pointee.code) else { return }
+            context?.assumingMemoryBound(to: xmlParserCtxt.self).pointee._private?.assumingMemoryBound(to: Bool.self).pointee = true
+        }
         let made = text.withUnsafeBytes { raw in
             xmlCtxtReadMemory(
                 context, raw.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(clamping: raw.count), nil, "UTF-8",
@@ -60,8 +71,7 @@ struct Document {
         defer { xmlFreeDoc(document) }
         guard context.pointee.wellFormed == 1, let root = xmlDocGetRootElement(document) else { return nil }
         isClean = context.pointee.nsWellFormed == 1
-        // A namespace name that is no URI reference is a fault to libxml2, and none to Namespaces in XML.
-        hasUnboundPrefix = !isClean && context.pointee.lastError.code != Int32(bitPattern: XML_WAR_NS_URI.rawValue)
+        hasUnboundPrefix = !isClean && worse.pointee
         var node = root.pointee.children
         while let current = node {
             switch current.pointee.type {

@@ -104,6 +104,8 @@ private final class ServerStage {
         }
     }
 
+    deinit { cluster.dismantle() }
+
     /// Who gave the account up before makes another.
     private func come(_ name: String, _ resource: String) throws -> MemoryClient {
         let client = try cluster.connect(name, resource: resource, node: 0)

@@ -129,3 +129,31 @@ import XMLStream
         #expect(book.changes(after: 4).isEmpty)
     }
 }
+
+/// Thousands of worlds are made in one process (`MARTLET_SEEDS`, fuzzing): none may stay behind.
+@Suite struct DismantledTests {
+    @Test func aClusterGoesWholly() throws {
+        weak var cluster: MemoryCluster?
+        weak var core: Core?
+        weak var account: Account?
+        weak var session: Session?
+        do {
+            let stage = try Stage(nodes: 2)
+            let romeo = try stage.online("romeo", "orchard", node: 0)
+            let juliet = try stage.online("juliet", "balcony", node: 1)
+            try romeo.post("<message to='\(juliet.jid)' type='chat' id='1'><body>Neither, fair saint.</body></message>")
+            try juliet.post("<iq type='get' id='2'><query xmlns='jabber:iq:roster'/></iq>")
+            stage.cluster.run()
+            #expect(juliet.takeReceived().count >= 2)
+            (cluster, session) = (stage.cluster, romeo.session)
+            core = stage.cluster.nodes[0].shards[0].core
+            account = stage.cluster.nodes[0].shards[0].accounts.values.first
+            #expect(session != nil && account != nil)
+            stage.cluster.dismantle()
+        }
+        #expect(cluster == nil)
+        #expect(core == nil)
+        #expect(account == nil)
+        #expect(session == nil)
+    }
+}

@@ -48,6 +48,8 @@ final class World {
         log.append("nodes \(nodes) loops \(loops), \(self.troubles)")
     }
 
+    deinit { cluster.dismantle() }
+
     func name(_ user: Int) -> String { "user\(user)" }
     func bare(_ user: Int) -> String { "\(name(user))@\(cluster.domain)" }
     func broken(_ why: String) -> Broken {

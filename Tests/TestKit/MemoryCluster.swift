@@ -74,10 +74,15 @@ public final class MemoryCluster {
         run()
     }
 
-    deinit {
+    /// Lets go of everything in it, which holds itself and this: for those who make thousands of them in one process.
+    public func dismantle() {
         for node in nodes {
             for loop in node.loops { loop.stop() }
-            for shard in node.shards { shard.dismantle() }
+            for shard in node.shards {
+                shard.core.install([])
+                shard.dismantle()
+            }
+            switchboard.remove(node)
         }
     }
 

@@ -4,6 +4,19 @@ internal import DequeModule
 public import Stanzas
 public import Store
 
+/// What an account has to know of its host's settings: there are many accounts.
+struct HostTerms {
+    /// Its messages are archived.
+    let archives: Bool
+    /// What it acknowledges is kept in the store.
+    let keeps: Bool
+
+    init(_ host: Settings.Host) {
+        archives = host.archive
+        keeps = host.durability == .kept
+    }
+}
+
 /// The object at the home that *decides*: who gets what, what is kept, who may see whom.
 ///
 /// Cold until its first letter, then loading (letters wait, in order), then live. It runs each letter at once on its own
@@ -45,8 +58,8 @@ public final class Account {
 
     public let jid: JID
     public let partition: UInt16
-    /// Settings of its host; nil when the domain is not served here.
-    var host: Settings.Host?
+    /// What its host says of it; nil when the domain is not served here.
+    var host: HostTerms?
     let shard: Shard
 
     var phase = Phase.loading([])
@@ -108,7 +121,7 @@ public final class Account {
         self.jid = jid
         self.shard = shard
         partition = shard.placement.partition(of: jid)
-        host = shard.core.hosts[jid.domain]
+        host = shard.core.hosts[jid.domain].map(HostTerms.init)
     }
 
     var core: Core { shard.core }

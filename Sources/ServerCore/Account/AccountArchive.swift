@@ -64,7 +64,7 @@ extension Account {
 
     /// Whether a message from or to `peer` is archived.
     func belongsInArchive(_ stanza: Stanza, peer: JID?) -> Bool {
-        guard host?.archive == true, stanza.isWorthArchiving, let peer, !carriesOwnStanzaID(stanza) else { return false }
+        guard host?.archives == true, stanza.isWorthArchiving, let peer, !carriesOwnStanzaID(stanza) else { return false }
         return items(.archivePreferences).isEmpty || archivePreferences.keeps(peer) { roster[$0]?.isListed == true }
     }
 
@@ -75,7 +75,7 @@ extension Account {
         let origin = originHash(of: stanza, to: to)
         // Sent again, it is passed on again, and archived once.
         guard !recent.isRepeated(ticket), !recent.contains(origin: origin) else { return nil }
-        let isKept = host?.durability == .kept
+        let isKept = host?.keeps == true
         guard let kept = write(stanza, .archived, peer: to, ticket, origin: origin, waits: isKept) else { return nil }
         inbox.pass(kept.sequence)
         shard.metrics.archivedMessages.increment()

@@ -175,7 +175,7 @@ extension Account {
 
     private func handOver(_ stanza: inout Stanza, to chosen: [Resource], _ ticket: Ticket?, origin: UInt64) -> StanzaError? {
         let mustQueue = mustQueue(for: chosen)
-        guard stanza.isKeepable, host?.durability == .kept else {
+        guard stanza.isKeepable, host?.keeps == true else {
             // Never stored by its own type, or an account that asked for relay: it still must not overtake what waits.
             guard mustQueue, stanza.type != .error else {
                 archiveRelayed(&stanza)

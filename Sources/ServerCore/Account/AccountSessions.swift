@@ -17,7 +17,7 @@ extension Account {
 
     /// A client that reads the archive hears what there is in it (XEP-0386 §3.2): the session begins when that is known.
     func bind(_ request: BindRequest) {
-        guard request.terms.readsArchive, host?.archive == true, case .live = phase, record != nil, resource(of: request.session) == nil
+        guard request.terms.readsArchive, host?.archives == true, case .live = phase, record != nil, resource(of: request.session) == nil
         else { return bind(request, nil) }
         guard bindsReading.updateValue(request, forKey: request.session) == nil else { return }
         readArchiveEnds { [unowned self] result in

@@ -9,7 +9,7 @@ public enum EndReason: Sendable, Equatable {
     /// Another session took the resource (RFC 6120 §7.7.2.2).
     case replaced
     /// An administrator ended it.
-    case kicked(text: String?)
+    indirect case kicked(text: String?)
     /// The account was deleted or disabled.
     case accountGone
     /// The password was changed by an administrator.
@@ -17,7 +17,7 @@ public enum EndReason: Sendable, Equatable {
     /// The session's queue ran over its bound.
     case overrun
     /// The peer broke the protocol.
-    case protocolError(StreamError)
+    indirect case protocolError(StreamError)
     /// The node shuts down.
     case shutdown
     /// The node it lived on died or was fenced.

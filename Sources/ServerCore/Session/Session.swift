@@ -17,7 +17,9 @@ public final class Session {
     public private(set) var bind: BindID?
     /// The client's socket; nil while the session waits for its client to resume it.
     public internal(set) var connection: (any ClientConnection)? {
-        willSet { if let connection, newValue == nil { lastFacts = connection.facts } }
+        willSet {
+            if newValue != nil { lastFacts = nil } else if let connection { lastFacts = LastFacts(connection.facts) }
+        }
     }
     /// Held for good, and the shard holds its sessions: loops live as long as their process (`Shard.dismantle`).
     let shard: Shard
@@ -25,8 +27,13 @@ public final class Session {
     let key: UInt64
     /// Stream management, once the client enabled it.
     var management: Management?
-    /// What was known of the last socket.
-    private var lastFacts: ConnectionFacts
+    /// Apart, since few sessions wait and every session would have room for it.
+    private final class LastFacts {
+        let facts: ConnectionFacts
+        init(_ facts: ConnectionFacts) { self.facts = facts }
+    }
+    /// What was known of the last socket, while there is none.
+    private var lastFacts: LastFacts?
     /// When it ends unless its client resumes it.
     var detachedUntil: MonotonicTime?
     var detachedSince: MonotonicTime?
@@ -98,7 +105,6 @@ public final class Session {
         self.fullJID = account
         self.connection = connection
         self.shard = shard
-        lastFacts = connection.facts
         key = SessionRef(shard: shard.address, id: id).key
         requestedResource = resource
         self.terms = terms
@@ -107,7 +113,6 @@ public final class Session {
         since = shard.core.clock.now
         lastActivity = shard.loop.now
         rate = SessionRate(at: lastActivity)
-        out.reserveCapacity(512)
     }
 
     /// A session that comes from another loop. `shard.adopt` gives it what it needs to go on.
@@ -122,7 +127,7 @@ public final class Session {
         moves = state.moves &+ 1
         requestedResource = nil
         terms = state.terms
-        lastFacts = facts
+        lastFacts = LastFacts(facts)
         lastActivity = shard.loop.now
         rate = SessionRate(at: lastActivity, stanzasIn: state.stanzasIn, stanzasOut: state.stanzasOut)
         stanzasIn = state.stanzasIn
@@ -144,7 +149,9 @@ public final class Session {
     /// How the home knows this session.
     public var ref: SessionRef { SessionRef(shard: shard.address, id: id, key: key) }
     /// What is known of its socket, or of the last one.
-    public var facts: ConnectionFacts { connection?.facts ?? lastFacts }
+    public var facts: ConnectionFacts {
+        connection?.facts ?? lastFacts?.facts ?? ConnectionFacts(remoteAddress: "", localPort: 0, mechanism: "", since: since)
+    }
     /// Whether what is said now goes out at the end of the tick.
     var canWrite: Bool { connection != nil && !isSilent }
     /// Submissions that are not handled yet.

@@ -102,6 +102,7 @@ extension Session {
         if state.owesAnswer, let h = management?.tell() {
             var writer = XMLWriter()
             writer.empty("a", xmlns: NS.streamManagement, ("h", String(h)))
+            gather()
             out.append(contentsOf: writer.bytes)
             shard.metrics.acknowledgementsOut.increment()
         }
@@ -113,6 +114,7 @@ extension Session {
     private func writeRequest() {
         var writer = XMLWriter()
         writer.empty("r", xmlns: NS.streamManagement)
+        gather()
         out.append(contentsOf: writer.bytes)
         management?.requestedAt = shard.loop.now
         management?.unasked = 0
@@ -175,7 +177,7 @@ extension Session {
         shard.tracer?.socketLost(session: id)
         isSilent = false
         queue.abandon()
-        out.removeAll()
+        dropOutput()
         state.timer?.cancel()
         management?.timer = nil
         management?.requestedAt = nil
@@ -319,6 +321,7 @@ extension Session {
     public func resend() {
         guard ended == nil, isSilent, connection != nil, let ledger = management?.ledger else { return }
         isSilent = false
+        gather()
         for entry in ledger.entries {
             note(nil, entry.stanza.kind)
             if entry.stanza.trace != 0 { traceWritten(entry.stanza, entry.message) }

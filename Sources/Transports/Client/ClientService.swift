@@ -9,12 +9,18 @@ import Synchronization
 /// What all clients' connections of a process share, whatever their loop.
 final class ClientService: Sendable {
     /// What may be replaced while the node runs. A connection takes it once, when it begins.
-    struct View: Sendable {
-        var table: TLSTable?
+    final class View: Sendable {
+        let table: TLSTable?
         /// For listeners that others can reach: TLS is required whatever the host says.
-        var open: StreamPolicy
+        let open: StreamPolicy
         /// For loopback listeners: the host decides.
-        var loopback: StreamPolicy
+        let loopback: StreamPolicy
+
+        init(table: TLSTable?, open: StreamPolicy, loopback: StreamPolicy) {
+            self.table = table
+            self.open = open
+            self.loopback = loopback
+        }
     }
 
     private let live: Replaceable<Settings>
