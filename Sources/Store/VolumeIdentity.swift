@@ -54,6 +54,20 @@ extension VolumeIdentity {
     /// compared on read.
     public func hash128(_ string: String) -> (UInt64, UInt64) { SipHash.hash128(string, key: hashKey) }
 
+    /// The same of parts with a line feed between them.
+    public func hash128(joining parts: UnsafeRawBufferPointer...) -> (UInt64, UInt64) {
+        withUnsafeTemporaryAllocation(byteCount: parts.reduce(parts.count) { $0 + $1.count }, alignment: 8) { line in
+            var end = 0
+            for part in parts {
+                UnsafeMutableRawBufferPointer(rebasing: line[end...]).copyMemory(from: part)
+                end += part.count
+                line[end] = UInt8(ascii: "\n")
+                end += 1
+            }
+            return SipHash.hash128(UnsafeRawBufferPointer(rebasing: line[..<(end - 1)]), key: hashKey)
+        }
+    }
+
     /// What rows are known by whose other end has this bare JID: never 0.
     public func peer(_ bareJID: UnsafeRawBufferPointer) -> UInt64 { max(1, SipHash.hash128(bareJID, key: hashKey).0) }
 }

@@ -202,6 +202,20 @@ import Testing
         #expect(message.withUnsafeBytes { SipHash.hash64($0, key: Self.key) } == expected)
     }
 
+    @Test func partsAreHashedAsTheirLine() {
+        let identity = VolumeIdentity(
+            volumeID: [], partitions: 64, hashKey: Self.key, featureLevel: VolumeIdentity.currentFeatureLevel, created: 0,
+            unicodeVersion: "")
+        for parts in [["romeo@montague.lit", ""], ["", "7"], ["a", String(repeating: "b", count: 5_000), "juliet@capulet.lit"]] {
+            let joined = parts[0].withBytes { a in
+                parts[1].withBytes { b in
+                    parts.count < 3 ? identity.hash128(joining: a, b) : parts[2].withBytes { identity.hash128(joining: a, b, $0) }
+                }
+            }
+            #expect(joined == identity.hash128(parts.joined(separator: "\n")))
+        }
+    }
+
     @Test func siphash128() {
         let (a, b) = SipHash.hash128("", key: Self.key)
         let bytes = [a, b].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
@@ -241,5 +255,12 @@ import Testing
         #expect(Keys.inbox(255, 0) < Keys.account(256, (0, 0)))
         #expect(Keys.message(0x0102, 0x03, sequence: 0x04).hex == "0102" + "04" + "0000000000000003" + "0000000000000004")
         #expect(Key([UInt8]()) == nil && Key([UInt8](repeating: 0, count: 512)) == nil && Key([UInt8](repeating: 0, count: 511)) != nil)
+    }
+}
+
+extension String {
+    fileprivate func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+        var copy = self
+        return copy.withUTF8 { body(UnsafeRawBufferPointer($0)) }
     }
 }

@@ -258,7 +258,13 @@ extension Account {
     }
 
     func originHash(from: JID, id: String, to other: JID?) -> UInt64 {
-        core.identity.hash128(from.bare.description + "\n" + id + (other.map { "\n" + $0.bare.description } ?? "")).0
+        var id = id
+        return from.withBareBytes { from in
+            id.withUTF8 { id in
+                guard let other else { return core.identity.hash128(joining: from, UnsafeRawBufferPointer(id)).0 }
+                return other.withBareBytes { core.identity.hash128(joining: from, UnsafeRawBufferPointer(id), $0).0 }
+            }
+        }
     }
 }
 

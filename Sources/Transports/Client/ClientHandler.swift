@@ -81,7 +81,8 @@ final class ClientHandler: ChannelDuplexHandler {
     var toldSession = false
     var facts: ConnectionFacts
     var needsFlush = false
-    /// The last mark the kernel has, and the last the session knows of.
+    /// The last mark that was written, the last that the kernel has, and the last that the session knows of.
+    var askedMark: UInt64 = 0
     var handedMark: UInt64 = 0
     var toldMark: UInt64 = 0
     /// The peer sent its closing tag.

@@ -9,7 +9,8 @@ internal import XMLStream
 extension ClientHandler: ClientConnection {
     /// Writes a session's bytes and flushes: once a tick, as the session gathers them.
     func write(_ bytes: UnsafeRawBufferPointer, mark: UInt64) {
-        guard let context, !stream.isClosing, let buffer = onWire(bytes, flush: true) else { return }
+        guard let context, !stream.isClosing, let buffer = compression == nil ? gathered(bytes) : onWire(bytes, flush: true) else { return }
+        askedMark = mark
         facts.bytesOut &+= UInt64(bytes.count)
         clients.traffic.sent.increment(by: UInt64(bytes.count))
         let promise = context.eventLoop.makePromise(of: Void.self)
@@ -20,6 +21,15 @@ extension ClientHandler: ClientConnection {
         }
         context.writeAndFlush(wrapOutboundOut(buffer), promise: promise)
         needsFlush = false
+    }
+
+    /// The bytes in the loop's buffer, which is free again as soon as the kernel has them; a client that has not taken the last ones may
+    /// keep these for a while, and gets a buffer of their size.
+    private func gathered(_ bytes: UnsafeRawBufferPointer) -> ByteBuffer? {
+        guard handedMark == askedMark, bytes.count <= ClientLoop.wireBytes else { return onWire(bytes, flush: true) }
+        clients.wire.clear(minimumCapacity: ClientLoop.wireBytes)
+        clients.wire.writeBytes(bytes)
+        return clients.wire
     }
 
     func setReading(_ on: Bool) {

@@ -11,6 +11,9 @@ internal import XMLStream
 final class ClientLoop: @unchecked Sendable {
     // @unchecked: a reference crosses threads only inside closures that are run on the loop.
     let service: ClientService
+    /// What one tick writes to one client goes through it (`ClientHandler.write`), where it has room.
+    var wire = ByteBuffer()
+    static let wireBytes = 4_096
     let shard: Shard
     let loop: NIOLoop
     let parser = XMLStreamParser(namespace: .client)
