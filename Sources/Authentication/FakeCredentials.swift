@@ -39,12 +39,11 @@ public struct FakeCredentials: Sendable {
     ///   - host: prepared domain: the same name has another salt on another host.
     public func record(for user: String, host: String, hash: SCRAMHash) throws(CredentialsError) -> SCRAMKey {
         let shape = shapes[hash] ?? Shape(iterations: shapes.values.first?.iterations ?? SCRAMKey.acceptedIterations.lowerBound)
-        func bytes(_ purpose: String, by function: SCRAMHash) throws(CredentialsError) -> [UInt8] {
-            try function.hmac(key: secret, Array("\(purpose)\0\(hash.mechanism)\0\(user)\0\(host)".utf8))
-        }
+        let whose = Array("\0\(hash.mechanism)\0\(user)\0\(host)".utf8)
+        func bytes(_ purpose: String, by function: SCRAMHash) -> [UInt8] { function.hmac(key: secret, Array(purpose.utf8) + whose) }
         return try SCRAMKey(
-            hash: hash, salt: Array(try bytes("salt", by: .sha512).prefix(shape.saltLength)), iterations: shape.iterations,
-            storedKey: try bytes("stored key", by: hash), serverKey: try bytes("server key", by: hash))
+            hash: hash, salt: Array(bytes("salt", by: .sha512).prefix(shape.saltLength)), iterations: shape.iterations,
+            storedKey: bytes("stored key", by: hash), serverKey: bytes("server key", by: hash))
     }
 
     /// The key a password in PLAIN is checked with: of the strongest hash, as for a real account.

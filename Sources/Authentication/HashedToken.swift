@@ -65,27 +65,23 @@ struct TokenMessage {
     private static let nobody = String(repeating: "=", count: 44)
 
     /// The token that was proved, if any of them was. Every call takes the same steps, whatever there is.
-    func proved(among tokens: [LoginToken], mechanism: TokenMechanism, binding: [UInt8]) throws(SASLFailure) -> LoginToken? {
+    func proved(among tokens: [LoginToken], mechanism: TokenMechanism, binding: [UInt8]) -> LoginToken? {
         var found: LoginToken?
         let candidates = tokens.prefix(Self.slots)
         for slot in 0..<Self.slots {
             let token = slot < candidates.count ? candidates[slot] : nil
-            let expected = try Self.hash("Initiator", binding, key: token?.secret ?? Self.nobody)
+            let expected = Self.hash("Initiator", binding, key: token?.secret ?? Self.nobody)
             if equalInConstantTime(expected, hash), let token, token.mechanism == mechanism.rawValue { found = token }
         }
         return found
     }
 
     /// What proves to the client that this side has the token: `HMAC(token, "Responder" || cb-data)`.
-    static func answer(_ token: LoginToken, binding: [UInt8]) throws(SASLFailure) -> [UInt8] {
-        try hash("Responder", binding, key: token.secret)
+    static func answer(_ token: LoginToken, binding: [UInt8]) -> [UInt8] {
+        hash("Responder", binding, key: token.secret)
     }
 
-    private static func hash(_ role: String, _ binding: [UInt8], key: String) throws(SASLFailure) -> [UInt8] {
-        do throws(CredentialsError) {
-            return try SCRAMHash.sha256.hmac(key: Array(key.utf8), Array(role.utf8) + binding)
-        } catch {
-            throw .temporaryAuthFailure
-        }
+    private static func hash(_ role: String, _ binding: [UInt8], key: String) -> [UInt8] {
+        SCRAMHash.sha256.hmac(key: Array(key.utf8), Array(role.utf8) + binding)
     }
 }

@@ -130,22 +130,17 @@ public final class SASLExchange {
                 guard let connection = SASLConnection(host: host, key: key, binding: binding) else { return fail(.temporaryAuthFailure) }
                 return advance(connection, hash, connection.start(mechanism: mechanism, message))
             }
-            guard let nonce = try? SCRAMServer.randomNonce(),
-                let server = try? SCRAMServer(key: key, first: first, binding: binding?.data, nonce: nonce, offer: advertised)
-            else { return fail(.temporaryAuthFailure) }
+            guard let nonce = try? SCRAMServer.randomNonce() else { return fail(.temporaryAuthFailure) }
+            let server = SCRAMServer(key: key, first: first, binding: binding?.data, nonce: nonce, offer: advertised)
             state = .challenged(.own(server), hash)
             return .challenge(server.challenge)
         case .token(let mechanism, let message, let binding):
-            do throws(SASLFailure) {
-                let proved = try message.proved(among: tokens, mechanism: mechanism, binding: binding)
-                guard let proved, credentials != nil else { return fail(.notAuthorized) }
-                // Told only to who has the token (XEP-0484 §4.2).
-                guard proved.expires > now else { return fail(.credentialsExpired) }
-                token = proved.secret
-                return succeed(data: try TokenMessage.answer(proved, binding: binding))
-            } catch {
-                return fail(error)
-            }
+            let proved = message.proved(among: tokens, mechanism: mechanism, binding: binding)
+            guard let proved, credentials != nil else { return fail(.notAuthorized) }
+            // Told only to who has the token (XEP-0484 §4.2).
+            guard proved.expires > now else { return fail(.credentialsExpired) }
+            token = proved.secret
+            return succeed(data: TokenMessage.answer(proved, binding: binding))
         }
     }
 
@@ -170,12 +165,8 @@ public final class SASLExchange {
             switch engine {
             case .library(let connection): return advance(connection, hash, connection.step(data))
             case .own(let server):
-                do throws(CredentialsError) {
-                    guard let answer = try server.verdict(last) else { return fail(.notAuthorized) }
-                    return succeed(data: answer)
-                } catch {
-                    return fail(.temporaryAuthFailure)
-                }
+                guard let answer = server.verdict(last) else { return fail(.notAuthorized) }
+                return succeed(data: answer)
             }
         default: return fail(.malformedRequest)
         }

@@ -44,10 +44,10 @@ public struct SCRAMKey: Sendable, Equatable {
 
     /// Makes the keys of what PBKDF2 made of a password (RFC 5802 §3).
     init(hash: SCRAMHash, saltedPassword salted: [UInt8], salt: [UInt8], iterations: Int) throws(CredentialsError) {
-        let clientKey = try hash.hmac(key: salted, Array("Client Key".utf8))
+        let clientKey = hash.hmac(key: salted, Array("Client Key".utf8))
         try self.init(
-            hash: hash, salt: salt, iterations: iterations, storedKey: try hash.digest(clientKey),
-            serverKey: try hash.hmac(key: salted, Array("Server Key".utf8)))
+            hash: hash, salt: salt, iterations: iterations, storedKey: hash.digest(clientKey),
+            serverKey: hash.hmac(key: salted, Array("Server Key".utf8)))
     }
 
     /// Whether these keys were made from the password. One PBKDF2; the comparison takes the same time whatever differs.

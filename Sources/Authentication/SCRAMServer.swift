@@ -20,14 +20,14 @@ struct SCRAMServer {
     ///   - binding: channel binding data, for a -PLUS mechanism.
     ///   - nonce: the server's part of the nonce: printable ASCII without ",", never the same twice.
     ///   - offer: what was advertised, to be told in the challenge (XEP-0474 §6.1); nil: it is not.
-    init(key: SCRAMKey, first: SCRAMClientFirst, binding: [UInt8]?, nonce: [UInt8], offer: AdvertisedMechanisms?) throws(CredentialsError) {
+    init(key: SCRAMKey, first: SCRAMClientFirst, binding: [UInt8]?, nonce: [UInt8], offer: AdvertisedMechanisms?) {
         self.key = key
         self.first = first
         self.binding = first.header + (binding ?? [])
         self.nonce = first.nonce + nonce
         var challenge = Array("r=".utf8) + self.nonce
         challenge += Array(",s=\(Base64.encode(key.salt)),i=\(key.iterations)".utf8)
-        if let offer { challenge += Array(",h=\(Base64.encode(try offer.hash(key.hash)))".utf8) }
+        if let offer { challenge += Array(",h=\(Base64.encode(offer.hash(key.hash)))".utf8) }
         self.challenge = challenge
     }
 
@@ -37,13 +37,13 @@ struct SCRAMServer {
     /// Checks the client's last message.
     /// - Returns: the server-final-message, `v=…`; nil when nonce, channel binding or proof is wrong. Which of them is not told, and all
     ///   is computed whatever is.
-    func verdict(_ last: SCRAMClientFinal) throws(CredentialsError) -> [UInt8]? {
+    func verdict(_ last: SCRAMClientFinal) -> [UInt8]? {
         let comma: [UInt8] = [UInt8(ascii: ",")]
         let message = first.bare + comma + challenge + comma + last.withoutProof
-        let signature = try key.hash.hmac(key: key.storedKey, message)
+        let signature = key.hash.hmac(key: key.storedKey, message)
         let clientKey = zip(last.proof, signature).map { $0 ^ $1 }
-        let isProved = equalInConstantTime(try key.hash.digest(clientKey), key.storedKey)
-        let answer = Array("v=\(Base64.encode(try key.hash.hmac(key: key.serverKey, message)))".utf8)
+        let isProved = equalInConstantTime(key.hash.digest(clientKey), key.storedKey)
+        let answer = Array("v=\(Base64.encode(key.hash.hmac(key: key.serverKey, message)))".utf8)
         let isBound = equalInConstantTime(last.binding, binding)
         let isFresh = equalInConstantTime(last.nonce, nonce)
         return isProved && isBound && isFresh ? answer : nil
@@ -72,5 +72,5 @@ public struct AdvertisedMechanisms: Sendable, Equatable {
     }
 
     /// The value of the attribute `h`, before base 64.
-    func hash(_ hash: SCRAMHash) throws(CredentialsError) -> [UInt8] { try hash.digest(text) }
+    func hash(_ hash: SCRAMHash) -> [UInt8] { hash.digest(text) }
 }

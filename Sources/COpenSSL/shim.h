@@ -1,5 +1,5 @@
 #pragma once
-// The plain hash functions, for `martlet_pbkdf2_*` below, are deprecated in favour of EVP and not about to go.
+// The plain hash functions, for `martlet_hmac_*` below, are deprecated in favour of EVP and not about to go.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <string.h>
 #include <openssl/crypto.h>
@@ -16,57 +16,79 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
-// PBKDF2-HMAC (RFC 8018 §5.2) for one block of output, which is all that SCRAM's Hi() is (RFC 5802 §2.2). PKCS5_PBKDF2_HMAC copies
-// an EVP context four times a round, which takes twice as long as the hashing: here the two states that begin every HMAC are copied
-// as plain structures. A password longer than a block is hashed first (RFC 2104 §2). Everything derived is wiped.
-#define MARTLET_PBKDF2(NAME, CTX, INIT, UPDATE, FINAL, BLOCK, LENGTH)                                                     \
-    static inline void martlet_pbkdf2_##NAME(const void *password, size_t password_length, const void *salt,              \
-                                             size_t salt_length, unsigned long iterations, unsigned char *output) {       \
-        static const unsigned char one[4] = {0, 0, 0, 1};                                                                 \
-        unsigned char key[BLOCK] = {0}, pad[BLOCK], u[LENGTH];                                                            \
-        CTX inner, outer, work;                                                                                           \
-        size_t i;                                                                                                         \
-        if (password_length > BLOCK) {                                                                                    \
-            INIT(&work);                                                                                                  \
-            UPDATE(&work, password, password_length);                                                                     \
-            FINAL(key, &work);                                                                                            \
-        } else if (password_length > 0) {                                                                                 \
-            memcpy(key, password, password_length);                                                                       \
-        }                                                                                                                 \
-        for (i = 0; i < BLOCK; i++) pad[i] = key[i] ^ 0x36;                                                               \
-        INIT(&inner);                                                                                                     \
-        UPDATE(&inner, pad, BLOCK);                                                                                       \
-        for (i = 0; i < BLOCK; i++) pad[i] = key[i] ^ 0x5C;                                                               \
-        INIT(&outer);                                                                                                     \
-        UPDATE(&outer, pad, BLOCK);                                                                                       \
-        work = inner;                                                                                                     \
-        UPDATE(&work, salt, salt_length);                                                                                 \
-        UPDATE(&work, one, sizeof one);                                                                                   \
-        FINAL(u, &work);                                                                                                  \
-        work = outer;                                                                                                     \
-        UPDATE(&work, u, LENGTH);                                                                                         \
-        FINAL(u, &work);                                                                                                  \
-        memcpy(output, u, LENGTH);                                                                                        \
-        while (--iterations > 0) {                                                                                        \
-            work = inner;                                                                                                 \
-            UPDATE(&work, u, LENGTH);                                                                                     \
-            FINAL(u, &work);                                                                                              \
-            work = outer;                                                                                                 \
-            UPDATE(&work, u, LENGTH);                                                                                     \
-            FINAL(u, &work);                                                                                              \
-            for (i = 0; i < LENGTH; i++) output[i] ^= u[i];                                                               \
-        }                                                                                                                 \
-        OPENSSL_cleanse(key, sizeof key);                                                                                 \
-        OPENSSL_cleanse(pad, sizeof pad);                                                                                 \
-        OPENSSL_cleanse(u, sizeof u);                                                                                     \
-        OPENSSL_cleanse(&inner, sizeof inner);                                                                            \
-        OPENSSL_cleanse(&outer, sizeof outer);                                                                            \
-        OPENSSL_cleanse(&work, sizeof work);                                                                              \
+// SCRAM's functions (RFC 5802 §2.2): H(), HMAC() (RFC 2104), and Hi(), which is one block of PBKDF2-HMAC (RFC 8018 §5.2). OpenSSL's own
+// HMAC looks its algorithm up and makes its contexts anew for each call, fifteen times what hashing a short message takes, and its
+// PBKDF2 copies an EVP context four times a round, twice what the hashing takes: here the two states that begin every HMAC are plain
+// structures. A key longer than a block is hashed first (RFC 2104 §2). Everything derived is wiped.
+#define MARTLET_HASH(NAME, CTX, INIT, UPDATE, FINAL, BLOCK, LENGTH)                                                   \
+    static inline void martlet_digest_##NAME(const void *data, size_t data_length, unsigned char *output) {           \
+        CTX work;                                                                                                     \
+        INIT(&work);                                                                                                  \
+        UPDATE(&work, data, data_length);                                                                             \
+        FINAL(output, &work);                                                                                         \
+        OPENSSL_cleanse(&work, sizeof work);                                                                          \
+    }                                                                                                                 \
+    static inline void martlet_hmac_begin_##NAME(const void *key, size_t key_length, CTX *inner, CTX *outer) {        \
+        unsigned char block[BLOCK] = {0}, pad[BLOCK];                                                                 \
+        size_t i;                                                                                                     \
+        if (key_length > BLOCK) {                                                                                     \
+            martlet_digest_##NAME(key, key_length, block);                                                            \
+        } else if (key_length > 0) {                                                                                  \
+            memcpy(block, key, key_length);                                                                           \
+        }                                                                                                             \
+        for (i = 0; i < BLOCK; i++) pad[i] = block[i] ^ 0x36;                                                         \
+        INIT(inner);                                                                                                  \
+        UPDATE(inner, pad, BLOCK);                                                                                    \
+        for (i = 0; i < BLOCK; i++) pad[i] = block[i] ^ 0x5C;                                                         \
+        INIT(outer);                                                                                                  \
+        UPDATE(outer, pad, BLOCK);                                                                                    \
+        OPENSSL_cleanse(block, sizeof block);                                                                         \
+        OPENSSL_cleanse(pad, sizeof pad);                                                                             \
+    }                                                                                                                 \
+    static inline void martlet_hmac_##NAME(const void *key, size_t key_length, const void *data, size_t data_length,  \
+                                           unsigned char *output) {                                                   \
+        CTX inner, outer;                                                                                             \
+        martlet_hmac_begin_##NAME(key, key_length, &inner, &outer);                                                   \
+        UPDATE(&inner, data, data_length);                                                                            \
+        FINAL(output, &inner);                                                                                        \
+        UPDATE(&outer, output, LENGTH);                                                                               \
+        FINAL(output, &outer);                                                                                        \
+        OPENSSL_cleanse(&inner, sizeof inner);                                                                        \
+        OPENSSL_cleanse(&outer, sizeof outer);                                                                        \
+    }                                                                                                                 \
+    static inline void martlet_pbkdf2_##NAME(const void *password, size_t password_length, const void *salt,          \
+                                             size_t salt_length, unsigned long iterations, unsigned char *output) {   \
+        static const unsigned char one[4] = {0, 0, 0, 1};                                                             \
+        unsigned char u[LENGTH];                                                                                      \
+        CTX inner, outer, work;                                                                                       \
+        size_t i;                                                                                                     \
+        martlet_hmac_begin_##NAME(password, password_length, &inner, &outer);                                         \
+        work = inner;                                                                                                 \
+        UPDATE(&work, salt, salt_length);                                                                             \
+        UPDATE(&work, one, sizeof one);                                                                               \
+        FINAL(u, &work);                                                                                              \
+        work = outer;                                                                                                 \
+        UPDATE(&work, u, LENGTH);                                                                                     \
+        FINAL(u, &work);                                                                                              \
+        memcpy(output, u, LENGTH);                                                                                    \
+        while (--iterations > 0) {                                                                                    \
+            work = inner;                                                                                             \
+            UPDATE(&work, u, LENGTH);                                                                                 \
+            FINAL(u, &work);                                                                                          \
+            work = outer;                                                                                             \
+            UPDATE(&work, u, LENGTH);                                                                                 \
+            FINAL(u, &work);                                                                                          \
+            for (i = 0; i < LENGTH; i++) output[i] ^= u[i];                                                           \
+        }                                                                                                             \
+        OPENSSL_cleanse(u, sizeof u);                                                                                 \
+        OPENSSL_cleanse(&inner, sizeof inner);                                                                        \
+        OPENSSL_cleanse(&outer, sizeof outer);                                                                        \
+        OPENSSL_cleanse(&work, sizeof work);                                                                          \
     }
 
-MARTLET_PBKDF2(sha1, SHA_CTX, SHA1_Init, SHA1_Update, SHA1_Final, SHA_CBLOCK, SHA_DIGEST_LENGTH)
-MARTLET_PBKDF2(sha256, SHA256_CTX, SHA256_Init, SHA256_Update, SHA256_Final, SHA256_CBLOCK, SHA256_DIGEST_LENGTH)
-MARTLET_PBKDF2(sha512, SHA512_CTX, SHA512_Init, SHA512_Update, SHA512_Final, SHA512_CBLOCK, SHA512_DIGEST_LENGTH)
+MARTLET_HASH(sha1, SHA_CTX, SHA1_Init, SHA1_Update, SHA1_Final, SHA_CBLOCK, SHA_DIGEST_LENGTH)
+MARTLET_HASH(sha256, SHA256_CTX, SHA256_Init, SHA256_Update, SHA256_Final, SHA256_CBLOCK, SHA256_DIGEST_LENGTH)
+MARTLET_HASH(sha512, SHA512_CTX, SHA512_Init, SHA512_Update, SHA512_Final, SHA512_CBLOCK, SHA512_DIGEST_LENGTH)
 
 // Stacks are macros, which Swift does not see. Borrowed certificates on a stack of their own, for the verification of a chain.
 static inline void *martlet_x509_stack_new(void) { return sk_X509_new_null(); }

@@ -33,10 +33,13 @@ public enum Base64 {
     /// The bytes of a text, or nil when it has white space or other foreign characters, lacks padding, or has bits where the padding
     /// says there are none: one value has one form.
     public static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
-        let count = text.count
-        guard count % 4 == 0 else { return nil }
+        text.withContiguousStorageIfAvailable(bytes) ?? Array(text).withUnsafeBufferPointer(bytes)
+    }
+
+    private static func bytes(_ text: UnsafeBufferPointer<UInt8>) -> [UInt8]? {
+        guard text.count % 4 == 0 else { return nil }
         var out: [UInt8] = []
-        out.reserveCapacity(count / 4 * 3)
+        out.reserveCapacity(text.count / 4 * 3)
         var bits: UInt32 = 0
         var held = 0
         var padding = 0

@@ -229,17 +229,14 @@ public struct SessionRow: Record, Equatable {
     /// The incarnation of its node.
     public var node: UInt64
     public var resource: String
-    /// Whether its last presence was an available one.
-    public var isAvailable: Bool
     /// Addresses that got directed presence and must hear of its end (RFC 6121 §4.6.3).
     public var directed: [String]
 
-    public init(account: String, session: UInt64, node: UInt64, resource: String, isAvailable: Bool, directed: [String]) {
+    public init(account: String, session: UInt64, node: UInt64, resource: String, directed: [String]) {
         self.account = account
         self.session = session
         self.node = node
         self.resource = resource
-        self.isAvailable = isAvailable
         self.directed = directed
     }
 
@@ -248,7 +245,6 @@ public struct SessionRow: Record, Equatable {
         writer.uint64(session)
         writer.uint64(node)
         writer.string(resource)
-        writer.flag(isAvailable)
         writer.strings(directed)
     }
 
@@ -257,7 +253,6 @@ public struct SessionRow: Record, Equatable {
         session = try reader.uint64()
         node = try reader.uint64()
         resource = try reader.string()
-        isAvailable = try reader.flag()
         directed = try reader.strings()
     }
 

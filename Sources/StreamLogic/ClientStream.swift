@@ -194,6 +194,8 @@ public struct ClientStream: ~Copyable {
             if policy.hosts.count == 1, let only = policy.hosts.first { return .success((only.key, only.value)) }
             return .failure(StreamError(.hostUnknown))
         }
+        // Most clients write it as we do.
+        if let known = policy.hosts.index(forKey: to) { return .success((policy.hosts[known].key, policy.hosts[known].value)) }
         guard let name = try? JID.prepareDomain(to) else { return .failure(StreamError(.hostUnknown)) }
         if let host = policy.hosts[name] { return .success((name, host)) }
         return .failure(StreamError(policy.goneHosts.contains(name) ? .hostGone : .hostUnknown))
@@ -201,6 +203,7 @@ public struct ClientStream: ~Copyable {
 
     /// The major number of "major.minor"; leading zeros are ignored, numbers too large for us are large.
     static func majorVersion(_ text: String) -> Int? {
+        if text == "1.0" { return 1 }
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
         var numbers: [Int] = []

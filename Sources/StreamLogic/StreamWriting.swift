@@ -80,8 +80,8 @@ public enum StreamWriting {
     /// The end of the stream from this side.
     ///
     /// - Parameter id: for the header, where one is still owed.
-    public static func closing(_ closing: Closing, id: String, into writer: inout XMLWriter) {
-        if let header = closing.header { self.header(header, id: id, into: &writer) }
+    public static func closing(_ closing: Closing, id: @autoclosure () -> String, into writer: inout XMLWriter) {
+        if let header = closing.header { self.header(header, id: id(), into: &writer) }
         closing.error?.write(into: &writer)
         writer.raw(end)
     }

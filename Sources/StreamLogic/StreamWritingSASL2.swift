@@ -50,8 +50,8 @@ extension StreamWriting {
     /// - Parameter idleSeconds: of silence after which this side looks whether the stream stands, or ends it; nil: it does not look.
     public static func limits(bytes: Int, idleSeconds: Int?, into writer: inout XMLWriter) {
         writer.element("limits", xmlns: NS.streamLimits) { writer in
-            writer.element("max-bytes", text: "\(bytes)")
-            if let idleSeconds { writer.element("idle-seconds", text: "\(idleSeconds)") }
+            writer.element("max-bytes", text: String(bytes))
+            if let idleSeconds { writer.element("idle-seconds", text: String(idleSeconds)) }
         }
     }
 

@@ -30,11 +30,13 @@ struct Listener: Sendable {
         do {
             let channel = try await ServerBootstrap(group: eventLoop, childGroup: eventLoop)
                 .serverChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try shortage.watch(channel) } }
-                .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-                .childChannelOption(.socketOption(.so_keepalive), value: 1)
-                .childChannelOption(.tcpOption(NIOBSDSocket.Option(rawValue: TCP_USER_TIMEOUT)), value: unansweredMilliseconds)
-                .childChannelOption(.recvAllocator, value: readBuffers)
-                .childChannelInitializer { channel in channel.eventLoop.makeCompletedFuture { try begin(channel) } }
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        // At once: an option of the bootstrap's costs a chain of futures for each connection.
+                        try channel.syncOptions?.setOption(.recvAllocator, value: readBuffers)
+                        try begin(channel)
+                    }
+                }
                 .withBoundSocket(descriptor)
                 .get()
             return Listener(address: address, channel: channel)
@@ -47,7 +49,7 @@ struct Listener: Sendable {
     private static let readBuffers = AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 16_384)
 
     /// How long the network may leave sent bytes without an answer before a connection counts as dead.
-    private static let unansweredMilliseconds = 60_000
+    private static let unansweredMilliseconds: CInt = 60_000
 
     /// Accepts no more connections; those that stand are not touched.
     func stop() async { try? await channel.close() }
@@ -57,10 +59,17 @@ struct Listener: Sendable {
         let type = CInt(SOCK_STREAM.rawValue) | CInt(bitPattern: SOCK_CLOEXEC.rawValue) | CInt(bitPattern: SOCK_NONBLOCK.rawValue)
         let descriptor = socket(family, type, 0)
         guard descriptor >= 0 else { throw failure(address) }
-        var on: CInt = 1
-        let size = socklen_t(MemoryLayout<CInt>.size)
-        guard setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size) == 0,
-            setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, size) == 0,
+        // The last three are for its connections, which inherit them: said once for all of them.
+        let options: [(level: CInt, name: CInt, value: CInt)] = [
+            (SOL_SOCKET, SO_REUSEADDR, 1), (SOL_SOCKET, SO_REUSEPORT, 1),
+            (SOL_SOCKET, SO_KEEPALIVE, 1), (CInt(IPPROTO_TCP), TCP_NODELAY, 1),
+            (CInt(IPPROTO_TCP), TCP_USER_TIMEOUT, unansweredMilliseconds),
+        ]
+        let areSet = options.allSatisfy { option in
+            var value = option.value
+            return setsockopt(descriptor, option.level, option.name, &value, socklen_t(MemoryLayout<CInt>.size)) == 0
+        }
+        guard areSet,
             bindSocket(descriptor, address) == 0, listen(descriptor, CInt(clamping: backlog)) == 0
         else {
             let error = failure(address)

@@ -14,6 +14,11 @@ public final class XMLStreamParser {
     public let namespace: StreamNamespace
     /// Most recently used first.
     private var contexts: [XMLContext] = []
+    /// Headers that were read lately, in a ring: nearly all clients send one of a few, and each client the same twice.
+    private var headers: [(bytes: [UInt8], header: StreamHeader)] = []
+    private var oldestHeader = 0
+    private static let headersKept = 16
+    private static let longestHeaderKept = 512
 
     public init(namespace: StreamNamespace) {
         self.namespace = namespace
@@ -43,6 +48,23 @@ public final class XMLStreamParser {
     ///
     /// - Throws: `ParseError`.
     public func parse(header: UnsafeRawBufferPointer) throws(ParseError) -> StreamHeader {
+        if let base = header.baseAddress {
+            for known in headers where known.bytes.count == header.count && memcmp(known.bytes, base, header.count) == 0 {
+                return known.header
+            }
+        }
+        let parsed = try read(header: header)
+        guard header.count <= Self.longestHeaderKept else { return parsed }
+        if headers.count < Self.headersKept {
+            headers.append((Array(header), parsed))
+        } else {
+            headers[oldestHeader] = (Array(header), parsed)
+            oldestHeader = (oldestHeader + 1) % Self.headersKept
+        }
+        return parsed
+    }
+
+    private func read(header: UnsafeRawBufferPointer) throws(ParseError) -> StreamHeader {
         var tag = header
         if header.count > 2, header[0] == UInt8(ascii: "<"), header[1] == UInt8(ascii: "?") {
             guard let end = header.firstIndex(of: UInt8(ascii: ">")) else { throw ParseError(.notWellFormed) }

@@ -46,17 +46,17 @@ struct SCRAMClient {
         } else {
             secret = try Array(password.utf8).withUnsafeBytes { try hash.hi($0, salt: salt, iterations: iterations) }
         }
-        let clientKey = try hash.hmac(key: secret, Array("Client Key".utf8))
-        serverKey = try hash.hmac(key: secret, Array("Server Key".utf8))
+        let clientKey = hash.hmac(key: secret, Array("Client Key".utf8))
+        serverKey = hash.hmac(key: secret, Array("Server Key".utf8))
         let bare = "c=\(Base64.encode(Array(gs2.utf8) + binding)),\(parts[0])\(lastExtensions)"
         authMessage = "\(firstBare),\(text),\(bare)"
-        let signature = try hash.hmac(key: hash.digest(clientKey), Array(authMessage.utf8))
+        let signature = hash.hmac(key: hash.digest(clientKey), Array(authMessage.utf8))
         return Array("\(bare),p=\(Base64.encode(zip(clientKey, signature).map { $0 ^ $1 }))".utf8)
     }
 
     /// Whether the server knew the keys: the `v=` of its last message.
     func accepts(_ success: [UInt8]?) throws -> Bool {
-        let expected = "v=" + Base64.encode(try hash.hmac(key: serverKey, Array(authMessage.utf8)))
+        let expected = "v=" + Base64.encode(hash.hmac(key: serverKey, Array(authMessage.utf8)))
         return success.map { String(decoding: $0, as: UTF8.self) } == expected
     }
 }

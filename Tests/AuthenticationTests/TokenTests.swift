@@ -16,7 +16,7 @@ import Testing
     }
 
     private func proof(_ role: String, _ token: LoginToken, _ binding: [UInt8] = []) throws -> [UInt8] {
-        try SCRAMHash.sha256.hmac(key: Array(token.secret.utf8), Array(role.utf8) + binding)
+        SCRAMHash.sha256.hmac(key: Array(token.secret.utf8), Array(role.utf8) + binding)
     }
 
     private func message(_ user: String, _ token: LoginToken, _ binding: [UInt8] = []) throws -> [UInt8] {

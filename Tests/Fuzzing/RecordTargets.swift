@@ -71,7 +71,7 @@ private struct Kept: Sendable {
                     ackedThrough: 9, owed: [3, 4, 900].map { OwedMessage($0, bytes: 100, isArchived: $0 == 4) }, spent: [1, 2, 5])),
             Kept(
                 Keys.sessionRow(1, 2, session: 8),
-                SessionRow(account: "a@b", session: 8, node: 1, resource: "r", isAvailable: true, directed: ["c@d", "e@f/g"])),
+                SessionRow(account: "a@b", session: 8, node: 1, resource: "r", directed: ["c@d", "e@f/g"])),
             Kept(Keys.tombstone(1, 9), TombstoneRecord(jid: "a@b", number: 9, deleted: 4)),
             Kept(Keys.inbox(1, 2), SecretRecord(kind: .fast, created: 77, bytes: [UInt8](repeating: 5, count: 32))),
             Kept(Keys.inbox(1, 2), ItemRecord(name: "n", value: [1, 2, 3])),

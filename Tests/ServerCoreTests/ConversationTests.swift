@@ -8,6 +8,22 @@ import XMLStream
 
 /// What happens when the store, a node or a client fails in the middle of a conversation.
 @Suite struct ConversationTests {
+    /// The row that the grant of a resource waits for is all that a login writes.
+    @Test func aLoginIsOneCommitOfOneRow() throws {
+        let stage = try Stage()
+        let before = stage.cluster.volume.statistics
+        let romeo = try stage.online("romeo", "orchard")
+        let after = stage.cluster.volume.statistics
+        #expect(after.commits == before.commits + 1 && after.operations == before.operations + 1)
+        // Nor does further presence; an address that must hear of its end is written down.
+        try romeo.post("<presence><show>away</show></presence>")
+        stage.cluster.run()
+        #expect(stage.cluster.volume.statistics.operations == after.operations)
+        try romeo.post("<presence to='juliet@capulet.lit'/>")
+        stage.cluster.run()
+        #expect(stage.cluster.volume.statistics.operations == after.operations + 1)
+    }
+
     @Test func aFailedCommitIsAnErrorToTheSenderAndNothingElse() throws {
         let stage = try Stage()
         let romeo = try stage.online("romeo", "orchard")

@@ -49,7 +49,7 @@ import Testing
         let item = RosterItemRecord(
             jid: "romeo@montague.example", name: "R", groups: ["G"], state: 2, version: 3, isRemoved: false, isListed: true)
         let pending = PendingInRecord(jid: "paris@verona.example", stamp: 9, stanza: [3])
-        let row = SessionRow(account: Self.juliet, session: 6, node: 7, resource: "balcony", isAvailable: true, directed: ["x@y"])
+        let row = SessionRow(account: Self.juliet, session: 6, node: 7, resource: "balcony", directed: ["x@y"])
         var rows: [(Key, [UInt8])] = [
             (Keys.rosterItem(Self.partition, 42, Self.identity.hash128(item.jid)), item.encode()),
             (Keys.pendingIn(Self.partition, 42, Self.identity.hash128(pending.jid)), pending.encode()),
@@ -200,7 +200,7 @@ import Testing
 
     @Test func sessionRowsOfAPartitionAreListed() async throws {
         let volume = MemoryVolume(identity: Self.identity)
-        let row = SessionRow(account: Self.juliet, session: 6, node: 7, resource: "balcony", isAvailable: false, directed: [])
+        let row = SessionRow(account: Self.juliet, session: 6, node: 7, resource: "balcony", directed: [])
         try await volume.put([(Keys.sessionRow(4, 1, session: 6), row.encode()), (Keys.sessionRow(5, 1, session: 6), row.encode())])
         volume.tamper(Keys.sessionRow(4, 2, session: 9), [1])
         #expect(try volume.read { try SessionRow.all(ofPartition: 4, in: $0) } == [row])

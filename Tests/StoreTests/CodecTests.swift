@@ -40,7 +40,7 @@ import Testing
                 key: Keys.sessionRow(1, 2, session: 8),
                 SessionRow(
                     account: random.text(20), session: 8, node: random.next(), resource: random.text(20),
-                    isAvailable: Bool.random(using: &random), directed: [random.text(10), random.text(10)])),
+                    directed: [random.text(10), random.text(10)])),
             Sample(key: Keys.tombstone(1, 9), TombstoneRecord(jid: random.text(20), number: 9, deleted: 4)),
             Sample(SecretRecord.random(.dialback, created: 77)),
         ]
@@ -126,7 +126,7 @@ import Testing
 
     @Test func aRecordInAnotherRowIsDamage() {
         let message = MessageRecord(sequence: 5, stamp: 1, flags: [], originSession: 0, inSeq: 0, originIDHash: 0, stanza: [])
-        let session = SessionRow(account: "a@b", session: 5, node: 1, resource: "r", isAvailable: false, directed: [])
+        let session = SessionRow(account: "a@b", session: 5, node: 1, resource: "r", directed: [])
         let tombstone = TombstoneRecord(jid: "a@b", number: 5, deleted: 1)
         #expect(throws: StoreFailure.self) { try MessageRecord.decode(message.encode(), key: Keys.message(1, 5, sequence: 6)) }
         #expect(throws: StoreFailure.self) { try SessionRow.decode(session.encode(), key: Keys.sessionRow(1, 5, session: 6)) }

@@ -47,7 +47,7 @@ import Testing
             (Keys.inbox(partition, number), InboxRecord(ackedThrough: 1, owed: [OwedMessage(1)]).encode()),
             (
                 Keys.sessionRow(partition, number, session: 4),
-                SessionRow(account: jid, session: 4, node: 1, resource: "balcony", isAvailable: true, directed: []).encode()
+                SessionRow(account: jid, session: 4, node: 1, resource: "balcony", directed: []).encode()
             ),
         ])
         return volume
@@ -145,11 +145,11 @@ import Testing
             volume.tamper(Keys.inbox(partition, number), InboxRecord(ackedThrough: 1, owed: [OwedMessage(2)]).encode())
         },
         Defect("session of a node that is gone", .stale) { volume in
-            let row = SessionRow(account: jid, session: 5, node: 2, resource: "tomb", isAvailable: true, directed: [])
+            let row = SessionRow(account: jid, session: 5, node: 2, resource: "tomb", directed: [])
             volume.tamper(Keys.sessionRow(partition, number, session: 5), row.encode())
         },
         Defect("session of another account", .conflict) { volume in
-            let row = SessionRow(account: "romeo@capulet.lit", session: 5, node: 1, resource: "tomb", isAvailable: true, directed: [])
+            let row = SessionRow(account: "romeo@capulet.lit", session: 5, node: 1, resource: "tomb", directed: [])
             volume.tamper(Keys.sessionRow(partition, number, session: 5), row.encode())
         },
         Defect("item under another's key", .misplaced) { volume in put(volume, item("one", under: "another")) },

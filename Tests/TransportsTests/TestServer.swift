@@ -189,6 +189,8 @@ final class TestSocket {
 
     deinit { close(descriptor) }
 
+    var localPort: Int { portOfThisEnd(descriptor) ?? 0 }
+
     static func bind(_ descriptor: CInt, _ port: Int) -> CInt {
         var to = loopback(port)
         return withUnsafePointer(to: &to) { pointer in
@@ -232,6 +234,9 @@ final class TestClient {
     private(set) var isOver = false
 
     init(port: Int) throws { socket = try TestSocket(port: port) }
+
+    /// This end's port.
+    var localPort: Int { socket.localPort }
 
     /// Speaks TLS from now on.
     func startTLS(_ client: TestTLSClient) throws {

@@ -43,6 +43,29 @@ private func parse(_ text: String, header: String? = nil, as namespace: StreamNa
         #expect(texts == ["<body a='>'>a</body>", "<x:y xmlns:x='urn:x'><z/></x:y>", "<w />"])
     }
 
+    /// Headers that came lately are remembered: what they were is what they are, however many came between.
+    @Test func aHeaderIsTheSameEachTime() throws {
+        let parser = XMLStreamParser(namespace: .client)
+        func read(_ text: String) throws -> StreamHeader { try Array(text.utf8).withUnsafeBytes { try parser.parse(header: $0) } }
+        func header(_ number: Int, _ more: String = "") -> String {
+            "<stream:stream to='\(number).example' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'\(more)>"
+        }
+        for round in 0..<3 {
+            for number in 100..<140 {
+                let first = try read(header(number, " xmlns:r\(round)='urn:r'"))
+                #expect(first.to == "\(number).example" && first.declarations.count == 3)
+                let second = try read(header(number, " xmlns:r\(round)='urn:r'"))
+                #expect(first == second)
+                // As long, and another.
+                #expect(try read(header(number, " xmlns:r\(round)='urn:s'")).scope != first.scope)
+            }
+            #expect(throws: ParseError.self) { try read(header(100, " version='1.0' version='1.0'")) }
+            #expect(throws: ParseError.self) { try read(header(100, " version='1.0' version='1.0'")) }
+        }
+        let long = header(1, " from='\(String(repeating: "a", count: 600))@b'")
+        #expect(try read(long) == read(long))
+    }
+
     @Test func oneParserServesManyStanzas() throws {
         let parser = XMLStreamParser(namespace: .client)
         for round in 0..<300 {

@@ -70,14 +70,10 @@ extension Account {
         resource.presence = stanza
         resource.priority = Self.priority(of: stanza)
         resource.sawPresence = true
-        resource.wasAvailable = true
         broadcast(stanza)
         // §4.2.2, §4.4.2: the account's other available sessions, and its own.
         toOwnSessions(stanza)
-        if wasInitial {
-            writeRow(resource)
-            welcome(resource)
-        }
+        if wasInitial { welcome(resource) }
         shard.table.show(stanza, of: resource.jid, Turn(account: self, ticket: nil))
         if !couldReceive, resource.priority >= 0 { pump() }
     }

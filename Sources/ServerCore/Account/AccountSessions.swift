@@ -276,7 +276,6 @@ extension Account {
             if let holder { endSession(holder, .replaced) }
             let resource = Resource(name: report.resource, jid: full, session: report.session, bind: report.bind, device: report.device)
             resource.flags = Resource.Flags(rawValue: report.flags)
-            resource.wasAvailable = true
             resource.directed = Set(report.directed)
             resource.management = report.management
             resource.moves = report.moves
@@ -307,7 +306,7 @@ extension Account {
             guard let full = try? jid.with(resource: row.resource), resource(named: row.resource) == nil else { continue }
             let ghost = Resource(name: row.resource, jid: full, session: row.ref, bind: BindID(epoch: 0, counter: 0))
             ghost.directed = Set(row.directed.compactMap { try? JID($0) })
-            // Also where the row does not say that it was available: that note waits for nobody and may have died on its way.
+            // Whether it was available no row says: that would be a commit for every first presence, to spare some others a stanza here.
             ghost.presence = Stanza(kind: .presence, type: .none, from: full)
             announceGone(ghost)
         }
@@ -319,7 +318,7 @@ extension Account {
         guard record != nil else { return }
         let row = SessionRow(
             account: jid.description, session: resource.session.key, node: resource.session.shard.node, resource: resource.name,
-            isAvailable: resource.wasAvailable, directed: resource.directed.map(\.description))
+            directed: resource.directed.map(\.description))
         put(rowKey(row.session), row.encode(), waits: waits)
     }
 

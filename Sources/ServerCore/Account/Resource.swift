@@ -38,8 +38,6 @@ final class Resource {
     var capabilities: DiscoInfo?
     /// Whether an initial presence was handled already.
     var sawPresence = false
-    /// Whether it was ever available, so that somebody may believe it is.
-    var wasAvailable = false
     var directed: Set<JID> = []
     /// Messages that were handed over and not acknowledged.
     var inFlight: Set<UInt64> = []

@@ -9,16 +9,6 @@ internal import XMLStream
 
 /// From the first header to the bound resource: what the stream machine answers, carried out.
 extension ClientHandler {
-    /// 128 bits of chance: unique and not to be guessed (RFC 6120 §4.7.3).
-    static func makeStreamID() -> String {
-        var generator = SystemRandomNumberGenerator()
-        let digits = [generator.next(), generator.next()].map { number in
-            let text = String(number, radix: 16)
-            return String(repeating: "0", count: 16 - text.utf8.count) + text
-        }
-        return digits.joined()
-    }
-
     func open(_ header: StreamHeader) {
         switch stream.header(header, draining: clients.service.draining) {
         case .ignore: break
@@ -28,7 +18,7 @@ extension ClientHandler {
             var channelBindings: [String] = []
             if offer.authentication { channelBindings = chooseMechanisms() }
             let more = moreFeatures(offer)
-            let id = Self.makeStreamID()
+            let id = clients.streamIDs.next()
             let mechanisms = stream.mechanisms
             put { writer in
                 StreamWriting.header(response, id: id, into: &writer)

@@ -76,9 +76,11 @@ extension ClientHandler: ClientConnection {
     // MARK: Writing
 
     func put(_ body: (inout XMLWriter) -> Void) {
-        var writer = XMLWriter()
+        // Into the memory of the last time: what is written is copied to the wire.
+        var writer = XMLWriter(clients.takeScratch())
         body(&writer)
         put(writer.bytes)
+        clients.give(back: writer.bytes)
     }
 
     func put(_ bytes: [UInt8]) {
@@ -107,7 +109,7 @@ extension ClientHandler: ClientConnection {
         dropExchange()
         if let error = closing.error { clients.service.metrics.sent(error) }
         tellSession(end ?? closing.error.map(StreamEnd.failed) ?? .closedByPeer)
-        put { StreamWriting.closing(closing, id: Self.makeStreamID(), into: &$0) }
+        put { StreamWriting.closing(closing, id: clients.streamIDs.next(), into: &$0) }
         endOutput()
     }
 

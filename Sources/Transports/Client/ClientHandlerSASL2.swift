@@ -13,6 +13,7 @@ extension ClientHandler {
     /// The features of this stage beside those of RFC 6120.
     func moreFeatures(_ offer: Offer) -> [UInt8] {
         var writer = XMLWriter()
+        writer.bytes.reserveCapacity(512)
         if offer.authentication, stream.isSecure {
             StreamWriting.authentication(stream.mechanisms, inlineOffer, into: &writer)
         }

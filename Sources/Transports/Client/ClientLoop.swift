@@ -30,6 +30,9 @@ final class ClientLoop: @unchecked Sendable {
     private var isSweeping = false
     private var round = 0
     private var whenEmpty: (@Sendable () -> Void)?
+    var streamIDs = StreamIDs()
+    /// What negotiation is written into, between two times.
+    private var scratch: [UInt8] = []
 
     /// Rounds of a settled connection's silence after which a space is sent to it.
     static let silentRounds = 4
@@ -101,6 +104,21 @@ final class ClientLoop: @unchecked Sendable {
             handler.carryOn()
         }
         shard.endTick()
+    }
+
+    // MARK: Memory
+
+    /// Empty, and large enough for most of what is written before a resource is bound; to be given back.
+    func takeScratch() -> [UInt8] {
+        var bytes: [UInt8] = []
+        swap(&bytes, &scratch)
+        bytes.removeAll(keepingCapacity: true)
+        bytes.reserveCapacity(1024)
+        return bytes
+    }
+
+    func give(back bytes: consuming [UInt8]) {
+        if bytes.count <= 16_384 { scratch = bytes }
     }
 
     // MARK: Time

@@ -183,7 +183,7 @@ final class ComponentHandler: ChannelInboundHandler {
         case .ignore: break
         case .refuse(let closing): finish(closing)
         case .open(let from):
-            streamID = ClientHandler.makeStreamID()
+            streamID = StreamIDs.one()
             let id = streamID
             put { ComponentWriting.header(from: from, id: id, into: &$0) }
         }
@@ -301,7 +301,7 @@ final class ComponentHandler: ChannelInboundHandler {
     private func finish(_ closing: Closing, _ end: StreamEnd? = nil) {
         if let error = closing.error { service.metrics.sent(error) }
         tellSession(end ?? closing.error.map(StreamEnd.failed) ?? .closedByPeer)
-        put { ComponentWriting.closing(closing, id: ClientHandler.makeStreamID(), into: &$0) }
+        put { ComponentWriting.closing(closing, id: StreamIDs.one(), into: &$0) }
         guard let context else { return }
         sessionReads = true
         schedule(Self.closePatience) { $0.abandon() }
