@@ -236,6 +236,7 @@ extension Account {
         let value = shard.encode(stanza) { MessageRecord.encode(header, stanza: $0) }
         put(Keys.message(partition, number, sequence: message), value, waits: waits)
         recent.note(origin: origin, at: stamp)
+        recent.note(ticket, at: stamp)
         return (message, value.count)
     }
 

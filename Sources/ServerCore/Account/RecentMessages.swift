@@ -17,7 +17,12 @@ struct RecentMessages {
     /// In the order in which they came, with their stamps.
     private var origins: Deque<(hash: UInt64, stamp: Int64)> = []
     private var known: Set<UInt64> = []
+    /// What the store had when the account was loaded.
     private var submissions: Set<Submission> = []
+    /// Written since then, the oldest first: a session that changes its loop before it hears of them submits them again.
+    private var lately: Deque<(submission: Submission, stamp: Int64)> = []
+    /// More than the sessions of all contacts have under way, but for a flood.
+    private static let lateBound = 1_024
 
     private struct Submission: Hashable {
         var session: UInt64
@@ -36,7 +41,21 @@ struct RecentMessages {
     /// Whether this submission already wrote its record.
     func isRepeated(_ ticket: Ticket?) -> Bool {
         guard let ticket, ticket.isRepeat else { return false }
-        return submissions.contains(Submission(session: Self.key(ticket), inSeq: ticket.inSeq))
+        let submission = Submission(session: Self.key(ticket), inSeq: ticket.inSeq)
+        return submissions.contains(submission) || lately.contains { $0.submission == submission }
+    }
+
+    /// Remembers what wrote a record, until its session knows that it is handled, or two minutes have passed.
+    mutating func note(_ ticket: Ticket?, at stamp: Int64) {
+        guard let ticket else { return }
+        let session = Self.key(ticket)
+        while let first = lately.first,
+            lately.count >= Self.lateBound || first.stamp < stamp &- Self.graceMicroseconds
+                || first.submission.session == session && Int32(bitPattern: ticket.settled &- first.submission.inSeq) >= 0
+        {
+            lately.removeFirst()
+        }
+        lately.append((Submission(session: session, inSeq: ticket.inSeq), stamp))
     }
 
     func contains(origin: UInt64) -> Bool { origin != 0 && known.contains(origin) }
