@@ -365,6 +365,7 @@ public final class Account {
             }
         }
         dropHeldAfterFailedCommit()
+        for resource in resources { resource.lacksRow = true }
         abandonPage()
         archive.commitFailed()
         spent.commitFailed()

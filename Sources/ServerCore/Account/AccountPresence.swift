@@ -73,7 +73,11 @@ extension Account {
         broadcast(stanza)
         // §4.2.2, §4.4.2: the account's other available sessions, and its own.
         toOwnSessions(stanza)
-        if wasInitial { welcome(resource) }
+        if wasInitial {
+            // From here on somebody believes that it is there.
+            if resource.lacksRow { writeRow(resource) }
+            welcome(resource)
+        }
         shard.table.show(stanza, of: resource.jid, Turn(account: self, ticket: nil))
         if !couldReceive, resource.priority >= 0 { pump() }
     }

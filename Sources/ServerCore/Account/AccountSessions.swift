@@ -316,6 +316,7 @@ extension Account {
     /// The small row that proves, after the keeper's death, that the session existed. Only its grant waits for it.
     func writeRow(_ resource: Resource, waits: Bool = false) {
         guard record != nil else { return }
+        resource.lacksRow = false
         let row = SessionRow(
             account: jid.description, session: resource.session.key, node: resource.session.shard.node, resource: resource.name,
             directed: resource.directed.map(\.description))

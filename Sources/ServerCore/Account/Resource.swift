@@ -36,6 +36,8 @@ final class Resource {
     /// What it said of what it can do (XEP-0115), and what of that is known.
     var announcement: CapabilityAnnouncement?
     var capabilities: DiscoInfo?
+    /// A commit failed: whether the store has its row is not known.
+    var lacksRow = false
     /// Whether an initial presence was handled already.
     var sawPresence = false
     var directed: Set<JID> = []
