@@ -69,12 +69,13 @@ extension FuzzTarget {
             tables[tables.count - 1].lines.append(line)
         }
         for entry in settings.entries() {
-            if let space = entry.key.lastIndex(of: " ") {
+            // By bytes: a mark that combines would be one character with the space before it.
+            if let space = entry.key.utf8.lastIndex(of: UInt8(ascii: " ")) {
                 // A host's or component's own: each begins with its domain.
-                let kind = entry.key.hasPrefix("host ") ? "[host]" : "[component]"
+                let kind = entry.key.utf8.starts(with: "host ".utf8) ? "[host]" : "[component]"
                 let owner = kind + entry.key[..<space]
                 add(owner, "\(entry.key[entry.key.index(after: space)...]) = \(entry.value)")
-            } else if let dot = entry.key.lastIndex(of: ".") {
+            } else if let dot = entry.key.utf8.lastIndex(of: UInt8(ascii: ".")) {
                 add(String(entry.key[..<dot]), "\(entry.key[entry.key.index(after: dot)...]) = \(entry.value)")
             }
         }

@@ -24,7 +24,7 @@ import Testing
             } catch {
                 failed += 1
                 Issue.record("\(error)")
-                if failed == 3 { return }
+                if failed == 10 { return }
             }
         }
     }

@@ -311,8 +311,9 @@ final class World {
             cluster.doChores()
             cluster.advance(seconds: 2)
         }
-        // Sessions to which nobody can come back, and those who said goodbye to a stream that was cut for them.
-        if !troubles.isDisjoint(with: [.drains, .pauses]) { try wait(seconds: 700) }
+        // Sessions to which nobody can come back, those who said goodbye to a stream that was cut for them, and those that wait for a
+        // client which asked before their home had heard of them.
+        if !troubles.isDisjoint(with: [.drains, .pauses]) || actors.contains(where: { !$0.refusals.isEmpty }) { try wait(seconds: 700) }
         for actor in actors {
             try actor.read()
             if actor.client.closedWith != nil { actor.isOver = true }
