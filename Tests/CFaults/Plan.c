@@ -23,6 +23,7 @@ static atomic_uint generation;
 static atomic_ullong calls;
 static atomic_int fired;
 static atomic_ullong received, sent;
+static atomic_ullong spared;
 static _Atomic unsigned char descriptors[DESCRIPTORS];
 static _Atomic signed char kinds[REMEMBERED];
 static _Thread_local unsigned ownGeneration;
@@ -41,6 +42,8 @@ static void begin(const char *path, int tcp) {
     for (int i = 0; i < REMEMBERED; i++) atomic_store_explicit(&kinds[i], -1, memory_order_relaxed);
     ownGeneration = atomic_fetch_add(&generation, 1) + 1;
 }
+
+void faults_spare(uint64_t kindBits) { atomic_store(&spared, kindBits); }
 
 void faults_arm(const char *path, int tcp, uint64_t number, int code) {
     begin(path, tcp);
@@ -104,7 +107,7 @@ void faults_forget(int descriptor) {
 enum faults_verdict faults_count(int kind, int *code) {
     uint64_t number = atomic_fetch_add(&calls, 1) + 1;
     if (number <= REMEMBERED) atomic_store_explicit(&kinds[number - 1], (signed char)kind, memory_order_relaxed);
-    if (number != nth) return FAULTS_PASS;
+    if (number != nth || (atomic_load(&spared) >> kind & 1)) return FAULTS_PASS;
     atomic_store(&fired, kind);
     // Where calls come in another order than when they were counted: what no kernel does is not done here either.
     if (failure == EAGAIN && (kind == FAULTS_RECEIVE || kind == FAULTS_ACCEPT)) return FAULTS_PASS;

@@ -131,6 +131,8 @@ enum Drill {
         _ body: (Trial, T) throws -> Void
     ) {
         let trials = trials(calls, share: share, without: without)
+        faults_spare(without.reduce(0) { $0 | 1 << UInt64(clamping: $1.rawValue) })
+        defer { faults_spare(0) }
         let before = openDescriptors()
         var fired = 0
         for trial in trials {

@@ -26,6 +26,9 @@ enum {
 /// it can be seen, those of the calling thread. The call with the number `nth` (from 1; 0: none) fails with `code`: an error number,
 /// a result of liblmdb, or one of the above. Plans before are forgotten.
 void faults_arm(const char *prefix, int port, uint64_t nth, int code);
+/// Calls of these kinds, a bit for each by its number, never fail: where calls come in another order than when they were counted, the one
+/// with the number may be one of them. For all plans until it is said anew.
+void faults_spare(uint64_t kinds);
 /// As `faults_arm`, but a connection is at its end, once, when so many bytes were received, or sent, through all of them together.
 void faults_arm_bytes(const char *prefix, int port, int kind, uint64_t bytes);
 /// Ends the plan. Returns the calls that were counted.
