@@ -29,17 +29,21 @@ extension XMLWriter {
                 continue
             }
             let current = Element(arena: arena, node: index)
-            let name = current.local
-            bytes.append(UInt8(ascii: "<"))
-            raw(name)
             let own: String
+            var isDeclared = true
             if let parent = open.last, parent.record.isInNamespace(of: record) {
                 // The very declaration of its parent: a long name is not looked at again for each child.
                 own = parent.namespace
             } else {
                 own = current.namespace
-                if own != open.last?.namespace ?? namespace { attribute("xmlns", own) }
+                isDeclared = own == open.last?.namespace ?? namespace
             }
+            // Bound to its prefix and to nothing else (Namespaces in XML §3).
+            let isXML = own == Self.xmlNamespace
+            let name = isXML ? "xml:" + current.local : current.local
+            bytes.append(UInt8(ascii: "<"))
+            raw(name)
+            if !isDeclared, !isXML { attribute("xmlns", own) }
             if record.attributeCount > 0 { attributes(of: current) }
             if record.end == index + 1 {
                 raw("/>")
@@ -54,8 +58,10 @@ extension XMLWriter {
         return bytes.count - start <= limit
     }
 
+    private static let xmlNamespace = "http://www.w3.org/XML/1998/namespace"
+
     private mutating func attributes(of element: Element) {
-        var prefixes: [String: String] = ["": "", "http://www.w3.org/XML/1998/namespace": "xml:"]
+        var prefixes: [String: String] = ["": "", Self.xmlNamespace: "xml:"]
         for item in element.attributes {
             let prefix: String
             if let known = prefixes[item.namespace] {

@@ -100,4 +100,15 @@ import XMLStream
         #expect(write(nested, limit: once.bytes.count).isWhole)
         #expect(!write(nested, limit: once.bytes.count - 1).isWhole)
     }
+
+    /// Namespaces in XML §3: the name of `xml` is bound to that prefix, and is declared for no other and as no default.
+    @Test func elementsOfTheXMLNamespaceKeepTheirPrefix() throws {
+        for source in ["<a><xml:r xml:lang='en'><x/><xml:s/></xml:r><b/></a>", "<xml:r>text<xml:s/></xml:r>"] {
+            let first = try Element.parse(Array(source.utf8))
+            let second = try Element.parse(first.xml)
+            #expect(second.local == first.local && second.namespace == first.namespace)
+            #expect(second.xml == first.xml)
+            #expect(second.children.map(\.namespace) == first.children.map(\.namespace))
+        }
+    }
 }
