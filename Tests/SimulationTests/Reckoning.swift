@@ -48,18 +48,11 @@ extension World {
                 if isOwn || rosters[watcher.user][bare(actor.user)]?.hasTo == true { expected.insert(actor.client.jid) }
             }
             let doubted = (0..<users).filter { doubtful.contains([$0, watcher.user].sorted()) }.map { bare($0) + "/" }
-            var seen = Set(watcher.sees.filter(\.value).keys).filter { jid in !doubted.contains { jid.hasPrefix($0) } }
-            // Of a session whose row the store refused, and whose node died, nobody can know that it ended.
-            if troubles.contains(.failures), kills > 0 { seen = seen.filter { expected.contains($0) || !wasCutOff($0) } }
+            let seen = Set(watcher.sees.filter(\.value).keys).filter { jid in !doubted.contains { jid.hasPrefix($0) } }
             guard seen == expected else {
                 throw broken("\(watcher.client.jid) sees \(seen.sorted()) instead of \(expected.sorted())")
             }
         }
-    }
-
-    /// Whether the last session of this address died with its node.
-    private func wasCutOff(_ jid: String) -> Bool {
-        actors.last { $0.lastSession?.fullJID.description == jid }.map { $0.isOver && !alive.contains($0.node) } ?? false
     }
 
     /// RFC 6121 §3: what the one gets of the other is what the other gives him.
@@ -141,10 +134,7 @@ extension World {
                 guard kills == 0, got.count > 1 else { continue }
                 // Only what a client had and never acknowledged comes to another.
                 if Set(got.map(ObjectIdentifier.init)).count < got.count { throw broken("\(id) came twice to the same session") }
-                // Without it a message is acknowledged by the kernel, and a store that refuses to write loses the note of it.
-                if got.count(where: { !$0.usesManagement }) > 1, !troubles.contains(.failures) {
-                    throw broken("\(id) came and nobody died to \(got.map(\.client.jid))")
-                }
+                if got.count(where: { !$0.usesManagement }) > 1 { throw broken("\(id) came and nobody died to \(got.map(\.client.jid))") }
                 let late = got.flatMap(\.receipts).filter { $0.id == id && $0.isDelayed }
                 if late.count < got.count - 1 { throw broken("\(id) came again without its time") }
             }
@@ -186,11 +176,7 @@ extension World {
                         continue
                     }
                     let own = to == sender.user ? 1 : 0
-                    // A refusal that its sender did not hear of before the home died is asked for again, behind what was written since.
-                    let mayBeLate = troubles.contains(.failures) && kills > 0
-                    guard mayBeLate || place > last[user][own] else {
-                        throw broken("\(id) stands too early in the archive of \(name(user))")
-                    }
+                    guard place > last[user][own] else { throw broken("\(id) stands too early in the archive of \(name(user))") }
                     last[user][own] = place
                 }
             }
